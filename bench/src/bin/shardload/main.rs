@@ -1,0 +1,52 @@
+//! `shardload`: an echo server on the engine, the load that drives it, and the main job of both.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `cli`, `units`, `target` | what may be asked for, and how it is written |
+//! | `failure` | what can go wrong, and the exit code of each |
+//! | `serve` | the echo server alone |
+//! | `job`, `child` | no arguments: servers in child processes, and the load on each |
+//! | `run`, `load` | one load: a client engine, its phases, its outcome |
+//! | `swarm`, `client` | what runs on a client shard: connections and their phases |
+//! | `course`, `pattern` | one connection's messages as data: what was sent, what must come back |
+//! | `live`, `report` | the progress line; the table and the JSON |
+//!
+//! Never: trusts an echo; every byte that comes back is compared with the one that should.
+
+#![forbid(unsafe_code)]
+
+mod child;
+mod cli;
+mod client;
+mod course;
+mod failure;
+mod job;
+mod live;
+mod load;
+mod pattern;
+mod report;
+mod run;
+mod serve;
+mod swarm;
+mod target;
+mod units;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::parse().and_then(carry_out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            failure.exit_code()
+        }
+    }
+}
+
+fn carry_out(command: cli::Cli) -> Result<(), failure::Failure> {
+    match command.command {
+        Some(cli::Command::Serve(serve)) => serve::serve(&serve),
+        Some(cli::Command::Run(run)) => run::run(&run),
+        None => job::job(&command.job),
+    }
+}

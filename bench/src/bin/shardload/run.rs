@@ -1,0 +1,93 @@
+//! `shardload run`: one load on a server that is there already.
+//!
+//! Never: knows the server's process, so its processor time is left out.
+
+use crate::cli::Run;
+use crate::failure::Failure;
+use crate::live::Live;
+use crate::load::Load;
+use crate::report::{self, Report};
+use crate::serve::{helper, read};
+use crate::target::Endpoint;
+use serde::Serialize;
+use shardpoll::Signals;
+use shardpoll::tls::ClientContext;
+use shardpoll_bench::machine::Machine;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a shell says of a process that SIGINT ended.
+const INTERRUPTED: i32 = 130;
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: &'static str,
+    machine: &'a Machine,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// Drives the target and prints what came of it.
+pub(crate) fn run(options: &Run) -> Result<(), Failure> {
+    let tls = context(options)?;
+    let interrupted = interrupts()?;
+    let endpoint = Endpoint::resolve(options.target.clone(), tls)?;
+    let load = Load {
+        name: if options.target.tls { "TLS" } else { "plain" }.into(),
+        endpoint,
+        connections: options.connections,
+        size: options.size,
+        depth: options.depth,
+        duration: options.duration,
+        threads: options.threads,
+        server_pid: None,
+    };
+    let report = load.drive(&interrupted, &Live::new())?;
+    let machine = Machine::read();
+    if options.json {
+        let version = env!("CARGO_PKG_VERSION");
+        report::print(&report::json(&Json { version, machine: &machine, report: &report }))?;
+    } else {
+        report::print(&report::table(std::slice::from_ref(&report), &machine))?;
+    }
+    report::verdict(&[report])
+}
+
+fn context(options: &Run) -> Result<Option<ClientContext>, Failure> {
+    let target = || options.target.to_string();
+    match (options.target.tls, options.insecure, &options.ca) {
+        (false, false, None) => Ok(None),
+        (false, true, _) => Err(Failure::NotTls { option: "--insecure", target: target() }),
+        (false, _, Some(_)) => Err(Failure::NotTls { option: "--ca", target: target() }),
+        (true, false, None) => Err(Failure::NoRoots { target: target() }),
+        (true, true, _) => Ok(Some(ClientContext::insecure())),
+        (true, false, Some(path)) => {
+            let pem = read("--ca", path)?;
+            let files = || format!("--ca {}", path.display());
+            let context = ClientContext::from_roots_pem(&pem);
+            context.map(Some).map_err(|source| Failure::Pem { files: files(), source })
+        }
+    }
+}
+
+/// A flag that the first SIGINT or SIGTERM sets; the second ends the process.
+///
+/// To be called before any other thread starts, since all must inherit what is blocked.
+pub(crate) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
+    let mut signals = Signals::block().map_err(Failure::io("signals"))?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    helper("signals", move || {
+        for exit in [false, true] {
+            if let Err(error) = signals.wait() {
+                eprintln!("shardload: signals can no longer be read, ending: {error}");
+            }
+            if exit {
+                process::exit(INTERRUPTED);
+            }
+            flag.store(true, Ordering::Relaxed);
+        }
+    })?;
+    Ok(interrupted)
+}

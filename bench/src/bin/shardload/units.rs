@@ -1,0 +1,123 @@
+//! Durations and sizes as people write them: `500ms`, `16k`.
+//!
+//! Never: guesses a unit for a duration; a bare number is refused.
+
+use std::time::Duration;
+
+/// `5s`, `500ms`, `250us`, `2m`, `1h`: whole numbers, more than zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    match duration_or_zero(text)? {
+        Duration::ZERO => Err("it must be more than zero".into()),
+        duration => Ok(duration),
+    }
+}
+
+/// As [`duration`], but it may be zero.
+pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text).ok_or("want a number and a unit, such as 5s or 500ms")?;
+    let micros_per_unit: u64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return Err("the unit must be us, ms, s, m or h".into()),
+    };
+    let micros = number.checked_mul(micros_per_unit).ok_or("it is too long")?;
+    Ok(Duration::from_micros(micros))
+}
+
+/// As [`duration`], or `off`.
+pub(crate) fn timeout(text: &str) -> Result<Timeout, String> {
+    if text == "off" {
+        return Ok(Timeout(None));
+    }
+    duration(text).map(|wait| Timeout(Some(wait)))
+}
+
+/// A duration that may be `off`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Timeout(pub(crate) Option<Duration>);
+
+/// Bytes: `64`, `16k` (of 1,024), `1m` (of 1,048,576); more than zero.
+pub(crate) fn size(text: &str) -> Result<usize, String> {
+    let (number, unit) = split(text).ok_or("want a number of bytes, such as 64, 16k or 1m")?;
+    let bytes_per_unit = match unit {
+        "" => 1,
+        "k" | "K" => 1024,
+        "m" | "M" => 1024 * 1024,
+        _ => return Err("the unit must be k (1024 bytes) or m (1048576 bytes)".into()),
+    };
+    let bytes = number.checked_mul(bytes_per_unit).and_then(|bytes| usize::try_from(bytes).ok());
+    match bytes {
+        Some(0) => Err("it must be more than zero".into()),
+        Some(bytes) => Ok(bytes),
+        None => Err("it is too large".into()),
+    }
+}
+
+/// A size for people: the largest unit that divides it.
+pub(crate) fn show_size(bytes: usize) -> String {
+    const KI: usize = 1024;
+    const MI: usize = 1024 * 1024;
+    if bytes >= MI && bytes.is_multiple_of(MI) {
+        format!("{} MiB", bytes / MI)
+    } else if bytes >= KI && bytes.is_multiple_of(KI) {
+        format!("{} KiB", bytes / KI)
+    } else {
+        format!("{bytes} B")
+    }
+}
+
+fn split(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_whole_number_and_a_unit() {
+        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("250us"), Ok(Duration::from_micros(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        for wrong in ["", "5", "s", "5 s", "-5s", "1.5s", "5S", "0s", "5sec", "+5s"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(duration("99999999999999999h"), Err("it is too long".into()));
+        assert_eq!(duration_or_zero("0s"), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_timeout_may_be_off() {
+        assert_eq!(timeout("off"), Ok(Timeout(None)));
+        assert_eq!(timeout("60s"), Ok(Timeout(Some(Duration::from_secs(60)))));
+        assert!(timeout("never").is_err());
+        assert!(timeout("0s").is_err());
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_powers_of_1024() {
+        assert_eq!(size("64"), Ok(64));
+        assert_eq!(size("16k"), Ok(16 * 1024));
+        assert_eq!(size("1M"), Ok(1024 * 1024));
+        for wrong in ["", "k", "0", "0k", "-1", "1.5k", "16kb", "1g", "99999999999999999999"] {
+            assert!(size(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(size("18446744073709551615m"), Err("it is too large".into()));
+    }
+
+    #[test]
+    fn sizes_are_shown_in_the_largest_unit_that_divides_them() {
+        assert_eq!(show_size(64), "64 B");
+        assert_eq!(show_size(16 * 1024), "16 KiB");
+        assert_eq!(show_size(1024 * 1024 + 1024), "1025 KiB");
+        assert_eq!(show_size(4 * 1024 * 1024), "4 MiB");
+        assert_eq!(show_size(1500), "1500 B");
+    }
+}

@@ -1,0 +1,177 @@
+//! What can be set: limits of the loop, and where to connect to. Every field with unit and default.
+//!
+//! Never: holds a setting that nothing reads.
+
+use crate::conn::TlsPlan;
+use crate::id::ListenerId;
+use shardpoll_tls::ClientContext;
+use shardpoll_tls::rustls::pki_types::ServerName;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The limits of one loop and all connections on it.
+///
+/// ```
+/// let mut config = shardpoll_reactor::Config::default();
+/// config.read_timeout = Some(std::time::Duration::from_secs(60));
+/// assert!(config.check().is_ok());
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How long a peer may be silent before [`Handler::on_read_timeout`](crate::Handler);
+    /// `None`: for ever. Default 14 minutes (Prosody's).
+    pub read_timeout: Option<Duration>,
+    /// How long queued output may wait without any of it being sent; `None`: for ever. Default 3
+    /// minutes.
+    pub send_timeout: Option<Duration>,
+    /// How long an outgoing connection may take to be established. Default 20 s.
+    pub connect_timeout: Duration,
+    /// How long a peer may take for one step of a TLS handshake; four times that for all of it.
+    /// Default 60 s.
+    pub handshake_timeout: Duration,
+    /// The largest chunk given to [`Handler::on_incoming`](crate::Handler::on_incoming), in bytes,
+    /// 1 to 1 MiB; the loop owns one buffer of this size. Default 16 KiB: larger gained nothing on
+    /// loopback, 4 KiB cost half as much again.
+    pub read_size_bytes: usize,
+    /// How many bytes a connection may queue; a write that does not fit ends it (S69). 0: no limit.
+    /// Default 32 MiB.
+    pub max_queued_bytes: usize,
+    /// How long a listener rests when the process is out of descriptors or the kernel out of memory.
+    /// A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
+    pub accept_retry_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            read_timeout: Some(Duration::from_secs(14 * 60)),
+            send_timeout: Some(Duration::from_secs(3 * 60)),
+            connect_timeout: Duration::from_secs(20),
+            handshake_timeout: Duration::from_secs(60),
+            read_size_bytes: 16 * 1024,
+            max_queued_bytes: 32 * 1024 * 1024,
+            accept_retry_interval: Duration::from_millis(50),
+        }
+    }
+}
+
+impl Config {
+    /// How many bytes a connection may have queued (S69).
+    #[inline]
+    pub(crate) fn queue_cap(&self) -> usize {
+        if self.max_queued_bytes == 0 { usize::MAX } else { self.max_queued_bytes }
+    }
+}
+
+const MAX_READ_SIZE: usize = 1024 * 1024;
+
+impl Config {
+    /// Says whether a loop can run with these settings.
+    ///
+    /// # Errors
+    /// Names the first field whose value makes no sense, with the value: the caller's mistake.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |field, value: &dyn fmt::Debug, want| {
+            Err(ConfigError { field, value: format!("{value:?}"), want })
+        };
+        if self.read_size_bytes == 0 || self.read_size_bytes > MAX_READ_SIZE {
+            return wrong("read_size_bytes", &self.read_size_bytes, "1 to 1048576");
+        }
+        let durations = [
+            ("read_timeout", self.read_timeout),
+            ("send_timeout", self.send_timeout),
+            ("connect_timeout", Some(self.connect_timeout)),
+            ("handshake_timeout", Some(self.handshake_timeout)),
+            ("accept_retry_interval", Some(self.accept_retry_interval)),
+        ];
+        for (field, value) in durations {
+            if let Some(zero @ Duration::ZERO) = value {
+                return wrong(field, &zero, "more than zero");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError {
+    field: &'static str,
+    value: String,
+    want: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}: it must be {}", self.field, self.value, self.want)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The address of a peer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Addr {
+    /// An internet address and port.
+    Ip(SocketAddr),
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(addr) => addr.fmt(f),
+        }
+    }
+}
+
+/// Who has connected: what the acceptor makes a handler from.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The peer's address.
+    pub addr: Addr,
+    /// The listener it came to.
+    pub listener: ListenerId,
+}
+
+/// Where to connect to, and how.
+#[derive(Debug)]
+pub struct Connect {
+    pub(crate) to: SocketAddr,
+    pub(crate) tls: Option<Box<TlsPlan>>,
+}
+
+impl Connect {
+    /// Connects to this address over TCP.
+    #[must_use]
+    pub fn to(addr: impl Into<SocketAddr>) -> Self {
+        Self { to: addr.into(), tls: None }
+    }
+
+    /// TLS from the first byte on; `name` is sent to the server and checked in its certificate.
+    #[must_use]
+    pub fn tls(mut self, context: ClientContext, name: ServerName<'static>) -> Self {
+        self.tls = Some(Box::new(TlsPlan { context, name }));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absurd_setting_is_refused_by_name_and_value() {
+        assert_eq!(Config::default().check(), Ok(()));
+        let size = |bytes| Config { read_size_bytes: bytes, ..Config::default() }.check();
+        assert!(size(1).is_ok() && size(MAX_READ_SIZE).is_ok());
+        let error = size(MAX_READ_SIZE + 1).expect_err("too large").to_string();
+        assert_eq!(error, "read_size_bytes is 1048577: it must be 1 to 1048576");
+        assert!(size(0).is_err());
+        let zero = Config { read_timeout: Some(Duration::ZERO), ..Config::default() };
+        let error = zero.check().expect_err("zero").to_string();
+        assert_eq!(error, "read_timeout is 0ns: it must be more than zero");
+    }
+}

@@ -1,0 +1,183 @@
+//! The cursor on one connection that a callback is lent.
+//!
+//! Never: outlives the callback, or calls the kernel.
+//!
+//! Invariants:
+//! 1. A slot is freed only by the loop and only while no cursor exists, so a cursor's id is alive.
+
+use super::{Addr, CloseReason, Local};
+use crate::conn::{Chunk, Line, Stage};
+use crate::core::Core;
+use crate::id::{ConnId, ListenerId};
+use shardpoll_timers::Tick;
+use shardpoll_tls as tls;
+use std::fmt;
+use std::sync::Arc;
+
+/// A cursor on one live connection, lent for one callback.
+///
+/// Everything done through it takes effect when the callback returns: writes are flushed together,
+/// and a connection that was closed is told so after its running callback, never inside it.
+pub struct Conn<'a> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) id: ConnId,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Written {
+    /// The bytes are queued.
+    Ok,
+    /// Nothing was taken: the connection's queue is full. The connection ends with
+    /// [`CloseReason::BufferFull`]; there is nothing to do here.
+    Full,
+    /// Nothing was taken: the connection is closing or gone (S72).
+    Closed,
+}
+
+impl Conn<'_> {
+    /// The name of this connection, to keep and to reach it by later.
+    #[must_use]
+    pub fn id(&self) -> ConnId {
+        self.id
+    }
+
+    /// The address of the peer.
+    #[must_use]
+    pub fn peer(&self) -> &Addr {
+        &self.line().peer
+    }
+
+    /// The listener that accepted the connection; `None` for an outgoing one (S153).
+    #[must_use]
+    pub fn listener(&self) -> Option<ListenerId> {
+        self.line().listener
+    }
+
+    /// Queues a copy of `data` (S56).
+    ///
+    /// It is sent when the callback returns, together with whatever else was written. Before
+    /// `on_connect` it waits for the connection, and under TLS for the end of the handshake.
+    #[inline]
+    pub fn write(&mut self, data: &[u8]) -> Written {
+        if self.core.staging.take(self.id, data) { Written::Ok } else { self.write_queued(data) }
+    }
+
+    #[inline(never)]
+    fn write_queued(&mut self, data: &[u8]) -> Written {
+        self.queue(data.len(), |line, now| line.keep(data, now))
+    }
+
+    /// Queues `data` without copying it; worth it from some 16 KiB on.
+    pub fn write_vec(&mut self, data: Vec<u8>) -> Written {
+        self.write_chunk(Chunk::Owned(data))
+    }
+
+    /// Queues a reference to `data`: one buffer, many receivers.
+    pub fn write_shared(&mut self, data: Arc<[u8]>) -> Written {
+        self.write_chunk(Chunk::Shared(data))
+    }
+
+    fn write_chunk(&mut self, chunk: Chunk) -> Written {
+        self.queue(chunk.bytes().len(), |line, now| {
+            line.keep(&[], now);
+            line.outbox.push_chunk(chunk);
+        })
+    }
+
+    fn queue(&mut self, len: usize, push: impl FnOnce(&mut Line, Tick)) -> Written {
+        self.core.unstage(self.id);
+        let now = self.core.now;
+        let line = self.core.table.served_mut(self.id);
+        if !line.stage.takes_writes() {
+            return Written::Closed;
+        }
+        if len > self.core.queue_cap.saturating_sub(line.outbox.len()) {
+            return self.overflow();
+        }
+        push(line, now);
+        self.core.revisit(self.id);
+        Written::Ok
+    }
+
+    #[cold]
+    fn overflow(&mut self) -> Written {
+        self.fail(CloseReason::BufferFull);
+        Written::Full
+    }
+
+    fn fail(&mut self, reason: CloseReason) {
+        self.core.unstage(self.id);
+        self.line_mut().fail(reason);
+        self.core.revisit(self.id);
+    }
+
+    /// How many bytes are queued and not yet given to the kernel.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        let core = &*self.core;
+        let staged =
+            if core.staging.holds_for(self.id) { core.staging.as_slice().len() } else { 0 };
+        self.line().outbox.len() + staged
+    }
+
+    /// Ends the connection once everything queued has been sent (S74, S75).
+    ///
+    /// Input that still comes is discarded. A second call does nothing (S78).
+    pub fn close(&mut self) {
+        self.core.close(self.id, CloseReason::Asked);
+    }
+
+    /// Ends the connection now and silently: queued output is lost, nothing more is called (S79).
+    pub fn abort(&mut self) {
+        self.line_mut().told = true;
+        self.fail(CloseReason::Asked);
+    }
+
+    /// Stops reading; the read timeout stops too (S94). Idempotent.
+    pub fn pause(&mut self) {
+        self.line_mut().gate.pause();
+    }
+
+    /// Reads again; the read timeout begins anew, and what has already come is looked at (S95).
+    pub fn resume(&mut self) {
+        let now = self.core.now;
+        let line = self.line_mut();
+        line.gate.resume();
+        line.last_read = now;
+        self.core.revisit(self.id);
+    }
+
+    /// What TLS has agreed on; `None` without TLS, or when the connection is gone.
+    #[must_use]
+    pub fn tls(&self) -> Option<tls::Info<'_>> {
+        self.line().stage.tls().map(|tls| tls.session.info())
+    }
+
+    /// This shard: its timers and other connections.
+    pub fn local(&mut self) -> Local<'_> {
+        Local { core: self.core }
+    }
+
+    fn line(&self) -> &Line {
+        self.core.table.line(self.id).expect("a cursor's connection is alive")
+    }
+
+    fn line_mut(&mut self) -> &mut Line {
+        self.core.line(self.id)
+    }
+}
+
+impl fmt::Debug for Conn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.line();
+        let ending = !matches!(line.stage, Stage::Open(_));
+        f.debug_struct("Conn")
+            .field("id", &self.id)
+            .field("peer", &line.peer)
+            .field("backlog", &self.backlog())
+            .field("open", &!ending)
+            .finish()
+    }
+}

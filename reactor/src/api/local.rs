@@ -1,0 +1,167 @@
+//! This shard, seen from inside a callback: timers, other connections, new connections.
+//!
+//! Never: calls the kernel; what must become a descriptor waits as a wish until the callback returns.
+
+use super::{Addr, CloseReason, Conn, Connect, Handler};
+use crate::conn::{Line, Stage};
+use crate::core::{Core, Counters, Due, Wish};
+use crate::id::ConnId;
+use crate::table::Entry;
+use shardpoll_timers::{Tick, TimerId};
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+/// One shard, lent for one callback.
+pub struct Local<'a> {
+    pub(crate) core: &'a mut Core,
+}
+
+/// Why a connection could not even be tried; no callback follows (O5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The loop is quitting (S150).
+    Quitting,
+    /// The shard holds as many connections as it can name (4,194,304).
+    TableFull,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quitting => "quitting",
+            Self::TableFull => "too many connections on this shard",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Local<'_> {
+    /// The time of this turn: read once after the wait, nanoseconds of the monotonic clock.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        self.core.now
+    }
+
+    /// What this loop has done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.core.counters()
+    }
+
+    /// How many connections and listeners there are on this shard.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.core.table.live()
+    }
+
+    /// A cursor on a connection of this shard; `None` when it is gone or lives elsewhere.
+    pub fn conn(&mut self, id: ConnId) -> Option<Conn<'_>> {
+        let line = self.core.table.line(id)?;
+        // One that has been told of its end is only waiting to be freed.
+        (!line.told).then_some(Conn { core: self.core, id })
+    }
+
+    /// Calls `f` with the handler of a connection of this shard.
+    ///
+    /// `None`, and no call, when the connection is gone or lives elsewhere, when its handler is not
+    /// an `H`, or when that handler is the one that is running.
+    ///
+    /// # Panics
+    /// If `f` panics, the connection it was called for ends, and so does whoever called this.
+    pub fn with<H: Handler, R>(
+        &mut self,
+        id: ConnId,
+        f: impl FnOnce(&mut H, &mut Conn<'_>) -> R,
+    ) -> Option<R> {
+        let line = self.core.table.line_mut(id)?;
+        let mut handler = line.handler.take()?;
+        let any: &mut dyn Any = &mut *handler;
+        let result = any.downcast_mut::<H>().map(|own| {
+            let conn = &mut Conn { core: self.core, id };
+            catch_unwind(AssertUnwindSafe(|| f(own, conn)))
+        });
+        let line = self.core.table.line_mut(id).expect("freed only while no cursor exists");
+        match result {
+            Some(Err(panic)) => {
+                line.told = true;
+                line.fail(CloseReason::HandlerPanic);
+                self.core.revisit(id);
+                resume_unwind(panic)
+            }
+            Some(Ok(result)) => {
+                line.handler = Some(handler);
+                Some(result)
+            }
+            None => {
+                line.handler = Some(handler);
+                None
+            }
+        }
+    }
+
+    /// Opens a connection; its handler is told of success or failure later (S131 to S135).
+    ///
+    /// Written to at once through [`conn`](Self::conn), the bytes wait for it to be established.
+    ///
+    /// # Errors
+    /// [`Refused`] when it cannot be tried; then there is no callback.
+    pub fn connect(&mut self, to: Connect, handler: impl Handler) -> Result<ConnId, Refused> {
+        if self.core.quitting.is_some() {
+            return Err(Refused::Quitting);
+        }
+        let stage = Stage::Connecting(to.tls);
+        let handler: Box<dyn Handler> = Box::new(handler);
+        let line = Line::new(stage, Some(handler), Addr::Ip(to.to), None, self.core.now);
+        let entry = Entry::Line(line);
+        let id = self.core.table.insert(entry).ok_or(Refused::TableFull)?;
+        self.core.wishes.push(Wish::Connect(id, to.to));
+        Ok(id)
+    }
+
+    /// Calls `task` after this time, and again after each time it returns (S12 to S24).
+    ///
+    /// Never early, never twice in a turn, and never in the turn in which it was added or re-armed.
+    /// `None` from `task` ends the timer. A panic in it is caught and counted, and ends it (S21).
+    pub fn add_timer(
+        &mut self,
+        after: Duration,
+        task: impl FnMut(&mut Local<'_>, TimerId) -> Option<Duration> + 'static,
+    ) -> TimerId {
+        let due = self.core.now.saturating_add(after);
+        self.core.timers.insert(due, Due::Task(Box::new(task)))
+    }
+
+    /// Moves a pending timer to this time from now; false for one that is running or gone (S20).
+    pub fn reschedule(&mut self, id: TimerId, after: Duration) -> bool {
+        let due = self.core.now.saturating_add(after);
+        self.core.timers.reschedule(id, due)
+    }
+
+    /// Stops a timer, also from inside its own task (S17 to S19); false when it was gone already.
+    pub fn stop(&mut self, id: TimerId) -> bool {
+        let alive = self.core.timers.is_live(id);
+        let removed = self.core.timers.remove(id);
+        if let Some(task) = removed {
+            self.core.drop_user_value(task);
+        }
+        alive
+    }
+
+    /// Closes every connection and listener that is there now, as [`Conn::close`] does (S146).
+    pub fn close_all(&mut self) {
+        self.core.close_all(&|| CloseReason::Asked);
+    }
+}
+
+impl fmt::Debug for Local<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local")
+            .field("now", &self.core.now)
+            .field("live", &self.core.table.live())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,16 @@
+//! What user code sees of the loop: wishes only, no system calls.
+//!
+//! Never: calls the kernel. Whatever is done through [`Conn`] and [`Local`] changes state, and the
+//! loop makes the kernel agree with it after the callback has returned.
+
+mod config;
+mod conn;
+mod handler;
+mod local;
+mod reason;
+
+pub use config::{Addr, Config, ConfigError, Connect, Peer};
+pub use conn::{Conn, Written};
+pub use handler::{Handler, Silence, Status, incoming};
+pub use local::{Local, Refused};
+pub use reason::CloseReason;

@@ -1,0 +1,280 @@
+//! One connection as data: pure, deterministic, without a descriptor.
+//!
+//! ```text
+//!   mod       Line: the record; what it wants is computed here
+//!   stage     where it is in its life
+//!   channel   plain or TLS
+//!   outbox    what it has yet to send
+//!   gate      why it is not read
+//!   deadlines when it is too old
+//! ```
+//!
+//! Never: calls the kernel, reads a clock, or calls user code.
+//!
+//! Invariants:
+//! 1. What a line wants and when it is due are functions of its state; no flag repeats them.
+//! 2. `handler` is `None` while it is out on a call, and after it was dropped; nowhere else.
+
+mod channel;
+mod deadlines;
+mod gate;
+mod outbox;
+mod stage;
+
+pub(crate) use channel::{Channel, TlsChannel};
+pub(crate) use deadlines::{Limit, Spans};
+pub(crate) use gate::Gate;
+pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
+
+use crate::api::{Addr, CloseReason, Handler};
+use crate::id::ListenerId;
+use shardpoll_timers::{Tick, TimerId};
+
+/// What the kernel last said of a descriptor: three bits.
+///
+/// *readable* and *writable* are cleared when it says would-block or does less than was asked.
+/// *ended* (the peer's end, a hang-up or an error was seen) stays: while it is set a short read does
+/// not clear *readable*, since no further event will come for the end that lies behind the data.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Ready(u8);
+
+impl Ready {
+    pub(crate) const NOTHING: Self = Self(0);
+    pub(crate) const READABLE: Self = Self(1);
+    pub(crate) const WRITABLE: Self = Self(2);
+    pub(crate) const ENDED: Self = Self(4);
+
+    #[inline]
+    pub(crate) fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, bits: Self) {
+        self.0 |= bits.0;
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, bits: Self) {
+        self.0 &= !bits.0;
+    }
+}
+
+/// Callbacks that something else than an event has made due.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Owed(u8);
+
+impl Owed {
+    pub(crate) const NOTHING: Self = Self(0);
+    pub(crate) const STARTTLS: Self = Self(1);
+    pub(crate) const CONNECT: Self = Self(2);
+    /// A pair of predrain and drain, although nothing is queued (S63).
+    pub(crate) const DRAIN: Self = Self(4);
+    pub(crate) const STARTTLS_OR_CONNECT: Self = Self(3);
+
+    #[inline]
+    pub(crate) fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+
+    pub(crate) fn add(&mut self, bits: Self) {
+        self.0 |= bits.0;
+    }
+
+    /// Whether one was due; from now on it is not.
+    #[inline]
+    pub(crate) fn take(&mut self, bits: Self) -> bool {
+        let due = self.has(bits);
+        self.0 &= !bits.0;
+        due
+    }
+}
+
+/// The record of one connection.
+pub(crate) struct Line {
+    pub(crate) handler: Option<Box<dyn Handler>>,
+    pub(crate) stage: Stage,
+    pub(crate) outbox: Outbox,
+    /// When input last came, or reading was last allowed again.
+    pub(crate) last_read: Tick,
+    /// When output last moved, or the stage began.
+    pub(crate) last_progress: Tick,
+    /// The entry in the timer heap, and the time it stands at.
+    pub(crate) entry: Option<TimerId>,
+    pub(crate) entry_due: Tick,
+    pub(crate) ready: Ready,
+    pub(crate) gate: Gate,
+    /// On the list of lines to serve before the turn ends, or about to be settled anyway.
+    pub(crate) on_agenda: bool,
+    /// Callbacks that are due at the next service.
+    pub(crate) owed: Owed,
+    /// `on_connect` was called; decides what a handshake's timeout is called (S93).
+    pub(crate) connected: bool,
+    /// `on_disconnect` was called, or shall not be (S79).
+    pub(crate) told: bool,
+    /// The end of input was read: there is nothing more to read.
+    pub(crate) input_ended: bool,
+    /// None for an outgoing connection.
+    pub(crate) listener: Option<ListenerId>,
+    pub(crate) peer: Addr,
+}
+
+impl Line {
+    pub(crate) fn new(
+        stage: Stage,
+        handler: Option<Box<dyn Handler>>,
+        peer: Addr,
+        listener: Option<ListenerId>,
+        now: Tick,
+    ) -> Self {
+        Self {
+            handler,
+            stage,
+            outbox: Outbox::default(),
+            last_read: now,
+            last_progress: now,
+            entry: None,
+            entry_due: Tick::MAX,
+            ready: Ready::NOTHING,
+            gate: Gate::default(),
+            on_agenda: false,
+            owed: Owed::NOTHING,
+            connected: false,
+            told: false,
+            input_ended: false,
+            listener,
+            peer,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_connecting(&self) -> bool {
+        matches!(self.stage, Stage::Connecting(_))
+    }
+
+    /// Whether it is in the state of nearly every service: open, plain, and nothing stands between
+    /// the kernel's input and its handler.
+    #[inline]
+    pub(crate) fn is_simple(&self) -> bool {
+        matches!(self.stage, Stage::Open(Channel::Plain))
+            && self.gate.is_open()
+            && self.owed == Owed::NOTHING
+    }
+
+    /// Whether an open line has no input and no callback waiting: true after nearly every service.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.owed == Owed::NOTHING && !self.ready.has(Ready::READABLE)
+    }
+
+    /// Whether what the application has written can be sent.
+    #[inline]
+    pub(crate) fn may_flush(&self) -> bool {
+        matches!(self.stage, Stage::Open(_) | Stage::Flushing { .. })
+    }
+
+    /// Whether the loop has to carry its end on.
+    #[inline]
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.stage, Stage::Flushing { .. } | Stage::Closed(_))
+    }
+
+    /// Whether the handler may be given input now.
+    #[inline]
+    pub(crate) fn may_deliver(&self) -> bool {
+        self.stage.is_open() && self.gate.is_open()
+    }
+
+    /// Whether the handler is owed something that was received before: plaintext, or the news that
+    /// the peer's TLS has ended.
+    #[inline]
+    pub(crate) fn has_held_back_input(&self) -> bool {
+        matches!(&self.stage, Stage::Open(channel) if channel.has_held_back_input())
+    }
+
+    /// Whether input is wanted, be it to deliver or to discard.
+    #[inline]
+    pub(crate) fn wants_read(&self) -> bool {
+        match &self.stage {
+            Stage::Open(_) => self.gate.is_open(),
+            Stage::Handshaking(_) => true,
+            Stage::Flushing { .. } | Stage::Lingering { .. } => !self.input_ended,
+            Stage::Connecting(_) | Stage::Closed(_) => false,
+        }
+    }
+
+    /// Whether input is known to be there: in the kernel, or decrypted and waiting.
+    #[inline]
+    pub(crate) fn has_input(&self) -> bool {
+        self.ready.has(Ready::READABLE) || self.has_held_back_input()
+    }
+
+    /// Whether something waits to be sent that may be sent now.
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        match &self.stage {
+            Stage::Open(channel) | Stage::Flushing { channel, .. } => {
+                !self.outbox.is_empty() || channel.owes()
+            }
+            Stage::Handshaking(tls) => !tls.owed.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether the loop must come back to this line by itself: it stopped early, and no edge will
+    /// come for what the kernel has already announced.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_input() && self.wants_read()
+            || self.ready.has(Ready::WRITABLE) && (self.has_output() || self.owed.has(Owed::DRAIN))
+            || self.owed.has(Owed::STARTTLS_OR_CONNECT)
+            || matches!(self.stage, Stage::Closed(_))
+    }
+
+    /// Queues a copy of `data`. The first byte starts the send timeout, later ones do not move it
+    /// (S92).
+    pub(crate) fn keep(&mut self, data: &[u8], now: Tick) {
+        if self.stage.is_open() && !self.has_output() {
+            self.last_progress = now;
+        }
+        if !data.is_empty() {
+            self.outbox.push(data);
+        }
+    }
+
+    /// Ends the connection after what is queued has been sent (S74, S75); no-op when it is ending.
+    pub(crate) fn close(&mut self, reason: CloseReason, now: Tick) {
+        match self.stage.take() {
+            Stage::Open(channel) => {
+                self.last_progress = now;
+                self.stage = Stage::Flushing { channel, reason };
+            }
+            // Nothing can be delivered before the handshake is done; the peer is told and that is all.
+            Stage::Handshaking(mut tls) => {
+                let mut wire = Vec::new();
+                tls.session.close(&mut wire);
+                tls.owed.extend(&wire);
+                self.outbox.clear();
+                self.last_progress = now;
+                self.stage = Stage::Flushing { channel: Channel::Tls(tls), reason };
+            }
+            Stage::Connecting(_) => self.stage = Stage::Closed(reason),
+            ending => self.stage = ending,
+        }
+        self.owed = Owed::NOTHING;
+    }
+
+    /// Ends the connection now; what is queued is lost. The first reason stands.
+    pub(crate) fn fail(&mut self, reason: CloseReason) {
+        if !matches!(self.stage, Stage::Closed(_)) {
+            self.stage = Stage::Closed(reason);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test() -> Self {
+        let peer = Addr::Ip(([127, 0, 0, 1], 1).into());
+        Self::new(Stage::Open(Channel::Plain), None, peer, None, Tick::ZERO)
+    }
+}

@@ -1,0 +1,186 @@
+//! The bytes a connection has yet to send, in the order they were written.
+//!
+//! Most never come here: what a callback writes to its own connection waits in the shard's staging
+//! buffer and is sent when the callback returns. An outbox holds what the kernel did not take, and
+//! what was written to a connection from elsewhere.
+//!
+//! Never: sends, seals, or looks at a limit; who writes checks the cap first.
+//!
+//! Invariants:
+//! 1. An empty outbox owns no memory.
+//! 2. `len` is the number of bytes not yet consumed, over all chunks.
+//! 3. No chunk is empty, and `sent` is less than the length of the front one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How far a chunk of copied bytes grows before a further one is begun: one TLS record.
+pub(crate) const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Queued bytes; one word, `None` while there are none.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    queue: Option<Box<Queue>>,
+}
+
+struct Queue {
+    len: usize,
+    /// Consumed bytes of the front chunk.
+    sent: usize,
+    /// Apart from the others, since most queues have but one.
+    front: Chunk,
+    rest: VecDeque<Chunk>,
+}
+
+pub(crate) enum Chunk {
+    Owned(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+impl Chunk {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+
+    /// Takes more bytes in, if it may grow by as many.
+    fn extend(&mut self, more: &[u8]) -> bool {
+        match self {
+            Self::Owned(bytes) if bytes.len() + more.len() <= CHUNK_BYTES => {
+                bytes.extend_from_slice(more);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Outbox {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_none()
+    }
+
+    /// Bytes not yet consumed.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len)
+    }
+
+    /// Copies `data` to the end.
+    pub(crate) fn push(&mut self, data: &[u8]) {
+        if let Some(queue) = &mut self.queue
+            && queue.rest.back_mut().unwrap_or(&mut queue.front).extend(data)
+        {
+            queue.len += data.len();
+            return;
+        }
+        self.push_chunk(Chunk::Owned(data.to_vec()));
+    }
+
+    /// Appends a chunk without a copy.
+    pub(crate) fn push_chunk(&mut self, chunk: Chunk) {
+        let len = chunk.bytes().len();
+        if len == 0 {
+            return;
+        }
+        match &mut self.queue {
+            Some(queue) => {
+                queue.len += len;
+                queue.rest.push_back(chunk);
+            }
+            none => {
+                let queue = Queue { len, sent: 0, front: chunk, rest: VecDeque::new() };
+                *none = Some(Box::new(queue));
+            }
+        }
+    }
+
+    /// The bytes to send next, up to the end of their chunk; empty when nothing is queued.
+    pub(crate) fn front(&self) -> &[u8] {
+        self.queue.as_ref().map_or(&[], |queue| &queue.front.bytes()[queue.sent..])
+    }
+
+    /// Drops the first `count` bytes; at most what [`front`](Self::front) showed.
+    pub(crate) fn consume(&mut self, count: usize) {
+        let Some(queue) = &mut self.queue else { return };
+        debug_assert!(count <= queue.front.bytes().len() - queue.sent, "more than was shown");
+        queue.len -= count;
+        queue.sent += count;
+        if queue.sent == queue.front.bytes().len() {
+            queue.sent = 0;
+            match queue.rest.pop_front() {
+                Some(next) => queue.front = next,
+                None => self.queue = None,
+            }
+        }
+    }
+
+    /// Forgets everything that is queued.
+    pub(crate) fn clear(&mut self) {
+        self.queue = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        while !outbox.is_empty() {
+            let front = outbox.front();
+            assert!(!front.is_empty(), "no chunk is empty");
+            let count = front.len().min(step);
+            out.extend_from_slice(&front[..count]);
+            outbox.consume(count);
+        }
+        out
+    }
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came_whatever_carried_them() {
+        let pattern = |len: usize, seed: usize| -> Vec<u8> {
+            (0..len).map(|i| u8::try_from((i * 7 + seed) % 251).expect("below 251")).collect()
+        };
+        for step in [1, 3, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, usize::MAX] {
+            let mut outbox = Outbox::default();
+            let mut all = Vec::new();
+            let lens = [1, CHUNK_BYTES - 1, 1, 5, CHUNK_BYTES, 3 * CHUNK_BYTES, 0, 17, CHUNK_BYTES];
+            for (seed, len) in lens.into_iter().enumerate() {
+                let data = pattern(len, seed);
+                all.extend_from_slice(&data);
+                match seed % 3 {
+                    0 => outbox.push(&data),
+                    1 => outbox.push_chunk(Chunk::Owned(data)),
+                    _ => outbox.push_chunk(Chunk::Shared(data.into())),
+                }
+                assert_eq!(outbox.len(), all.len());
+            }
+            assert_eq!(drain(&mut outbox, step), all, "step {step}");
+            assert!(outbox.queue.is_none(), "an empty outbox owns no memory");
+        }
+    }
+
+    #[test]
+    fn a_partly_consumed_chunk_takes_more_without_losing_its_place() {
+        let mut outbox = Outbox::default();
+        outbox.push(b"abcdef");
+        outbox.consume(4);
+        outbox.push(b"ghi");
+        assert_eq!(outbox.front(), b"efghi");
+        assert_eq!(outbox.len(), 5);
+        assert_eq!(drain(&mut outbox, 2), b"efghi");
+    }
+
+    #[test]
+    fn nothing_is_queued_by_an_empty_write() {
+        let mut outbox = Outbox::default();
+        outbox.push(b"");
+        outbox.push_chunk(Chunk::Shared(Arc::from([])));
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.front(), b"");
+    }
+}

@@ -1,0 +1,102 @@
+//! Where a connection is in its life. Each variant owns exactly what that part of life needs.
+//!
+//! ```text
+//!  connect ──► Connecting ──► Handshaking ──► Open ──► Flushing ──► Lingering ──► (freed)
+//!                  │  └──────── plain ─────────▲ │         ▲             │
+//!  accept ─────────┼───────── plain ───────────┘ │         │             │
+//!  accept, TLS ────┼──────► Handshaking ── close ┼─────────┘             │
+//!                  └──────────── errors, timeouts, abort ────► Closed ◄──┘ ──► (freed)
+//! ```
+//!
+//! | stage | reads | writes | deadline | leaves when |
+//! |---|---|---|---|---|
+//! | Connecting | no | no | connect timeout | connected → Open or Handshaking; error → Closed |
+//! | Handshaking | yes | what TLS owes | handshake timeout, per step and over all | done → Open; failed → alert sent, Closed |
+//! | Open | unless gated | if queued | read: silence; write: no progress | close, end of input, error, timeout |
+//! | Flushing | discarded | yes, then close_notify, then FIN | send timeout | all out → told, Lingering; write error → Closed |
+//! | Lingering | discarded, bounded | no | [`LINGER`] | end of input, bound or deadline → freed |
+//! | Closed | no | no | none | the loop tells the handler and frees the slot |
+//!
+//! Never: calls user code or the kernel.
+//!
+//! Invariants:
+//! 1. A transition takes the old stage out and leaves `Closed(Internal)` in its place, so a
+//!    forgotten arm shows as a closed connection, never as plaintext on a TLS line.
+//! 2. `Closed` and `Lingering` are never left for another stage, except `Lingering` for `Closed`.
+//! 3. Only `Open` delivers application bytes.
+
+use std::time::Duration;
+
+use super::channel::{Channel, TlsChannel};
+use crate::api::CloseReason;
+use shardpoll_tls::ClientContext;
+use shardpoll_tls::rustls::pki_types::ServerName;
+
+/// How long a connection that has sent everything waits for the peer's end, so that the kernel
+/// does not answer late input with a reset that destroys what the peer has not read yet (O8).
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// How much late input is read and thrown away meanwhile (O8).
+pub(crate) const LINGER_BYTES: usize = 64 * 1024;
+
+// A tag of its own: which stage it is, is asked several times a message.
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// The kernel is connecting; TLS follows at once if planned.
+    Connecting(Option<Box<TlsPlan>>),
+    /// TLS is being set up; no application bytes either way.
+    Handshaking(Box<TlsChannel>),
+    /// Application bytes flow.
+    Open(Channel),
+    /// What is queued is sent to its end; what still comes is discarded.
+    Flushing { channel: Channel, reason: CloseReason },
+    /// Our side has ended and the handler was told; `discarded` counts late input.
+    Lingering { discarded: usize },
+    /// The descriptor is closed as soon as the handler was told.
+    Closed(CloseReason),
+}
+
+/// The TLS session to begin once an outgoing connection stands.
+#[derive(Debug)]
+pub(crate) struct TlsPlan {
+    pub(crate) context: ClientContext,
+    pub(crate) name: ServerName<'static>,
+}
+
+impl Stage {
+    /// Takes the stage out for a transition (invariant 1).
+    #[inline]
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Closed(CloseReason::Internal))
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+
+    /// Whether what the application writes can still be sent.
+    #[inline]
+    pub(crate) fn takes_writes(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Handshaking(_) | Self::Connecting(_))
+    }
+
+    /// The TLS layer, once its handshake has begun.
+    pub(crate) fn tls(&self) -> Option<&TlsChannel> {
+        match self {
+            Self::Handshaking(tls)
+            | Self::Open(Channel::Tls(tls))
+            | Self::Flushing { channel: Channel::Tls(tls), .. } => Some(tls),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn tls_mut(&mut self) -> Option<&mut TlsChannel> {
+        match self {
+            Self::Handshaking(tls)
+            | Self::Open(Channel::Tls(tls))
+            | Self::Flushing { channel: Channel::Tls(tls), .. } => Some(tls),
+            _ => None,
+        }
+    }
+}

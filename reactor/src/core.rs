@@ -1,0 +1,337 @@
+//! What callbacks may touch: all state of one loop but the kernel's.
+//!
+//! Never: names the kernel or a descriptor, so the same core runs on Linux and in a simulation.
+//!
+//! Invariants:
+//! 1. A line that user code has changed from outside its own service is on the agenda.
+//! 2. User code runs only inside a `catch_unwind` of the loop, which counts and logs the panic.
+
+use crate::api::{CloseReason, Config, Conn, Handler, Local};
+use crate::conn::{Line, Spans, Stage};
+use crate::id::ConnId;
+use crate::table::{Entry, Table};
+use shardpoll_timers::{Heap, Tick, TimerId};
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// A user's timer.
+pub(crate) type Task = Box<dyn FnMut(&mut Local<'_>, TimerId) -> Option<Duration>>;
+
+/// What is due when an entry of the timer heap comes up.
+pub(crate) enum Due {
+    /// A limit of this connection, or nothing: its true deadline is computed then.
+    Line(ConnId),
+    /// This listener has rested long enough.
+    Listener(ConnId),
+    Task(Task),
+}
+
+/// What a callback asked for that needs a descriptor; carried out when it has returned.
+pub(crate) enum Wish {
+    Connect(ConnId, SocketAddr),
+    CloseListener(ConnId),
+}
+
+/// A shutdown under way.
+pub(crate) struct Quit {
+    /// What is still there then is cut.
+    pub(crate) deadline: Tick,
+}
+
+pub(crate) struct Core {
+    pub(crate) table: Table,
+    pub(crate) timers: Heap<Due>,
+    /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
+    pub(crate) agenda: Vec<ConnId>,
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) staging: Staging,
+    pub(crate) config: Config,
+    pub(crate) spans: Spans,
+    /// What a connection may have queued, in bytes.
+    pub(crate) queue_cap: usize,
+    /// The time of this turn.
+    pub(crate) now: Tick,
+    pub(crate) quitting: Option<Quit>,
+    pub(crate) counters: Counters,
+    /// The callback that runs now; what a panic is reported with.
+    pub(crate) calling: Callback,
+}
+
+/// What the callbacks of the line that is being served have written to it: sent when they have
+/// returned, so that most bytes are never queued at all.
+///
+/// Invariant: there is room only while the line that is served is open and its outbox empty. Whoever
+/// changes that (close, a failure, a chunk that is queued) closes the staging buffer, and the next
+/// write looks at the line itself. While it is `direct` the line is plain as well, so that the staged
+/// bytes are all there is to send, as they are.
+#[derive(Default)]
+pub(crate) struct Staging {
+    line: Option<ConnId>,
+    direct: bool,
+    /// How many bytes may still be staged.
+    room: usize,
+    bytes: Vec<u8>,
+}
+
+/// The most that is staged: more waits in the outbox, where it is sent in pieces.
+const STAGED_BYTES: usize = 256 * 1024;
+
+impl Staging {
+    /// A service begins; `room` is what may be staged, in bytes.
+    #[inline]
+    pub(crate) fn begin(&mut self, id: ConnId, room: usize, direct: bool) {
+        debug_assert!(self.bytes.is_empty(), "staged bytes are sent or queued by their service");
+        self.line = Some(id);
+        self.direct = direct;
+        self.room = room.min(STAGED_BYTES);
+    }
+
+    /// The service is over.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.line = None;
+    }
+
+    /// Takes no more for now; what is staged stays.
+    pub(crate) fn close(&mut self) {
+        self.direct = false;
+        self.room = 0;
+    }
+
+    #[inline]
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct
+    }
+
+    /// Stages bytes for this line, if it is the one that is served and there is room.
+    #[inline]
+    pub(crate) fn take(&mut self, id: ConnId, data: &[u8]) -> bool {
+        let fits = self.line == Some(id) && data.len() <= self.room;
+        if fits {
+            self.room -= data.len();
+            self.bytes.extend_from_slice(data);
+        }
+        fits
+    }
+
+    pub(crate) fn holds_for(&self, line: ConnId) -> bool {
+        self.line == Some(line)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+/// What a loop has done since it began; plain numbers, each counted where it happens.
+#[derive(Clone, Copy, Default, Debug)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Passes of the loop.
+    pub turns: u64,
+    /// Events the kernel reported.
+    pub events: u64,
+    /// Events for entries that were gone by then.
+    pub stale_events: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Times a listener had to rest because descriptors or memory had run out.
+    pub accept_rests: u64,
+    /// Connections that the kernel accepted for us and that could not be served.
+    pub accept_failures: u64,
+    /// Connections that have ended, whether or not they were ever established.
+    pub closed: u64,
+    /// Bytes taken from the kernel.
+    pub bytes_in: u64,
+    /// Bytes given to the kernel.
+    pub bytes_out: u64,
+    /// Panics in user code, all caught.
+    pub panics: u64,
+    /// Changes to the order of the timer heap.
+    pub timer_operations: u64,
+}
+
+/// The places from which user code is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Callback {
+    None,
+    Accept,
+    Connect,
+    Incoming,
+    Predrain,
+    Drain,
+    ReadTimeout,
+    Status,
+    Starttls,
+    Disconnect,
+    Timer,
+    Letter,
+    Drop,
+}
+
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "no callback",
+            Self::Accept => "the acceptor",
+            Self::Connect => "on_connect",
+            Self::Incoming => "on_incoming",
+            Self::Predrain => "on_predrain",
+            Self::Drain => "on_drain",
+            Self::ReadTimeout => "on_read_timeout",
+            Self::Status => "on_status",
+            Self::Starttls => "on_starttls",
+            Self::Disconnect => "on_disconnect",
+            Self::Timer => "a timer",
+            Self::Letter => "a task from outside",
+            Self::Drop => "the drop of a user's value",
+        })
+    }
+}
+
+/// A handler taken out of its line while the loop serves it; `None` when it is gone.
+pub(crate) type Held = Option<Box<dyn Handler>>;
+
+impl Core {
+    pub(crate) fn new(shard: u16, config: Config, now: Tick) -> Self {
+        Self {
+            table: Table::new(shard),
+            timers: Heap::new(),
+            agenda: Vec::new(),
+            wishes: Vec::new(),
+            staging: Staging::default(),
+            spans: Spans::new(&config),
+            queue_cap: config.queue_cap(),
+            config,
+            now,
+            quitting: None,
+            counters: Counters::default(),
+            calling: Callback::None,
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        Counters { timer_operations: self.timers.operations(), ..self.counters }
+    }
+
+    /// The line of an id that is known to be alive: one that is being served.
+    #[inline]
+    pub(crate) fn line(&mut self, id: ConnId) -> &mut Line {
+        self.table.served_mut(id)
+    }
+
+    /// Puts a line on the agenda, unless it is there or is being served, which ends with a look at
+    /// what is left to do.
+    pub(crate) fn revisit(&mut self, id: ConnId) {
+        if let Some(line) = self.table.line_mut(id)
+            && !line.on_agenda
+            && !self.staging.holds_for(id)
+        {
+            line.on_agenda = true;
+            self.agenda.push(id);
+        }
+    }
+
+    /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
+    #[cold]
+    pub(crate) fn unstage(&mut self, id: ConnId) {
+        if !self.staging.holds_for(id) {
+            return;
+        }
+        self.staging.close();
+        if !self.staging.is_empty() {
+            let line = self.table.served_mut(id);
+            if !matches!(line.stage, Stage::Closed(_)) {
+                line.keep(self.staging.as_slice(), self.now);
+            }
+            self.staging.clear();
+        }
+    }
+
+    /// Whether a line that is being served has something to send.
+    #[inline]
+    pub(crate) fn has_output(&mut self, id: ConnId) -> bool {
+        !self.staging.is_empty() || self.line(id).has_output()
+    }
+
+    /// Asks for the orderly end of a connection or listener.
+    pub(crate) fn close(&mut self, id: ConnId, reason: CloseReason) {
+        match self.table.entry_mut(id) {
+            Some(Entry::Line(line)) => {
+                if self.staging.holds_for(id) {
+                    self.staging.close();
+                }
+                line.close(reason, self.now);
+                self.revisit(id);
+            }
+            Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),
+            Some(Entry::Vacant(_)) | None => {}
+        }
+    }
+
+    /// Over a snapshot: what is opened meanwhile stays (S146).
+    pub(crate) fn close_all(&mut self, reason: &dyn Fn() -> CloseReason) {
+        for id in self.table.snapshot() {
+            self.close(id, reason());
+        }
+    }
+
+    /// Calls a handler that is held. The loop's `catch_unwind` is around the whole service.
+    #[inline(always)]
+    pub(crate) fn call<R>(
+        &mut self,
+        id: ConnId,
+        held: &mut Held,
+        callback: Callback,
+        f: impl FnOnce(&mut dyn Handler, &mut Conn<'_>) -> R,
+    ) -> Option<R> {
+        let handler = held.as_deref_mut()?;
+        self.calling = callback;
+        Some(f(handler, &mut Conn { core: self, id }))
+    }
+
+    /// Runs user code that belongs to no connection; `None` when it panicked.
+    pub(crate) fn run<R>(
+        &mut self,
+        callback: Callback,
+        f: impl FnOnce(&mut Local<'_>) -> R,
+    ) -> Option<R> {
+        self.calling = callback;
+        let result = catch_unwind(AssertUnwindSafe(|| f(&mut Local { core: self })));
+        if result.is_err() {
+            self.count_panic(None);
+        }
+        self.calling = Callback::None;
+        result.ok()
+    }
+
+    /// Drops a value whose `Drop` is the user's.
+    pub(crate) fn drop_user_value<T>(&mut self, value: T) {
+        let calling = self.calling;
+        self.run(Callback::Drop, |_| drop(value));
+        self.calling = calling;
+    }
+
+    /// Notes a panic of the callback that was running.
+    pub(crate) fn count_panic(&mut self, id: Option<ConnId>) {
+        self.counters.panics += 1;
+        match id {
+            Some(id) => log::error!("connection {id}: {} panicked", self.calling),
+            None => log::error!("{} panicked", self.calling),
+        }
+        self.calling = Callback::None;
+    }
+}

@@ -1,0 +1,124 @@
+//! The two ends of a connection: the callbacks owed to a new one, and the way of an old one out.
+//!
+//! Never: reads.
+//!
+//! Invariants:
+//! 1. `on_disconnect` is called at most once, and nothing after it.
+
+use super::Reactor;
+use crate::conn::{Channel, Owed, Stage};
+use crate::core::{Callback, Held};
+use crate::id::ConnId;
+use crate::sys::Sys;
+use crate::table::Entry;
+
+impl<S: Sys> Reactor<S> {
+    /// Callbacks that are due without an event, in their order (S112, S114).
+    pub(super) fn call_owed(&mut self, id: ConnId, held: &mut Held) {
+        if self.core.line(id).owed.take(Owed::STARTTLS) {
+            self.core.call(id, held, Callback::Starttls, |h, c| h.on_starttls(c));
+        }
+        let line = self.core.line(id);
+        if line.owed.take(Owed::CONNECT) && line.stage.is_open() {
+            line.connected = true;
+            self.core.call(id, held, Callback::Connect, |h, c| h.on_connect(c));
+        }
+    }
+
+    /// The line is flushing or closed: carries its end on.
+    #[cold]
+    pub(super) fn end(&mut self, id: ConnId, held: &mut Held) {
+        match self.core.line(id).stage {
+            Stage::Flushing { .. } => self.end_output(id, held),
+            Stage::Closed(_) => self.tell(id, held),
+            _ => {}
+        }
+    }
+
+    /// Everything is out: close_notify under TLS, then our FIN, then the handler is told, then a
+    /// while of waiting for the peer's end (O8).
+    fn end_output(&mut self, id: ConnId, held: &mut Held) {
+        let line = self.core.line(id);
+        if line.has_output() {
+            return;
+        }
+        if let Stage::Flushing { channel: Channel::Tls(tls), .. } = &mut line.stage {
+            self.wire.clear();
+            tls.session.close(&mut self.wire);
+            tls.owed.extend(&self.wire);
+        }
+        if self.core.line(id).has_output() {
+            self.send(id);
+            let line = self.core.line(id);
+            if line.has_output() {
+                return;
+            }
+        }
+        let line = self.core.line(id);
+        if let Stage::Flushing { .. } = line.stage
+            && let Some(Some(fd)) = self.fds.get(id.slot())
+            && let Err(error) = self.sys.shutdown(fd)
+        {
+            // The peer has reset it meanwhile: nothing to wait for.
+            log::debug!("connection {id}: shutdown failed: {error}");
+            line.input_ended = true;
+        }
+        self.tell(id, held);
+    }
+
+    /// Tells the handler of the end, once, and drops it.
+    fn tell(&mut self, id: ConnId, held: &mut Held) {
+        let now = self.core.now;
+        let line = self.core.line(id);
+        let reason = match line.stage.take() {
+            Stage::Closed(reason) => reason,
+            Stage::Flushing { reason, .. } => {
+                if !line.input_ended {
+                    line.stage = Stage::Lingering { discarded: 0 };
+                    line.last_progress = now;
+                }
+                reason
+            }
+            other => {
+                line.stage = other;
+                return;
+            }
+        };
+        if !std::mem::replace(&mut line.told, true) {
+            log::debug!("connection {id}: ended: {reason}");
+            self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
+        }
+        self.core.calling = Callback::Drop;
+        drop(held.take());
+    }
+
+    /// The line is over and its handler has been told: its descriptor is closed and its slot given up.
+    pub(super) fn free(&mut self, id: ConnId, held: Held) {
+        if held.is_some() {
+            self.core.drop_user_value(held);
+        }
+        let Some(Entry::Line(line)) = self.core.table.remove(id) else {
+            return;
+        };
+        if let Some(entry) = line.entry {
+            self.core.timers.remove(entry);
+        }
+        self.close_fd(id);
+        self.core.counters.closed += 1;
+    }
+
+    pub(super) fn close_fd(&mut self, id: ConnId) {
+        if let Some(fd) = self.fds.get_mut(id.slot()) {
+            self.descriptor_freed |= fd.take().is_some();
+        }
+    }
+
+    /// Closes a listener's socket and drops its acceptor.
+    pub(super) fn free_listener(&mut self, id: ConnId) {
+        if let Some(Entry::Listener(listener)) = self.core.table.remove(id) {
+            self.resting.retain(|&resting| resting != id);
+            self.close_fd(id);
+            self.core.drop_user_value(listener);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Due timers: limits of connections, rests of listeners, users' timers.
+//!
+//! Never: trusts an entry: a line's true deadline is computed when its entry comes up.
+
+use super::Reactor;
+use super::serve::Cause;
+use crate::api::CloseReason;
+use crate::conn::Limit;
+use crate::core::{Callback, Due, Task};
+use crate::id::ConnId;
+use crate::sys::Sys;
+use shardpoll_timers::{Tick, TimerId};
+
+impl<S: Sys> Reactor<S> {
+    pub(super) fn expire(&mut self) {
+        self.core.timers.start_turn(self.core.now);
+        while let Some((timer, due)) = self.core.timers.pop_due() {
+            match due {
+                Due::Line(id) => self.line_due(timer, id),
+                Due::Listener(id) => {
+                    self.core.timers.retire(timer);
+                    self.end_rest(id);
+                }
+                Due::Task(task) => self.run_task(timer, task),
+            }
+        }
+    }
+
+    fn run_task(&mut self, timer: TimerId, mut task: Task) {
+        let again = self.core.run(Callback::Timer, |local| task(local, timer)).flatten();
+        let finished = match again {
+            Some(after) => {
+                let due = self.core.now.saturating_add(after);
+                self.core.timers.rearm(timer, due, Due::Task(task)).err()
+            }
+            None => Some(Due::Task(task)),
+        };
+        if let Some(task) = finished {
+            self.core.timers.retire(timer);
+            self.core.drop_user_value(task);
+        }
+    }
+
+    fn line_due(&mut self, timer: TimerId, id: ConnId) {
+        let core = &mut self.core;
+        let Some(line) = core.table.line_mut(id) else {
+            return core.timers.retire(timer);
+        };
+        let (due, limit) = line.deadline(&core.spans);
+        if due > core.now && due != Tick::MAX {
+            line.entry_due = due;
+            // Nobody stops a line's entry but the line, so it is armed again.
+            let _refused = core.timers.rearm(timer, due, Due::Line(id));
+            return;
+        }
+        line.entry = None;
+        line.entry_due = Tick::MAX;
+        core.timers.retire(timer);
+        if due == Tick::MAX {
+            return;
+        }
+        match limit {
+            Limit::Read => return self.serve(id, Cause::Silence),
+            Limit::Connect => line.fail(CloseReason::ConnectTimeout),
+            Limit::Handshake => {
+                let connected = line.connected;
+                line.fail(CloseReason::HandshakeTimeout { connected });
+            }
+            Limit::Write => line.fail(CloseReason::NotDraining),
+            Limit::Linger => line.fail(CloseReason::Asked),
+        }
+        self.serve(id, Cause::Asked);
+    }
+}

@@ -1,0 +1,244 @@
+//! Staging buffer and outbox to channel to kernel.
+//!
+//! Never: sends more than a bounded amount in one service, or tries a send after one was short.
+//!
+//! Invariants:
+//! 1. Bytes leave in the order they were written: what TLS has sealed, then the outbox, then what is
+//!    staged. Bytes are staged only while the outbox is empty.
+//! 2. A line whose output is left over is either not *writable* (an edge will come) or has work.
+
+use super::Reactor;
+use crate::api::CloseReason;
+use crate::conn::{Channel, Line, Owed, Ready, Stage};
+use crate::core::{Callback, Core, Counters, Held, Staging};
+use crate::id::ConnId;
+use crate::sys::Sys;
+use shardpoll_timers::Tick;
+use std::io;
+
+/// The most one line sends before others have their turn.
+const FLUSH_BYTES: usize = 256 * 1024;
+
+/// The most that is sealed at once: what fits one record, so the wire buffer stays small.
+const SEAL_BYTES: usize = 16 * 1024;
+
+impl<S: Sys> Reactor<S> {
+    /// Predrain, one attempt to send, and drain when all has gone (S58 to S62), in the common case:
+    /// the line can be written to, and has nothing but what its callback has just staged.
+    #[inline(always)]
+    pub(super) fn flush_staged(&mut self, id: ConnId, held: &mut Held) {
+        self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        let Self { sys, fds, core, .. } = self;
+        let Core { staging, counters, .. } = core;
+        let staged = staging.as_slice();
+        // Predrain may have closed the line, or queued a chunk.
+        let drained = if staging.is_direct()
+            && let Some(Some(fd)) = fds.get(id.slot())
+        {
+            match sys.send(fd, staged) {
+                Ok(taken) if taken == staged.len() => {
+                    counters.bytes_out += taken as u64;
+                    staging.clear();
+                    true
+                }
+                result => {
+                    let offered = staged.len();
+                    self.keep_staged(id, result, offered);
+                    false
+                }
+            }
+        } else {
+            self.send(id);
+            self.core.line(id).stage.is_open() && !self.core.has_output(id)
+        };
+        if drained {
+            self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        }
+    }
+
+    /// The kernel did not take all that was staged: the rest waits in the outbox.
+    #[cold]
+    fn keep_staged(&mut self, id: ConnId, result: io::Result<usize>, offered: usize) {
+        if let Some(mut out) = self.out(id) {
+            let taken = out.account(result, offered);
+            out.keep_staged(taken);
+        }
+    }
+
+    /// Predrain, one attempt to send, and drain, for a line that can be written to and has something
+    /// to send; also the pair of callbacks that is owed with nothing to send (S63).
+    #[inline(never)]
+    pub(super) fn flush(&mut self, id: ConnId, held: &mut Held) {
+        let staged = !self.core.staging.is_empty();
+        let line = self.core.line(id);
+        let application = staged || !line.outbox.is_empty() || line.owed.has(Owed::DRAIN);
+        if !application || !line.may_flush() {
+            // What TLS itself has to say is no business of the handler's.
+            return self.send(id);
+        }
+        line.owed.take(Owed::DRAIN);
+        self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        self.send(id);
+        if self.core.line(id).stage.is_open() && !self.core.has_output(id) {
+            self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        }
+    }
+
+    /// Sends what the stage allows, once.
+    #[inline(never)]
+    pub(super) fn send(&mut self, id: ConnId) {
+        let mut wire = std::mem::take(&mut self.wire);
+        if let Some(mut out) = self.out(id) {
+            out.send(&mut wire);
+        }
+        self.wire = wire;
+    }
+
+    fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
+        let Self { sys, fds, core, .. } = self;
+        let Core { table, staging, counters, now, .. } = core;
+        let line = table.served_mut(id);
+        let fd = fds.get(id.slot())?.as_ref()?;
+        Some(Out { sys, fd, line, staging, counters, now: *now })
+    }
+}
+
+/// One line, and what it sends through.
+struct Out<'a, S: Sys> {
+    sys: &'a mut S,
+    fd: &'a S::Fd,
+    line: &'a mut Line,
+    staging: &'a mut Staging,
+    counters: &'a mut Counters,
+    now: Tick,
+}
+
+impl<S: Sys> Out<'_, S> {
+    /// What is left of the staged bytes waits in the outbox.
+    #[cold]
+    fn keep_staged(&mut self, taken: usize) {
+        self.staging.close();
+        self.line.keep(&self.staging.as_slice()[taken..], self.now);
+        self.staging.clear();
+    }
+
+    fn send(&mut self, wire: &mut Vec<u8>) {
+        match self.line.stage {
+            Stage::Open(Channel::Plain) | Stage::Flushing { channel: Channel::Plain, .. } => {
+                self.keep_staged(0);
+                self.send_queued();
+            }
+            Stage::Open(_) | Stage::Handshaking(_) | Stage::Flushing { .. } => self.send_tls(wire),
+            Stage::Connecting(_) | Stage::Lingering { .. } | Stage::Closed(_) => {}
+        }
+    }
+
+    fn send_queued(&mut self) {
+        let mut budget = FLUSH_BYTES;
+        while budget > 0 && !self.line.outbox.is_empty() {
+            let front = self.line.outbox.front();
+            let offered = front.len().min(budget);
+            let result = self.sys.send(self.fd, &front[..offered]);
+            let taken = self.account(result, offered);
+            self.line.outbox.consume(taken);
+            if taken < offered {
+                return;
+            }
+            budget -= taken;
+        }
+    }
+
+    fn send_tls(&mut self, wire: &mut Vec<u8>) {
+        let mut budget = FLUSH_BYTES;
+        while budget > 0 {
+            if !self.send_sealed() {
+                return;
+            }
+            wire.clear();
+            let sealed = match self.seal(wire) {
+                Ok(0) => return,
+                Ok(sealed) => sealed,
+                Err(error) => return self.line.fail(CloseReason::from_tls(error)),
+            };
+            budget = budget.saturating_sub(sealed);
+            let result = self.sys.send(self.fd, wire);
+            let taken = self.account(result, wire.len());
+            if taken < wire.len() {
+                if let Some(tls) = self.line.stage.tls_mut() {
+                    tls.owed.extend(&wire[taken..]);
+                }
+                return;
+            }
+        }
+    }
+
+    /// Sends what was sealed before; false when some of it is left.
+    fn send_sealed(&mut self) -> bool {
+        let Some(tls) = self.line.stage.tls_mut() else { return false };
+        if tls.owed.is_empty() {
+            return true;
+        }
+        let owed = tls.owed.as_slice();
+        let offered = owed.len();
+        let result = self.sys.send(self.fd, owed);
+        let taken = self.account(result, offered);
+        if let Some(tls) = self.line.stage.tls_mut() {
+            tls.owed.consume(taken);
+        }
+        taken == offered
+    }
+
+    /// Seals the next piece of plaintext into `wire`; gives how many bytes it took, 0 when there is
+    /// nothing to seal or no session that could.
+    fn seal(&mut self, wire: &mut Vec<u8>) -> Result<usize, shardpoll_tls::Error> {
+        let Line { stage, outbox, .. } = &mut *self.line;
+        let Some(tls) = stage.tls_mut().filter(|tls| tls.session.is_established()) else {
+            return Ok(0);
+        };
+        let queued = outbox.front();
+        let next = if queued.is_empty() { self.staging.as_slice() } else { queued };
+        let piece = &next[..next.len().min(SEAL_BYTES)];
+        if piece.is_empty() {
+            return Ok(0);
+        }
+        tls.session.send(piece, wire)?;
+        let sealed = piece.len();
+        if !outbox.is_empty() {
+            outbox.consume(sealed);
+        } else if sealed == self.staging.as_slice().len() {
+            self.staging.clear();
+        } else {
+            self.keep_staged(sealed);
+        }
+        Ok(sealed)
+    }
+
+    /// Draws the conclusions from one send; gives how many bytes the kernel took.
+    #[inline]
+    fn account(&mut self, result: io::Result<usize>, offered: usize) -> usize {
+        match result {
+            Ok(taken) => {
+                self.line.last_progress = self.now;
+                self.counters.bytes_out += taken as u64;
+                if taken < offered {
+                    self.line.ready.clear(Ready::WRITABLE);
+                }
+                taken
+            }
+            Err(error) => {
+                send_failed(self.line, error);
+                0
+            }
+        }
+    }
+}
+
+#[cold]
+fn send_failed(line: &mut Line, error: io::Error) {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => line.ready.clear(Ready::WRITABLE),
+        // Still writable, so the agenda brings it back.
+        io::ErrorKind::Interrupted => {}
+        _ => line.fail(CloseReason::from_io(error)),
+    }
+}

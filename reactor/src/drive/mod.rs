@@ -1,0 +1,203 @@
+//! Where state meets the kernel: the loop.
+//!
+//! ```text
+//!   turn:  wait ─► dispatch ─► expire ─► outside ─► wishes ─► agenda
+//!           ▲         │          │                              │
+//!           │      accept      timers                         serve ◄── every line, whatever
+//!           │      serve       serve                            │       the cause
+//!           └───────────────────────────────────────────────────┘
+//!   serve: callbacks owed ─► read ─► flush ─► end ─► deadline, agenda
+//! ```
+//!
+//! Never: lets user code run inside user code, or a panic of user code out of a service.
+//!
+//! Invariants:
+//! 1. A line that stopped while the kernel has still announced something for it is on the agenda
+//!    when the loop waits (`Line::has_work`), since no edge will come.
+//! 2. A slot is freed here only, after its service, while no cursor exists.
+//! 3. Timers run between any two batches of events (B1).
+
+mod accept;
+mod dial;
+mod ends;
+mod expire;
+mod flush;
+mod quit;
+mod read;
+mod serve;
+
+pub use quit::Turn;
+
+use serve::Cause;
+
+use crate::api::{Config, ConfigError, Local};
+use crate::core::{Callback, Core, Counters};
+use crate::id::{ConnId, MAX_SHARDS};
+use crate::sys::{Event, Events, Linux, Sys, Waker};
+use shardpoll_timers::Tick;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// One loop: single-threaded, neither `Send` nor `Sync`. Embedders drive it themselves.
+pub struct Reactor<S: Sys = Linux> {
+    sys: S,
+    /// By slot. The pure half does not even know that there are descriptors.
+    fds: Vec<Option<S::Fd>>,
+    core: Core,
+    events: Events,
+    /// Input of whichever line is read; lent to its callback.
+    rx: Box<[u8]>,
+    /// The plaintext of `rx`.
+    plain: Vec<u8>,
+    /// Records on their way to the kernel.
+    wire: Vec<u8>,
+    /// Listeners that ran out of descriptors or memory.
+    resting: Vec<ConnId>,
+    /// A descriptor was closed in this turn, so resting listeners may go on.
+    descriptor_freed: bool,
+}
+
+impl<S: Sys> fmt::Debug for Reactor<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor")
+            .field("live", &self.core.table.live())
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Reactor<Linux> {
+    /// A handle that ends this loop's wait from any thread.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.sys.waker()
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    /// A loop with nothing on it. `shard` is the number its connections' ids carry.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a setting makes no sense; it names the setting.
+    ///
+    /// # Panics
+    /// If `shard` is not below [`MAX_SHARDS`].
+    pub fn new(mut sys: S, shard: u16, config: Config) -> Result<Self, ConfigError> {
+        assert!(usize::from(shard) < MAX_SHARDS, "an engine has at most {MAX_SHARDS} shards");
+        config.check()?;
+        let now = sys.now();
+        let rx = vec![0; config.read_size_bytes].into_boxed_slice();
+        Ok(Self {
+            sys,
+            fds: Vec::new(),
+            core: Core::new(shard, config, now),
+            events: Events::new(),
+            rx,
+            plain: Vec::new(),
+            wire: Vec::new(),
+            resting: Vec::new(),
+            descriptor_freed: false,
+        })
+    }
+
+    /// One pass of the loop: waits at most this long (`None`: until something happens), then does
+    /// all that is due.
+    ///
+    /// # Errors
+    /// Only what makes another turn pointless: the kernel's poller has failed (S7).
+    pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
+        self.turn_with(wait_at_most, |_| {})
+    }
+
+    /// A [`turn`](Self::turn) that calls `outside` between the events and the flush of what was
+    /// written: the place for work that other threads have sent.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn turn_with(
+        &mut self,
+        wait_at_most: Option<Duration>,
+        outside: impl FnOnce(&mut Local<'_>),
+    ) -> io::Result<Turn> {
+        let until = self.wait_until(wait_at_most);
+        self.sys.wait(&mut self.events, until)?;
+        self.core.now = self.sys.now();
+        self.core.counters.turns += 1;
+        self.core.counters.events += self.events.len() as u64;
+        // Taken out, so that the loop over them needs no look at what services may change.
+        let events = std::mem::take(&mut self.events);
+        for event in events.iter() {
+            self.dispatch(event);
+        }
+        self.events = events;
+        self.expire();
+        self.core.run(Callback::Letter, outside);
+        self.carry_out_wishes();
+        self.work_off_agenda();
+        self.carry_out_wishes();
+        self.wake_resting_listeners();
+        Ok(self.end_of_turn())
+    }
+
+    /// Runs `f` on this loop from outside a turn; what it does takes effect in the next one.
+    ///
+    /// `None` if `f` panicked; the panic is counted and logged.
+    pub fn local<R>(&mut self, f: impl FnOnce(&mut Local<'_>) -> R) -> Option<R> {
+        self.core.now = self.sys.now();
+        self.core.run(Callback::Letter, f)
+    }
+
+    /// What this loop has done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.core.counters()
+    }
+
+    fn wait_until(&self, wait_at_most: Option<Duration>) -> Tick {
+        let core = &self.core;
+        let over = core.quitting.is_some() && core.table.live() == 0;
+        if over || !core.agenda.is_empty() || !core.wishes.is_empty() {
+            return Tick::ZERO;
+        }
+        let mut until = self.core.timers.next_due().unwrap_or(Tick::MAX);
+        if let Some(quit) = &self.core.quitting {
+            until = until.min(quit.deadline);
+        }
+        match wait_at_most {
+            Some(Duration::ZERO) => Tick::ZERO,
+            Some(wait) => until.min(self.core.now.saturating_add(wait)),
+            None => until,
+        }
+    }
+
+    #[inline(always)]
+    fn dispatch(&mut self, event: Event) {
+        // The waker's key names nothing: the turn it has begun is all it wants.
+        if let Some(id) = ConnId::from_key(event.key) {
+            self.serve_inline(id, Cause::Event(event.ready));
+        }
+    }
+
+    fn work_off_agenda(&mut self) {
+        let mut agenda = std::mem::take(&mut self.core.agenda);
+        for id in agenda.drain(..) {
+            // It may have been freed since it was put there, or served by an event.
+            if let Some(line) = self.core.table.line_mut(id) {
+                line.on_agenda = false;
+                self.serve(id, Cause::Asked);
+            }
+        }
+        // What has come meanwhile is for the next turn, so that no line is served for ever.
+        agenda.append(&mut self.core.agenda);
+        self.core.agenda = agenda;
+    }
+
+    fn set_fd(&mut self, id: ConnId, fd: S::Fd) {
+        let slot = id.slot();
+        if self.fds.len() <= slot {
+            self.fds.resize_with(slot + 1, || None);
+        }
+        self.fds[slot] = Some(fd);
+    }
+}

@@ -1,0 +1,61 @@
+//! The end of the loop: orderly, with a deadline, or at once.
+//!
+//! Never: cuts a connection before the deadline, or in silence.
+
+use super::Reactor;
+use super::serve::Cause;
+use crate::api::CloseReason;
+use crate::core::Quit;
+use crate::id::ConnId;
+use crate::sys::Sys;
+use std::time::Duration;
+
+/// Whether a loop goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    /// There may be more to do.
+    Live,
+    /// The loop was asked to quit and nothing is left on it (S148).
+    Drained,
+}
+
+impl<S: Sys> Reactor<S> {
+    /// Closes everything in order and ends the loop when it is gone (S147 to S151).
+    ///
+    /// What is still there after `forced_after` is cut, and told
+    /// [`CloseReason::Quitting`]. Outgoing connections are refused from now on. A second call can
+    /// only bring the deadline forward.
+    pub fn quit(&mut self, forced_after: Duration) {
+        self.core.now = self.sys.now();
+        let deadline = self.core.now.saturating_add(forced_after);
+        match &mut self.core.quitting {
+            Some(quit) => quit.deadline = quit.deadline.min(deadline),
+            None => {
+                self.core.quitting = Some(Quit { deadline });
+                self.core.close_all(&|| CloseReason::Asked);
+            }
+        }
+    }
+
+    pub(super) fn end_of_turn(&mut self) -> Turn {
+        let Some(quit) = &self.core.quitting else {
+            return Turn::Live;
+        };
+        if self.core.now >= quit.deadline {
+            for id in self.core.table.snapshot() {
+                self.cut(id);
+            }
+        }
+        if self.core.table.live() == 0 { Turn::Drained } else { Turn::Live }
+    }
+
+    fn cut(&mut self, id: ConnId) {
+        match self.core.table.line_mut(id) {
+            Some(line) => {
+                line.fail(CloseReason::Quitting);
+                self.serve(id, Cause::Asked);
+            }
+            None => self.free_listener(id),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Kernel to read buffer to channel to `on_incoming`.
+//!
+//! Never: reads more than once a service, so that a line which always has input cannot starve others.
+//!
+//! Invariants:
+//! 1. Nothing is delivered while the gate is closed or the stage is not `Open`.
+//! 2. After *ended* only the end of input or an error clears *readable*.
+
+use super::Reactor;
+use crate::api::{CloseReason, Silence, Status};
+use crate::conn::{Channel, LINGER_BYTES, Line, Owed, Ready, Stage};
+use crate::core::{Callback, Core, Counters, Held};
+use crate::id::ConnId;
+use crate::sys::Sys;
+use shardpoll_timers::Tick;
+use shardpoll_tls::Error;
+use std::io;
+
+impl<S: Sys> Reactor<S> {
+    /// One read of a line that is not simply open, and what it brings.
+    fn read(&mut self, id: ConnId, held: &mut Held) {
+        match self.receive(id) {
+            Ok(0) => self.input_ended(id),
+            Ok(count) => self.take_in(id, held, count),
+            Err(error) => self.read_failed(id, error),
+        }
+    }
+
+    /// One `recv` into the read buffer.
+    fn receive(&mut self, id: ConnId) -> io::Result<usize> {
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, counters, now, .. } = core;
+        let line = table.served_mut(id);
+        let Some(Some(fd)) = fds.get(id.slot()) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        receive(sys, fd, rx, line, *now, counters)
+    }
+
+    /// The read of a line that is simply open did not bring input.
+    #[cold]
+    pub(super) fn no_input(&mut self, id: ConnId, result: io::Result<usize>) {
+        self.core.staging.close();
+        match result {
+            Ok(_) => self.input_ended(id),
+            Err(error) => self.read_failed(id, error),
+        }
+    }
+
+    /// Input of a line that is not simply open.
+    fn take_in(&mut self, id: ConnId, held: &mut Held, count: usize) {
+        let line = self.core.line(id);
+        match &mut line.stage {
+            Stage::Open(Channel::Plain) => {
+                let data = &self.rx[..count];
+                self.core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+            }
+            Stage::Open(Channel::Tls(_)) | Stage::Handshaking(_) => self.decrypt(id, held, count),
+            Stage::Lingering { discarded } => {
+                *discarded += count;
+                if *discarded > LINGER_BYTES {
+                    line.fail(CloseReason::Asked);
+                }
+            }
+            // Discarded, so that the kernel does not answer our end with a reset (S76).
+            _ => {}
+        }
+    }
+
+    /// Everything that was read is decrypted at once; what may not be delivered now is held back.
+    fn decrypt(&mut self, id: ConnId, held: &mut Held, count: usize) {
+        let Self { core, rx, plain, wire, .. } = self;
+        plain.clear();
+        wire.clear();
+        let now = core.now;
+        let line = core.line(id);
+        let handshaking = matches!(line.stage, Stage::Handshaking(_));
+        let Some(tls) = line.stage.tls_mut() else {
+            return;
+        };
+        let result = tls.session.receive(&mut rx[..count], plain, wire);
+        let owed_nothing = tls.owed.is_empty();
+        tls.owed.extend(wire);
+        let established = handshaking && tls.session.is_established();
+        // A step of the handshake, or the first byte owed, starts the timeout anew (S93, S92).
+        if handshaking || owed_nothing && !wire.is_empty() {
+            line.last_progress = now;
+        }
+        if established {
+            self.established(id, held);
+        }
+        self.deliver_plain(id, held);
+        if let Err(error) = result {
+            self.tls_failed(id, error);
+        }
+    }
+
+    fn established(&mut self, id: ConnId, held: &mut Held) {
+        let Core { table, now, .. } = &mut self.core;
+        let Some(line) = table.line_mut(id) else {
+            return;
+        };
+        line.stage = match line.stage.take() {
+            Stage::Handshaking(tls) => Stage::Open(Channel::Tls(tls)),
+            other => other,
+        };
+        line.last_read = *now;
+        line.owed.add(Owed::CONNECT);
+        line.owed.add(Owed::DRAIN);
+        let status = Status::HandshakeComplete;
+        self.core.call(id, held, Callback::Status, |h, c| h.on_status(c, &status));
+        self.call_owed(id, held);
+    }
+
+    /// Calls `on_incoming` with what was decrypted, in pieces of at most the read size.
+    fn deliver_plain(&mut self, id: ConnId, held: &mut Held) {
+        let Self { core, plain, .. } = self;
+        let mut rest = &plain[..];
+        while !rest.is_empty() && core.line(id).may_deliver() {
+            let (data, behind) = rest.split_at(rest.len().min(core.config.read_size_bytes));
+            rest = behind;
+            core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+        }
+        let line = core.line(id);
+        let Stage::Open(Channel::Tls(tls)) = &mut line.stage else {
+            return;
+        };
+        if !rest.is_empty() {
+            tls.stash.extend(rest);
+        } else if tls.session.peer_closed() && line.gate.is_open() {
+            // An end in order is answered by one: close_notify, then FIN.
+            core.close(id, CloseReason::PeerClosed);
+        }
+    }
+
+    #[cold]
+    pub(super) fn deliver_held_back(&mut self, id: ConnId, held: &mut Held) {
+        let line = self.core.line(id);
+        let Stage::Open(Channel::Tls(tls)) = &mut line.stage else {
+            return;
+        };
+        self.plain = tls.stash.take();
+        self.deliver_plain(id, held);
+    }
+
+    /// The alert that the session owes still goes out: the line is flushed, then closed.
+    fn tls_failed(&mut self, id: ConnId, error: Error) {
+        self.core.line(id).outbox.clear();
+        self.core.staging.clear();
+        self.core.close(id, CloseReason::from_tls(error));
+    }
+
+    fn read_failed(&mut self, id: ConnId, error: io::Error) {
+        let line = self.core.line(id);
+        match error.kind() {
+            io::ErrorKind::WouldBlock => line.ready.clear(Ready::READABLE),
+            // Still readable, so the agenda brings it back.
+            io::ErrorKind::Interrupted => {}
+            _ => line.fail(CloseReason::from_io(error)),
+        }
+    }
+
+    fn input_ended(&mut self, id: ConnId) {
+        let line = self.core.line(id);
+        line.input_ended = true;
+        line.ready.clear(Ready::READABLE);
+        // A FIN without close_notify may be somebody who cuts the stream: told, never hidden (S118).
+        if let Stage::Handshaking(tls) | Stage::Open(Channel::Tls(tls)) = &mut line.stage
+            && let Err(error) = tls.session.end_of_input()
+        {
+            return line.fail(CloseReason::from_tls(error));
+        }
+        match &line.stage {
+            // What is queued still goes out: the peer may only have finished asking (S82).
+            Stage::Open(_) if line.has_output() => self.core.close(id, CloseReason::PeerClosed),
+            Stage::Open(_) => line.fail(CloseReason::PeerClosed),
+            Stage::Lingering { .. } => line.fail(CloseReason::Asked),
+            _ => {}
+        }
+    }
+
+    /// Gives what was held back before anything new.
+    pub(super) fn read_any(&mut self, id: ConnId, held: &mut Held) {
+        if self.core.line(id).has_held_back_input() {
+            self.deliver_held_back(id, held);
+        } else {
+            self.read(id, held);
+        }
+    }
+
+    /// The read timeout has passed: looks once more, and only then judges (O7).
+    pub(super) fn judge_silence(&mut self, id: ConnId, held: &mut Held) {
+        let line = self.core.line(id);
+        let before = line.last_read;
+        line.ready.add(Ready::READABLE);
+        self.read_any(id, held);
+        let line = self.core.line(id);
+        if line.last_read != before || !line.may_deliver() {
+            return;
+        }
+        let verdict = self.core.call(id, held, Callback::ReadTimeout, |h, c| h.on_read_timeout(c));
+        let now = self.core.now;
+        let line = self.core.line(id);
+        match verdict {
+            _ if !line.stage.is_open() => {}
+            Some(Silence::Keep) => line.last_read = now,
+            Some(Silence::Close) | None => line.fail(CloseReason::Silent),
+        }
+    }
+}
+
+/// One `recv`, and what it says of the line.
+#[inline(always)]
+pub(super) fn receive<S: Sys>(
+    sys: &mut S,
+    fd: &S::Fd,
+    rx: &mut [u8],
+    line: &mut Line,
+    now: Tick,
+    counters: &mut Counters,
+) -> io::Result<usize> {
+    let result = sys.recv(fd, rx);
+    if let Ok(count @ 1..) = result {
+        // Saves the read that would only fail: new input is a new edge.
+        if count < rx.len() && !line.ready.has(Ready::ENDED) {
+            line.ready.clear(Ready::READABLE);
+        }
+        line.last_read = now;
+        counters.bytes_in += count as u64;
+    }
+    result
+}

@@ -1,0 +1,181 @@
+//! The service of one line: callbacks owed, one read, one flush, the end if it has come, and what
+//! will bring the loop back to it. The only place from which a line's callbacks run.
+//!
+//! Never: serves a line inside the service of another.
+//!
+//! Invariants:
+//! 1. While a line is served its handler is out of the table, so no callback reaches it twice.
+//! 2. A panic of user code ends the line it was called for and nothing else.
+
+use super::Reactor;
+use super::read::receive;
+use crate::api::CloseReason;
+use crate::conn::{Owed, Ready, Stage};
+use crate::core::{Callback, Core, Due, Held};
+use crate::id::ConnId;
+use crate::sys::Sys;
+use crate::table::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Why a line is served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The kernel has reported this.
+    Event(Ready),
+    /// User code or a limit has changed its state, or it stopped early.
+    Asked,
+    /// Its read timeout has passed.
+    Silence,
+}
+
+impl<S: Sys> Reactor<S> {
+    #[inline(never)]
+    pub(super) fn serve(&mut self, id: ConnId, cause: Cause) {
+        self.serve_inline(id, cause);
+    }
+
+    /// For the loop over a batch of events, where nearly all services come from.
+    #[inline(always)]
+    pub(super) fn serve_inline(&mut self, id: ConnId, cause: Cause) {
+        let mut held = None;
+        let service = AssertUnwindSafe(|| self.service(id, cause, &mut held));
+        if catch_unwind(service).is_err() {
+            self.panicked(id, held);
+        }
+    }
+
+    /// What nearly every service needs is written out here; all else is a call away. The line is
+    /// looked up again after callbacks, since a callback may have moved the table.
+    #[inline(always)]
+    fn service(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, staging, counters, now, .. } = core;
+        let Some(line) = table.line_mut(id) else { return self.serve_other(id) };
+        if let Cause::Event(ready) = cause {
+            line.ready.add(ready);
+        }
+        std::mem::swap(held, &mut line.handler);
+        let writable = line.ready.has(Ready::WRITABLE);
+        let simple = line.is_simple() && cause != Cause::Silence;
+        let open = line.stage.is_open() && line.outbox.is_empty();
+        staging.begin(id, if open { core.queue_cap } else { 0 }, simple && open);
+        if !simple {
+            self.take_in_other(id, held, cause);
+        } else if line.ready.has(Ready::READABLE)
+            && let Some(Some(fd)) = fds.get(id.slot())
+        {
+            match receive(sys, fd, rx, line, *now, counters) {
+                Ok(count @ 1..) => {
+                    let data = &rx[..count];
+                    core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+                }
+                other => self.no_input(id, other),
+            }
+        }
+        let staging = &self.core.staging;
+        if !staging.is_direct() {
+            self.flush_other(id, held);
+        } else if writable && !staging.is_empty() {
+            self.flush_staged(id, held);
+        }
+        if !self.core.staging.is_empty() {
+            self.core.unstage(id);
+        }
+        self.conclude(id, held);
+    }
+
+    /// The output side of a line that is not simply open, or has something in its outbox.
+    #[inline(never)]
+    fn flush_other(&mut self, id: ConnId, held: &mut Held) {
+        let line = self.core.line(id);
+        if line.ready.has(Ready::WRITABLE)
+            && (line.owed.has(Owed::DRAIN) || self.core.has_output(id))
+        {
+            self.flush(id, held);
+        }
+    }
+
+    /// An event for something else than a line.
+    #[cold]
+    fn serve_other(&mut self, id: ConnId) {
+        match self.core.table.entry_mut(id) {
+            Some(Entry::Listener(_)) => self.accept(id),
+            // Its slot was freed earlier in this batch (B4).
+            _ => self.core.counters.stale_events += 1,
+        }
+    }
+
+    /// The input side of a line that is not simply open.
+    #[inline(never)]
+    fn take_in_other(&mut self, id: ConnId, held: &mut Held, cause: Cause) {
+        if self.core.line(id).is_connecting() {
+            self.finish_dial(id);
+        }
+        self.call_owed(id, held);
+        if cause == Cause::Silence {
+            self.judge_silence(id, held);
+        }
+        let line = self.core.line(id);
+        if line.wants_read() && line.has_input() {
+            self.read_any(id, held);
+        }
+    }
+
+    /// Ends a service: makes sure that something will bring the loop back to the line.
+    #[inline(always)]
+    fn conclude(&mut self, id: ConnId, held: &mut Held) {
+        let Core { table, staging, spans, .. } = &mut self.core;
+        let line = table.served_mut(id);
+        let at_rest = staging.is_direct() && line.is_idle();
+        if !at_rest || line.read_deadline(spans) < line.entry_due {
+            return self.conclude_other(id, held);
+        }
+        staging.end();
+        std::mem::swap(held, &mut line.handler);
+    }
+
+    /// Also carries the end of the line on, and frees it.
+    #[inline(never)]
+    fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
+        if self.core.line(id).is_ending() {
+            self.end(id, held);
+        }
+        let Core { table, timers, staging, spans, agenda, .. } = &mut self.core;
+        staging.end();
+        let line = table.served_mut(id);
+        if matches!(line.stage, Stage::Closed(_)) {
+            return self.free(id, held.take());
+        }
+        std::mem::swap(held, &mut line.handler);
+        let (due, _) = line.deadline(spans);
+        // Only earlier ones: a later deadline is found when the entry comes up.
+        if due < line.entry_due {
+            line.entry_due = due;
+            match line.entry {
+                Some(entry) => {
+                    timers.reschedule(entry, due);
+                }
+                None => line.entry = Some(timers.insert(due, Due::Line(id))),
+            }
+        }
+        if line.has_work() && !line.on_agenda {
+            line.on_agenda = true;
+            agenda.push(id);
+        }
+    }
+
+    /// The handler is dropped and never called again; the connection ends.
+    #[cold]
+    fn panicked(&mut self, id: ConnId, mut held: Held) {
+        self.core.count_panic(Some(id));
+        self.core.staging.clear();
+        self.core.staging.close();
+        self.core.drop_user_value(held.take());
+        // The panic may have come after the line was freed, or from a listener's acceptor.
+        if let Some(line) = self.core.table.line_mut(id) {
+            line.told = true;
+            line.fail(CloseReason::HandlerPanic);
+            self.conclude_other(id, &mut held);
+        }
+    }
+}

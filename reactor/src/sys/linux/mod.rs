@@ -1,0 +1,225 @@
+//! Linux: epoll, and the streams on it. With the rest of this folder the only `unsafe` there is.
+//!
+//! Never: keeps state about a connection; the kernel's answers go up as they are.
+//!
+//! Invariants:
+//! 1. Each `unsafe` block is one system call; its pointers come from live Rust values that outlive it.
+//! 2. Every descriptor made here is close-on-exec, and owned by an `OwnedFd` or `File` at once.
+
+mod limits;
+mod signals;
+mod socket;
+
+pub use limits::raise_descriptor_limit;
+pub use signals::{Signal, Signals};
+pub use socket::bind_group;
+
+use super::{Events, Interest, Sys, WAKE_KEY};
+use crate::api::Addr;
+use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, c_int};
+use shardpoll_timers::Tick;
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::sync::Arc;
+
+/// For system calls that could name a peer: none.
+const NO_ADDR: *const libc::sockaddr = ptr::null();
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// The kernel, for one loop: an epoll descriptor and an eventfd that wakes it.
+#[derive(Debug)]
+pub struct Linux {
+    epoll: OwnedFd,
+    wake: Arc<File>,
+    /// Set when the kernel has no `epoll_pwait2` (before 5.11): milliseconds then.
+    only_millis: bool,
+}
+
+/// Ends the wait of one loop from any thread.
+#[derive(Clone, Debug)]
+pub struct Waker {
+    wake: Arc<File>,
+}
+
+impl Waker {
+    /// Makes the loop's wait, or its next one, return at once.
+    pub fn wake(&self) {
+        // Fails only when the counter is full: then 2^64 wake-ups are pending already.
+        let _full = (&*self.wake).write(&1_u64.to_ne_bytes());
+    }
+}
+
+/// "Negative means errno", in one place.
+#[inline]
+fn check<T>(result: T) -> io::Result<usize>
+where
+    usize: TryFrom<T>,
+{
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+#[inline]
+fn check_int(result: c_int) -> io::Result<c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Owns a descriptor that a system call has just returned.
+fn own(result: c_int) -> io::Result<OwnedFd> {
+    let fd = check_int(result)?;
+    // SAFETY: the kernel has just made `fd` for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+impl Linux {
+    /// Opens an epoll descriptor and its waker.
+    ///
+    /// # Errors
+    /// The kernel's, such as running out of descriptors.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: takes no pointer.
+        let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: takes no pointer.
+        let wake = own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        let linux = Self { epoll, wake: Arc::new(File::from(wake)), only_millis: false };
+        // Edge-triggered, so that nobody has to read it: each write is an edge.
+        linux.control(libc::EPOLL_CTL_ADD, &*linux.wake, EPOLLIN | EPOLLET, WAKE_KEY)?;
+        Ok(linux)
+    }
+
+    /// A handle that ends this loop's wait.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker { wake: Arc::clone(&self.wake) }
+    }
+
+    fn control(&self, verb: c_int, fd: &impl AsRawFd, mask: c_int, key: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: mask as u32, u64: key };
+        // SAFETY: `event` lives through the call, which copies it.
+        let result =
+            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), verb, fd.as_raw_fd(), &mut event) };
+        check_int(result).map(drop)
+    }
+
+    /// Waits for this many nanoseconds, `None` for ever; gives the number of events.
+    fn wait_raw(&mut self, raw: &mut [libc::epoll_event], nanos: Option<u64>) -> io::Result<usize> {
+        if !self.only_millis {
+            let time = nanos.map(timespec);
+            let time_ptr = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+            // SAFETY: `raw` has room for the number of events named, `time` is null or lives through
+            // the call, and a null signal mask needs no size. By number: old C libraries lack it.
+            let result = unsafe {
+                libc::syscall(
+                    libc::SYS_epoll_pwait2,
+                    self.epoll.as_raw_fd(),
+                    raw.as_mut_ptr(),
+                    raw.len(),
+                    time_ptr,
+                    ptr::null::<libc::sigset_t>(),
+                    0_usize,
+                )
+            };
+            match check(result) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.only_millis = true,
+                other => return other,
+            }
+        }
+        // Rounded up, so that no timer is early (S24); clamped: the kernel takes 31 bits (B2).
+        let millis = nanos
+            .map_or(-1, |n| c_int::try_from(n.div_ceil(NANOS_PER_MILLI)).unwrap_or(c_int::MAX));
+        let room = c_int::try_from(raw.len()).unwrap_or(c_int::MAX);
+        let epoll = self.epoll.as_raw_fd();
+        // SAFETY: `raw` has room for `room` events.
+        let result = unsafe { libc::epoll_wait(epoll, raw.as_mut_ptr(), room, millis) };
+        check(result)
+    }
+}
+
+fn timespec(nanos: u64) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(nanos / NANOS_PER_SECOND).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::try_from(nanos % NANOS_PER_SECOND).unwrap_or(0),
+    }
+}
+
+fn mask(interest: Interest) -> c_int {
+    match interest {
+        Interest::Stream => EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        Interest::Accept => EPOLLIN,
+        Interest::Muted => 0,
+    }
+}
+
+impl Sys for Linux {
+    type Fd = OwnedFd;
+
+    /// `CLOCK_MONOTONIC`, so ticks of different loops compare (clock_gettime(2)).
+    fn now(&mut self) -> Tick {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` lives through the call. It cannot fail: the clock exists on every Linux.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+        let (seconds, nanos) = (time.tv_sec as u64, time.tv_nsec as u64);
+        Tick::from_nanos(seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos))
+    }
+
+    fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
+        events.len = 0;
+        let nanos = match until {
+            Tick::MAX => None,
+            Tick::ZERO => Some(0),
+            until => Some(until.as_nanos().saturating_sub(self.now().as_nanos())),
+        };
+        events.len = match self.wait_raw(&mut events.raw, nanos) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+
+    fn register(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, mask(interest), key)
+    }
+
+    fn reregister(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, mask(interest), key)
+    }
+
+    fn accept(&mut self, listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
+        socket::accept(listener)
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> io::Result<OwnedFd> {
+        socket::connect(to)
+    }
+
+    fn connected(&mut self, fd: &OwnedFd) -> io::Result<()> {
+        socket::pending_error(fd)
+    }
+
+    #[inline(always)]
+    fn recv(&mut self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
+        let (fd, bytes, len) = (fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
+        // By number, as `send` below: the C library's functions are cancellation points, which in a
+        // process with threads costs some 50 instructions a call.
+        // SAFETY: `buffer` may be written for its whole length; no address is asked for.
+        check(unsafe { libc::syscall(libc::SYS_recvfrom, fd, bytes, len, 0, NO_ADDR, NO_ADDR) })
+    }
+
+    #[inline(always)]
+    fn send(&mut self, fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
+        let (fd, bytes, len) = (fd.as_raw_fd(), bytes.as_ptr(), bytes.len());
+        let flags = libc::MSG_NOSIGNAL;
+        // SAFETY: `bytes` may be read for its whole length; no address is given.
+        check(unsafe { libc::syscall(libc::SYS_sendto, fd, bytes, len, flags, NO_ADDR, 0_usize) })
+    }
+
+    fn shutdown(&mut self, fd: &OwnedFd) -> io::Result<()> {
+        // SAFETY: takes no pointer.
+        check_int(unsafe { libc::shutdown(fd.as_raw_fd(), libc::SHUT_WR) }).map(drop)
+    }
+}

@@ -1,0 +1,158 @@
+//! The kernel as the loop sees it: the verbs it asks for, and what comes back.
+//!
+//! ```text
+//!   mod    trait Sys: what a loop asks of the world
+//!   linux/ epoll and sockets: the only folder with `unsafe`
+//! ```
+//!
+//! Never: calls the loop; knows what a connection is.
+//!
+//! Invariants:
+//! 1. No verb blocks but `wait`.
+//! 2. A stream is registered once, edge-triggered, and never touched again; a listener is
+//!    level-triggered and may be muted.
+
+#[expect(unsafe_code, reason = "system calls")]
+mod linux;
+
+pub use linux::{Linux, Signal, Signals, Waker, bind_group, raise_descriptor_limit};
+
+use crate::api::Addr;
+use crate::conn::Ready;
+use shardpoll_timers::Tick;
+use std::io;
+use std::net::SocketAddr;
+
+/// The most events one wait gives: enough to spread its cost, few enough that timers and the
+/// agenda, which run between two waits, are not kept waiting long.
+pub(crate) const MAX_EVENTS: usize = 256;
+
+/// The key of the waker, which names no connection.
+pub(crate) const WAKE_KEY: u64 = 0;
+
+/// What a descriptor is registered for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interest {
+    /// Everything a stream can say, edge-triggered.
+    Stream,
+    /// Connections to accept, level-triggered.
+    Accept,
+    /// Nothing for now.
+    Muted,
+}
+
+/// A batch of events, as the kernel writes it; decoded one by one when their turn comes.
+#[derive(Default, Debug)]
+pub struct Events {
+    raw: Box<[libc::epoll_event]>,
+    len: usize,
+}
+
+/// One event: what became ready, and the key it was registered with.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    pub(crate) key: u64,
+    pub(crate) ready: Ready,
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        let none = libc::epoll_event { events: 0, u64: 0 };
+        Self { raw: vec![none; MAX_EVENTS].into_boxed_slice(), len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Event> {
+        self.raw[..self.len].iter().map(decode)
+    }
+}
+
+#[inline]
+fn decode(raw: &libc::epoll_event) -> Event {
+    let (key, events) = (raw.u64, raw.events as libc::c_int);
+    let mut ready = Ready::NOTHING;
+    if events & libc::EPOLLIN != 0 {
+        ready.add(Ready::READABLE);
+    }
+    if events & libc::EPOLLOUT != 0 {
+        ready.add(Ready::WRITABLE);
+    }
+    if events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0 {
+        ready.add(Ready::READABLE);
+        ready.add(Ready::ENDED);
+        if events & (libc::EPOLLHUP | libc::EPOLLERR) != 0 {
+            ready.add(Ready::WRITABLE);
+        }
+    }
+    Event { key, ready }
+}
+
+/// What a loop asks of the world. All verbs return at once but [`wait`](Sys::wait).
+///
+/// The loop is generic over this, so that the very same loop runs on Linux and on a simulation.
+pub trait Sys {
+    /// A descriptor; dropping it closes it.
+    type Fd;
+
+    /// Nanoseconds of a clock that never goes back.
+    fn now(&mut self) -> Tick;
+
+    /// Waits for events until the given time ([`Tick::MAX`]: for ever; one that has passed: not at all).
+    ///
+    /// # Errors
+    /// Only what makes a further wait pointless; an interrupted wait gives no events.
+    fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()>;
+
+    /// Begins to report events of `fd` under `key`.
+    ///
+    /// # Errors
+    /// The kernel's, such as its limit of watches.
+    fn register(&mut self, fd: &Self::Fd, interest: Interest, key: u64) -> io::Result<()>;
+
+    /// Changes what is reported of a listener.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn reregister(&mut self, fd: &Self::Fd, interest: Interest, key: u64) -> io::Result<()>;
+
+    /// Takes one connection that waits at a listener.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none waits; else the kernel's.
+    fn accept(&mut self, listener: &Self::Fd) -> io::Result<(Self::Fd, Addr)>;
+
+    /// Begins to connect; the outcome comes as an event.
+    ///
+    /// # Errors
+    /// What the kernel refuses at once.
+    fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Fd>;
+
+    /// Whether a connection begun by `connect` stands.
+    ///
+    /// # Errors
+    /// `WouldBlock` while it is still pending; else why it failed.
+    fn connected(&mut self, fd: &Self::Fd) -> io::Result<()>;
+
+    /// Takes input; 0 is the end of it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none is there; else the kernel's.
+    fn recv(&mut self, fd: &Self::Fd, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Gives output; less than all of it means that more would block.
+    ///
+    /// # Errors
+    /// `WouldBlock` when none can be taken; else the kernel's.
+    fn send(&mut self, fd: &Self::Fd, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Ends our side of a stream.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn shutdown(&mut self, fd: &Self::Fd) -> io::Result<()>;
+}

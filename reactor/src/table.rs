@@ -1,0 +1,198 @@
+//! The entries of one reactor, by slot: connections and listeners.
+//!
+//! Never: reads a clock, calls user code, or touches a descriptor.
+//!
+//! Invariants:
+//! 1. A slot's generation changes whenever its entry is taken out, so an old id finds nothing.
+//! 2. A generation is never 0; a slot whose generations are used up is never given out again.
+//! 3. `live` is the number of occupied slots.
+
+use crate::conn::Line;
+use crate::id::{ConnId, MAX_SLOTS};
+use crate::listener::Listener;
+
+/// What a slot holds.
+pub(crate) enum Entry {
+    /// Nothing; the number is the next vacant slot, or `NO_SLOT`.
+    Vacant(u32),
+    Line(Line),
+    /// Few and cold, so they do not set the size of the slot.
+    Listener(Box<Listener>),
+}
+
+struct Slot {
+    generation: u32,
+    entry: Entry,
+}
+
+// Idle connections are counted by the hundred thousand: three cache lines, no more.
+const _: () = assert!(size_of::<Slot>() <= 192);
+
+const NO_SLOT: u32 = u32::MAX;
+
+pub(crate) struct Table {
+    slots: Vec<Slot>,
+    first_vacant: u32,
+    live: usize,
+    shard: u16,
+}
+
+impl Table {
+    pub(crate) fn new(shard: u16) -> Self {
+        Self { slots: Vec::new(), first_vacant: NO_SLOT, live: 0, shard }
+    }
+
+    /// Occupied slots.
+    #[inline]
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// Whether all slots are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.first_vacant == NO_SLOT && self.slots.len() >= MAX_SLOTS
+    }
+
+    /// `None`, and the entry is dropped, when the table is full.
+    pub(crate) fn insert(&mut self, entry: Entry) -> Option<ConnId> {
+        let index = self.first_vacant;
+        let (index, generation) = if let Some(slot) = self.slots.get_mut(index as usize) {
+            if let Entry::Vacant(next) = slot.entry {
+                self.first_vacant = next;
+            }
+            slot.entry = entry;
+            (index, slot.generation)
+        } else {
+            let index = u32::try_from(self.slots.len()).ok().filter(|_| !self.is_full())?;
+            self.slots.push(Slot { generation: 1, entry });
+            (index, 1)
+        };
+        self.live += 1;
+        ConnId::new(self.shard, index, generation)
+    }
+
+    /// Takes the entry out; from here on its id is dead.
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<Entry> {
+        let slot = self.slots.get_mut(id.slot())?;
+        if slot.generation != id.generation() || matches!(slot.entry, Entry::Vacant(_)) {
+            return None;
+        }
+        self.live -= 1;
+        let next = match slot.generation.checked_add(1) {
+            Some(generation) => {
+                slot.generation = generation;
+                let next = self.first_vacant;
+                self.first_vacant = u32::try_from(id.slot()).expect("a slot's number has 22 bits");
+                next
+            }
+            // Used up: it stays vacant for ever, on no list.
+            None => NO_SLOT,
+        };
+        Some(std::mem::replace(&mut slot.entry, Entry::Vacant(next)))
+    }
+
+    #[inline]
+    pub(crate) fn entry_mut(&mut self, id: ConnId) -> Option<&mut Entry> {
+        let slot = self.slots.get_mut(id.slot())?;
+        (slot.generation == id.generation()).then_some(&mut slot.entry)
+    }
+
+    #[inline]
+    pub(crate) fn line(&self, id: ConnId) -> Option<&Line> {
+        let slot = self.slots.get(id.slot())?;
+        match &slot.entry {
+            Entry::Line(line) if slot.generation == id.generation() => Some(line),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn line_mut(&mut self, id: ConnId) -> Option<&mut Line> {
+        match self.entry_mut(id) {
+            Some(Entry::Line(line)) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The line of an id that is known to be alive, at the price of an index.
+    ///
+    /// # Panics
+    /// If there is no line: only the service of a line frees it, so one that is served is there.
+    #[inline(always)]
+    pub(crate) fn served_mut(&mut self, id: ConnId) -> &mut Line {
+        let slot = &mut self.slots[id.slot()];
+        debug_assert_eq!(slot.generation, id.generation(), "a line is freed by its service only");
+        match &mut slot.entry {
+            Entry::Line(line) => line,
+            _ => unreachable!("a line is freed by its service only"),
+        }
+    }
+
+    pub(crate) fn listener_mut(&mut self, id: ConnId) -> Option<&mut Listener> {
+        match self.entry_mut(id) {
+            Some(Entry::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    /// The ids of all that is there now: what comes later is not in it (S146).
+    pub(crate) fn snapshot(&self) -> Vec<ConnId> {
+        let occupied = |(index, slot): (usize, &Slot)| {
+            if matches!(slot.entry, Entry::Vacant(_)) {
+                return None;
+            }
+            ConnId::new(self.shard, u32::try_from(index).ok()?, slot.generation)
+        };
+        self.slots.iter().enumerate().filter_map(occupied).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::Line;
+
+    fn entry() -> Entry {
+        Entry::Line(Line::for_test())
+    }
+
+    #[test]
+    fn an_old_id_never_finds_the_new_owner_of_its_slot() {
+        let mut table = Table::new(3);
+        let first = table.insert(entry()).expect("room");
+        assert!(table.remove(first).is_some());
+        let second = table.insert(entry()).expect("room");
+        assert_eq!(first.slot(), second.slot());
+        assert_ne!(first, second);
+        assert!(table.line(first).is_none());
+        assert!(table.line_mut(first).is_none());
+        assert!(table.remove(first).is_none());
+        assert!(table.line(second).is_some());
+        assert_eq!(table.live(), 1);
+    }
+
+    #[test]
+    fn a_slot_whose_generations_are_used_up_is_not_given_out_again() {
+        let mut table = Table::new(0);
+        let first = table.insert(entry()).expect("room");
+        table.slots[first.slot()].generation = u32::MAX;
+        let last = ConnId::new(0, 0, u32::MAX).expect("not 0");
+        assert!(table.remove(last).is_some());
+        let next = table.insert(entry()).expect("room");
+        assert_ne!(next.slot(), last.slot());
+        assert!(table.line(last).is_none());
+    }
+
+    #[test]
+    fn vacant_slots_are_used_before_new_ones_and_a_snapshot_names_the_live() {
+        let mut table = Table::new(1);
+        let ids: Vec<_> = (0..5).map(|_| table.insert(entry()).expect("room")).collect();
+        table.remove(ids[1]);
+        table.remove(ids[3]);
+        assert_eq!(table.snapshot(), [ids[0], ids[2], ids[4]]);
+        let again: Vec<_> = (0..2).map(|_| table.insert(entry()).expect("room")).collect();
+        assert_eq!(again[0].slot(), 3);
+        assert_eq!(again[1].slot(), 1);
+        assert_eq!(table.live(), 5);
+    }
+}

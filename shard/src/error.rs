@@ -1,0 +1,122 @@
+//! What can go wrong with more than one thread.
+//!
+//! Never: describes the end of a connection; `CloseReason` does.
+
+use shardpoll_reactor::ConfigError;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// What kept an engine from starting, listening, or going on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting makes no sense: the caller's mistake.
+    Config(ConfigError),
+    /// The number of shards is 0 or more than [`MAX_SHARDS`](shardpoll_reactor::MAX_SHARDS).
+    Shards(usize),
+    /// This CPU is not one the process may run on.
+    Cpu(usize),
+    /// The address cannot be listened on: in use, not ours, or privileged.
+    Listen {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The kernel refused what a shard needs, such as a descriptor or a thread.
+    Shard {
+        /// The shard's number.
+        shard: usize,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A shard's thread panicked: a bug of this library.
+    Panicked {
+        /// The shard's number.
+        shard: usize,
+    },
+    /// Called from a callback, where it would wait for itself.
+    OnShard,
+    /// The engine has ended.
+    Ended,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Shards(count) => {
+                write!(f, "{count} shards: there must be 1 to {}", shardpoll_reactor::MAX_SHARDS)
+            }
+            Self::Cpu(cpu) => write!(f, "CPU {cpu} is not one this process may run on"),
+            Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
+            Self::Panicked { shard } => write!(f, "shard {shard} panicked"),
+            Self::OnShard => f.write_str("called from a callback, where it would wait for itself"),
+            Self::Ended => f.write_str("the engine has ended"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::Listen { source, .. } | Self::Shard { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A letter that could not be posted, given back. Posting never blocks: two shards that wait for
+/// each other's mailbox would stop the world.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Undelivered<T> {
+    /// The shard has 4,096 letters to read already; try again later.
+    Full(T),
+    /// The shard has ended, or the id is not one of this engine's.
+    Ended(T),
+}
+
+impl<T> Undelivered<T> {
+    /// What was to be posted.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(letter) | Self::Ended(letter) => letter,
+        }
+    }
+
+    pub(crate) fn map<U>(self, f: impl FnOnce(T) -> U) -> Undelivered<U> {
+        match self {
+            Self::Full(letter) => Undelivered::Full(f(letter)),
+            Self::Ended(letter) => Undelivered::Ended(f(letter)),
+        }
+    }
+
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Full(_) => "the shard's mailbox is full",
+            Self::Ended(_) => "the shard has ended",
+        }
+    }
+}
+
+// By hand: a closure is no `Debug`.
+impl<T> fmt::Debug for Undelivered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Ended(_) => "Ended(..)",
+        })
+    }
+}
+
+impl<T> fmt::Display for Undelivered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl<T> std::error::Error for Undelivered<T> {}

@@ -1,0 +1,40 @@
+//! Who has ended, and who waits for it.
+//!
+//! Never: on the path of a byte.
+
+use parking_lot::{Condvar, Mutex};
+
+/// Counts shards that have ended.
+pub(crate) struct Latch {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    running: usize,
+    failed: bool,
+}
+
+impl Latch {
+    pub(crate) fn new(running: usize) -> Self {
+        let state = Mutex::new(State { running, failed: false });
+        Self { state, changed: Condvar::new() }
+    }
+
+    /// A shard has ended.
+    pub(crate) fn ended(&self, failed: bool) {
+        let mut state = self.state.lock();
+        state.running -= 1;
+        state.failed |= failed;
+        self.changed.notify_all();
+    }
+
+    /// Waits until all shards have ended or one has failed; true for the latter.
+    pub(crate) fn wait(&self) -> bool {
+        let mut state = self.state.lock();
+        while state.running > 0 && !state.failed {
+            self.changed.wait(&mut state);
+        }
+        state.failed
+    }
+}

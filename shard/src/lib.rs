@@ -1,0 +1,71 @@
+//! A sharded epoll engine for protocol servers: your callbacks on N pinned threads.
+//!
+//! ```text
+//!   SO_REUSEPORT listeners          Remote: any thread
+//!      │        │        │             │ letters
+//!   ┌──▼───┐ ┌──▼───┐ ┌──▼───┐   ┌─────▼────┐
+//!   │shard0│ │shard1│ │shard2│ ◄─┤ mailboxes│    one thread, one epoll loop, one timer heap each;
+//!   └──────┘ └──────┘ └──────┘   └──────────┘    a connection lives and dies on one of them
+//! ```
+//!
+//! # Quick start
+//!
+//! ```no_run
+//! use shardpoll::{Conn, Engine, Handler, Listen};
+//!
+//! struct Echo;
+//!
+//! impl Handler for Echo {
+//!     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+//!         conn.write(data);
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), shardpoll::StartError> {
+//!     let engine = Engine::builder().start()?; // one pinned shard per core
+//!     engine.listen(Listen::on(([0, 0, 0, 0], 7000)), |_peer| Echo)?; // SO_REUSEPORT on each
+//!     engine.join()
+//! }
+//! ```
+//!
+//! # What runs where
+//!
+//! | on | what | which crate |
+//! |---|---|---|
+//! | each shard's thread | [`Handler`] callbacks, timers, [`Remote::run`] tasks, one at a time | `shardpoll-reactor`: the loop, connections, `sys/linux` with all `unsafe` |
+//! | the same thread | ciphertext to plaintext and back | `shardpoll-tls`, over `rustls` |
+//! | the same thread | deadlines in order | `shardpoll-timers` |
+//! | any thread | [`Engine`], [`Remote`]: orders and letters to shards | this crate |
+//!
+//! Inside: `engine` starts and ends shards, `worker` is what runs on one, `mailbox` is how the others
+//! reach it, `remote` what they say, `listen` one socket a shard, `pin` which CPU, `latch` who waits
+//! for whom. Whatever concerns more than one thread is in this crate, and only here.
+//!
+//! Never: touches a byte of a connection; takes a lock on the path of one.
+//!
+//! # Features
+//!
+//! `ring` (default) and `aws-lc-rs` choose the cryptography of the convenience constructors of
+//! [`tls`]; contexts made from finished `rustls` configurations bring their own.
+
+#![forbid(unsafe_code)]
+
+mod engine;
+mod error;
+mod latch;
+mod listen;
+mod mailbox;
+mod pin;
+mod remote;
+mod worker;
+
+pub use engine::{Engine, EngineBuilder};
+pub use error::{StartError, Undelivered};
+pub use listen::{Listen, ParseListenError};
+pub use pin::Pinning;
+pub use remote::{Job, Remote};
+pub use shardpoll_reactor::{
+    Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Handler, ListenerId,
+    Local, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId, Written, incoming,
+    raise_descriptor_limit, tls,
+};

@@ -1,0 +1,112 @@
+//! What any thread may ask of any shard.
+//!
+//! Never: blocks, or waits for an answer; everything here is done later, by the shard.
+
+use crate::error::Undelivered;
+use crate::mailbox::{Mailbox, Order, Task};
+use shardpoll_reactor::{Conn, ConnId, Handler, Local};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A task for a shard.
+pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
+
+/// Reaches any shard from any thread. Clone it freely.
+///
+/// Every verb is asynchronous: `Ok` says that the shard will read the letter, not that it has. What
+/// one thread posts to one shard is done in order. A stale id is harmless: nothing happens.
+#[derive(Clone)]
+pub struct Remote {
+    pub(crate) mailboxes: Arc<[Mailbox]>,
+}
+
+impl Remote {
+    /// How many shards there are; their numbers are 0 to one less.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Queues bytes on a connection, as [`Conn::write_vec`] does.
+    ///
+    /// # Errors
+    /// [`Undelivered`], with the bytes, when the shard's mailbox is full or the shard has ended.
+    pub fn write(&self, to: ConnId, data: Vec<u8>) -> Result<(), Undelivered<Vec<u8>>> {
+        let back = |task| match task {
+            Task::Write(_, data) => data,
+            _ => unreachable!("the letter that comes back is the one that was posted"),
+        };
+        self.post(to.shard(), Task::Write(to, data)).map_err(|refused| refused.map(back))
+    }
+
+    /// Ends a connection once its queue is out, as [`Conn::close`] does.
+    ///
+    /// # Errors
+    /// [`Undelivered`] when the shard's mailbox is full or the shard has ended.
+    pub fn close(&self, conn: ConnId) -> Result<(), Undelivered<()>> {
+        self.post(conn.shard(), Task::Close(conn)).map_err(|refused| refused.map(drop))
+    }
+
+    /// Calls `f` with a connection's handler, on its shard; nothing happens when the connection is
+    /// gone or its handler is not an `H`.
+    ///
+    /// # Errors
+    /// [`Undelivered`], with a job that does the same, when the shard's mailbox is full or the shard
+    /// has ended.
+    pub fn with<H: Handler>(
+        &self,
+        conn: ConnId,
+        f: impl FnOnce(&mut H, &mut Conn<'_>) + Send + 'static,
+    ) -> Result<(), Undelivered<Job>> {
+        self.run(conn.shard(), move |local| {
+            local.with(conn, f);
+        })
+    }
+
+    /// Runs a task on the shard of this number.
+    ///
+    /// # Errors
+    /// [`Undelivered`], with the task, when the shard's mailbox is full, or the shard has ended or
+    /// never was.
+    pub fn run(
+        &self,
+        shard: usize,
+        f: impl FnOnce(&mut Local<'_>) + Send + 'static,
+    ) -> Result<(), Undelivered<Job>> {
+        let back = |task| match task {
+            Task::Run(job) => job,
+            _ => unreachable!("the letter that comes back is the one that was posted"),
+        };
+        self.post(shard, Task::Run(Box::new(f))).map_err(|refused| refused.map(back))
+    }
+
+    /// Closes every connection and listener of all shards after its output (S146).
+    pub fn close_all(&self) {
+        for mailbox in &*self.mailboxes {
+            mailbox.order(Order::CloseAll);
+        }
+    }
+
+    /// Closes everything and ends the engine; what is left after `deadline` is cut (S147 to S151).
+    ///
+    /// A second call can only bring the deadline forward: `Duration::ZERO` ends at once.
+    pub fn quit(&self, deadline: Duration) {
+        for mailbox in &*self.mailboxes {
+            mailbox.order(Order::Quit(deadline));
+        }
+    }
+
+    fn post(&self, shard: usize, task: Task) -> Result<(), Undelivered<Task>> {
+        match self.mailboxes.get(shard) {
+            Some(mailbox) => mailbox.post(task),
+            None => Err(Undelivered::Ended(task)),
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("shards", &self.shards()).finish()
+    }
+}

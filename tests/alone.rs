@@ -1,0 +1,167 @@
+//! What needs a process of its own. `tests/kernel` starts it, tells it what to do by lines on its
+//! standard input, and reads its answers.
+//!
+//! - `alone privileged`: listens on a port it may not have.
+//! - `alone starved RETRY`: an echo server whose descriptors can be used up; RETRY is the listener's
+//!   rest in seconds, or `default`.
+//! - `alone fragile`: a panic while a panic unwinds.
+
+use shardpoll::{
+    CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote,
+    StartError, incoming,
+};
+use std::error::Error;
+use std::fs::File;
+use std::io::BufRead;
+use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let outcome = match args[..] {
+        ["privileged"] => privileged(),
+        ["starved", retry] => starved(retry),
+        ["fragile"] => fragile(),
+        _ => Err(format!("{args:?} is no scenario").into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("alone: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn engine(config: Config) -> Result<Engine, StartError> {
+    Engine::builder().shards(1).pinning(Pinning::None).config(config).start()
+}
+
+fn end(engine: Engine) -> Outcome {
+    engine.quit(Duration::ZERO);
+    Ok(engine.join()?)
+}
+
+fn counters(remote: &Remote) -> Result<Counters, Box<dyn Error>> {
+    let (reply, counters) = channel();
+    remote.run(0, move |local| {
+        let _gone = reply.send(local.counters());
+    })?;
+    Ok(counters.recv_timeout(PATIENCE)?)
+}
+
+fn privileged() -> Outcome {
+    let engine = engine(Config::default())?;
+    match engine.listen(Listen::on((LOOPBACK, 1)), |_| incoming(|_, _| {})) {
+        Err(error) => {
+            let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+            let kind = source.map(std::io::Error::kind);
+            println!("{} {error}", kind.map_or("no kind".into(), |kind| format!("{kind:?}")));
+        }
+        Ok(_) => println!("it may"),
+    }
+    end(engine)
+}
+
+/// Tells why an outgoing connection ended.
+struct Dialled(Sender<String>);
+
+impl Handler for Dialled {
+    fn on_incoming(&mut self, _: &mut Conn<'_>, _: &[u8]) {}
+
+    fn on_disconnect(&mut self, _: &mut Conn<'_>, reason: &CloseReason) {
+        let _gone = self.0.send(reason.to_string());
+    }
+}
+
+fn starved(retry: &str) -> Outcome {
+    let mut config = Config::default();
+    if retry != "default" {
+        config.accept_retry_interval = Duration::from_secs(retry.parse()?);
+    }
+    let engine = engine(config)?;
+    let remote = engine.remote();
+    let echo = |_: &_| {
+        incoming(|conn, data| {
+            conn.write(data);
+        })
+    };
+    let id = engine.listen(Listen::on((LOOPBACK, 0)), echo)?;
+    println!("{}", engine.addr(id).ok_or("just added")?);
+    let mut hoard = Vec::new();
+    for command in std::io::stdin().lock().lines() {
+        match command?.as_str() {
+            "fill" => {
+                while let Ok(file) = File::open("/dev/null") {
+                    hoard.push(file);
+                }
+                println!("full");
+            }
+            "free" => {
+                drop(hoard.pop().ok_or("nothing to free")?);
+                println!("freed");
+            }
+            "free all" => {
+                hoard.clear();
+                println!("freed");
+            }
+            "rests" => {
+                println!("{}", counters(&remote)?.accept_rests);
+            }
+            "dial" => {
+                let (log, reason) = channel();
+                let to = Connect::to((LOOPBACK, 9));
+                remote.run(0, move |local| {
+                    let _told_in_the_end = local.connect(to, Dialled(log));
+                })?;
+                println!("{}", reason.recv_timeout(PATIENCE)?);
+            }
+            "listen" => {
+                let again = engine.listen(Listen::on((LOOPBACK, 0)), echo);
+                println!("{}", again.err().map_or("it may".into(), |error| error.to_string()));
+            }
+            "start" => {
+                let second = Engine::builder().shards(1).start();
+                println!("{}", second.err().map_or("it may".into(), |error| error.to_string()));
+            }
+            other => return Err(format!("{other:?} is no command").into()),
+        }
+    }
+    end(engine)
+}
+
+/// A handler whose callbacks and whose drop panic.
+struct Fragile(Sender<()>);
+
+impl Handler for Fragile {
+    fn on_incoming(&mut self, _: &mut Conn<'_>, _: &[u8]) {}
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        let _gone = self.0.send(());
+        panic!("a test's panic in drop");
+    }
+}
+
+fn fragile() -> Outcome {
+    let engine = engine(Config::default())?;
+    let (log, dropped) = channel();
+    let id = engine.listen(Listen::on((LOOPBACK, 0)), |_| incoming(|_, _| {}))?;
+    let addr = engine.addr(id).ok_or("just added")?;
+    let remote = engine.remote();
+    remote.run(0, move |local| {
+        let id = local.connect(Connect::to(addr), Fragile(log)).expect("not quitting");
+        local.with::<Fragile, ()>(id, |_, _| panic!("a test's panic"));
+    })?;
+    dropped.recv_timeout(PATIENCE)?;
+    println!("{}", counters(&remote)?.panics);
+    end(engine)
+}

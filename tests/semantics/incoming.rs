@@ -1,0 +1,109 @@
+//! on_incoming: every byte, in order, in pieces of at most the read size (S34, S45 to S53).
+
+use shardpoll_tests::{Event, Setup, Version, pattern};
+
+const SIZES: [usize; 4] = [1, 100, 4096, 16 * 1024];
+
+fn largest(seen: &[shardpoll_tests::Seen]) -> usize {
+    let len = |seen: &shardpoll_tests::Seen| match &seen.event {
+        Event::Incoming(data) => data.len(),
+        _ => 0,
+    };
+    seen.iter().map(len).max().unwrap_or(0)
+}
+
+#[test]
+fn chunks_are_at_most_the_read_size_and_lose_nothing() {
+    // S45: for each size, a stream that is no multiple of it
+    for size in SIZES {
+        let data = pattern(size * 7 + size / 2 + 3);
+        let mut world = Setup::new().config(|c| c.read_size_bytes = size).start(|_| {});
+        let mut peer = world.connect();
+        peer.send(&data);
+        drop(peer);
+        world.wait_for_end();
+        let trace = world.finish();
+        assert!(largest(&trace.seen) <= size, "read size {size}");
+        let want = [Event::Connect, Event::Incoming(data), Event::ended("closed")];
+        assert_eq!(trace.only(), want, "read size {size}");
+    }
+}
+
+#[test]
+fn decrypted_chunks_are_at_most_the_read_size_and_lose_nothing() {
+    // S45 under TLS: a record may be larger than the read size
+    for size in [100, 4096] {
+        let data = pattern(40_000);
+        let mut world = Setup::new().tls().config(|c| c.read_size_bytes = size).start(|_| {});
+        let mut peer = world.connect_tls(Version::Tls13);
+        peer.send(&data);
+        peer.finish();
+        world.wait_for_end();
+        let trace = world.finish();
+        assert!(largest(&trace.seen) <= size, "read size {size}");
+        let input = trace.only().into_iter().filter(|e| matches!(e, Event::Incoming(_)));
+        let got: Vec<u8> = input
+            .flat_map(|event| match event {
+                Event::Incoming(data) => data,
+                _ => Vec::new(),
+            })
+            .collect();
+        assert!(got == data, "read size {size}");
+    }
+}
+
+#[test]
+fn a_large_stream_comes_in_order_and_is_echoed_whole() {
+    // S45, S46
+    let world = Setup::new().echo();
+    let mut peer = world.connect();
+    let piece = pattern(100_000);
+    for _ in 0..40 {
+        peer.echo(&piece);
+    }
+    let trace = world.finish();
+    let events = trace.only();
+    let got = events.iter().map(|e| if let Event::Incoming(data) = e { data.len() } else { 0 });
+    assert_eq!(got.sum::<usize>(), 40 * piece.len());
+}
+
+#[test]
+fn data_that_comes_with_the_end_is_delivered_before_it() {
+    // S48: data read together with the end comes first, though the shard was away meanwhile
+    let mut world = Setup::new().start(|_| {});
+    let (mut peer, id) = world.connect_and_wait();
+    let release = world.hold_shard();
+    peer.send(b"last words");
+    drop(peer);
+    drop(release);
+    world.wait_for_end();
+    let want = [Event::Connect, Event::incoming(b"last words"), Event::ended("closed")];
+    assert_eq!(world.finish().of(id), want);
+}
+
+#[test]
+fn a_flood_on_one_connection_does_not_starve_another() {
+    // S50: at most one read per turn and connection
+    let mut world = Setup::new().start(|call| {
+        if let Event::Incoming(data) = call.event
+            && data.starts_with(b"ping")
+        {
+            call.write(data);
+        }
+    });
+    let (mut quiet, _) = world.connect_and_wait();
+    let (mut flood, _) = world.connect_and_wait();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let flooder = std::thread::spawn(move || {
+        let data = vec![b'x'; 256 * 1024];
+        while stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
+            flood.send(&data);
+        }
+    });
+    for _ in 0..100 {
+        quiet.echo(b"ping");
+    }
+    drop(stop);
+    flooder.join().expect("the flood is read to its end");
+    let _trace = world.finish();
+}

@@ -1,0 +1,38 @@
+//! The harness of the behaviour tests: an engine whose callbacks are recorded, and its peers.
+//!
+//! ```text
+//!   test ──► World: an engine on loopback ──► Recorder: every callback becomes a `Seen`
+//!     │         ▲                                  │
+//!     └─► Peer, TlsPeer: blocking clients          └──► World::wait_for, World::finish
+//! ```
+//!
+//! A test awaits what it expects by `wait_for`, which gives up after [`PATIENCE`], and ends with
+//! [`World::finish`], which quits the engine and gives the whole record, so that "nothing else
+//! came" can be asserted without waiting for it.
+//!
+//! Never: sleeps, or uses a fixed port.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
+
+pub mod leak;
+mod peer;
+mod process;
+mod recorder;
+mod tls;
+mod world;
+
+pub use peer::{Peer, blackhole, refused_addr};
+pub use process::Alone;
+pub use recorder::{Call, Event, React, Recorder, Seen};
+pub use tls::{TlsPeer, Version, client_context, pem, server_context};
+pub use world::{Setup, Trace, World, wait_for_reply};
+
+/// How long anything that must happen may take: long enough for a loaded machine.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Bytes that repeat only after 251, so that a lost or doubled piece shows.
+#[must_use]
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..=250).cycle().take(len).collect()
+}

@@ -1,0 +1,167 @@
+//! Blocking clients of an engine, and addresses that do not answer.
+//!
+//! Never: waits longer than [`PATIENCE`] for anything.
+
+use crate::PATIENCE;
+use socket2::{Domain, SockRef, Socket, Type};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// A plain client.
+#[derive(Debug)]
+pub struct Peer {
+    pub(crate) stream: TcpStream,
+}
+
+impl Peer {
+    /// Connects.
+    #[must_use]
+    pub fn connect(to: SocketAddr) -> Self {
+        Self::try_connect(to).expect("the engine listens")
+    }
+
+    /// Connects, or says why not.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn try_connect(to: SocketAddr) -> io::Result<Self> {
+        Self::from_stream(TcpStream::connect_timeout(&to, PATIENCE)?)
+    }
+
+    /// Connects with a receive buffer of this size, so that the engine soon cannot send.
+    #[must_use]
+    pub fn connect_with_buffer(to: SocketAddr, bytes: usize) -> Self {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(bytes).expect("a size the kernel may round");
+        socket.connect_timeout(&to.into(), PATIENCE).expect("the engine listens");
+        Self::from_stream(socket.into()).expect("a socket that stands")
+    }
+
+    fn from_stream(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream })
+    }
+
+    /// The client's own address, as the engine sees it.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.stream.local_addr().expect("connected")
+    }
+
+    /// Sends all of it.
+    pub fn send(&mut self, data: &[u8]) {
+        self.stream.write_all(data).expect("the engine reads");
+    }
+
+    /// Sends as much as can be sent; the engine may end it.
+    pub fn send_some(&mut self, data: &[u8]) {
+        let _refused = self.stream.write_all(data);
+    }
+
+    /// Reads exactly these bytes.
+    pub fn expect(&mut self, want: &[u8]) {
+        let mut got = vec![0; want.len()];
+        self.stream.read_exact(&mut got).expect("an answer in time");
+        assert!(got == want, "got other bytes than those {} expected", want.len());
+    }
+
+    /// Sends, and reads the same bytes back.
+    pub fn echo(&mut self, data: &[u8]) {
+        self.send(data);
+        self.expect(data);
+    }
+
+    /// Reads to the end, which must be an orderly one.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let mut got = Vec::new();
+        self.stream.read_to_end(&mut got).expect("an orderly end in time");
+        got
+    }
+
+    /// Reads to the end or an error; true for an orderly end.
+    pub fn read_all(&mut self) -> (Vec<u8>, bool) {
+        let mut got = Vec::new();
+        let end = self.stream.read_to_end(&mut got);
+        let late = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        assert!(!end.as_ref().is_err_and(late), "neither an end nor a reset in time");
+        (got, end.is_ok())
+    }
+
+    /// Reads the end, and nothing before it.
+    pub fn expect_end(&mut self) {
+        let rest = self.read_to_end();
+        assert!(rest.is_empty(), "{} bytes before the end", rest.len());
+    }
+
+    /// Waits so long, in which nothing may come. Also a way to let time pass.
+    pub fn expect_silence(&mut self, time: Duration) {
+        self.stream.set_read_timeout(Some(time)).expect("more than zero");
+        let result = self.stream.read(&mut [0; 64]);
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            other => panic!("not silent: {other:?}"),
+        }
+    }
+
+    /// Waits so long for the end; whether it has come.
+    pub fn is_over_after(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).expect("more than zero");
+        let result = self.stream.read(&mut [0; 64]);
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
+        !result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Ends our side; the other may go on.
+    pub fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("connected");
+    }
+
+    /// Ends our side, unless the engine has ended the connection already.
+    pub fn try_finish(&mut self) {
+        let _ended = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Closes with a reset.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+    }
+}
+
+/// An address that refuses connections for as long as the socket lives.
+#[must_use]
+pub fn refused_addr() -> (Socket, SocketAddr) {
+    let socket = bound();
+    let addr = addr_of(&socket);
+    (socket, addr)
+}
+
+/// An address that does not answer for as long as the sockets live: a listener whose queue is full.
+#[must_use]
+pub fn blackhole() -> (Vec<Socket>, SocketAddr) {
+    let listener = bound();
+    listener.listen(0).expect("a bound socket");
+    let addr = addr_of(&listener);
+    let mut sockets = vec![listener];
+    // A backlog of 0 holds one; the others are there to be sure.
+    for _ in 0..4 {
+        let filler = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        filler.set_nonblocking(true).expect("a socket");
+        let _pending = filler.connect(&addr.into());
+        sockets.push(filler);
+    }
+    (sockets, addr)
+}
+
+fn bound() -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    socket
+}
+
+fn addr_of(socket: &Socket) -> SocketAddr {
+    socket.local_addr().ok().and_then(|addr| addr.as_socket()).expect("an internet socket")
+}

@@ -1,0 +1,197 @@
+//! Certificates made at run time, and a TLS client of rustls' buffered kind: not the one under test.
+//!
+//! Never: keeps a key in a file.
+
+use crate::{PATIENCE, Peer};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Stream};
+use shardpoll::tls::{ClientContext, ServerContext, rustls};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+/// A certificate for `localhost` and its key.
+static PEM: LazyLock<(String, String)> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).expect("a name");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+});
+
+/// The certificate for `localhost` and its key, as PEM.
+#[must_use]
+pub fn pem() -> (&'static str, &'static str) {
+    (&PEM.0, &PEM.1)
+}
+
+/// A server of that certificate.
+#[must_use]
+pub fn server_context() -> ServerContext {
+    ServerContext::from_pem(PEM.0.as_bytes(), PEM.1.as_bytes()).expect("made a moment ago")
+}
+
+/// A client that trusts that certificate.
+#[must_use]
+pub fn client_context() -> ClientContext {
+    ClientContext::from_roots_pem(PEM.0.as_bytes()).expect("made a moment ago")
+}
+
+/// A protocol version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Version {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+impl Version {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Tls12, Self::Tls13];
+
+    /// A client that speaks this version only.
+    #[must_use]
+    pub fn client(self) -> ClientContext {
+        let both = client_context();
+        let version = match self {
+            Self::Tls12 => &rustls::version::TLS12,
+            Self::Tls13 => &rustls::version::TLS13,
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        let (_, mut certs) = rustls_pem(PEM.0.as_bytes());
+        roots.add(certs.remove(0)).expect("made a moment ago");
+        let provider = Arc::clone(both.config().crypto_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .expect("the provider knows both versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        ClientContext::new(Arc::new(config))
+    }
+}
+
+type Certificates = Vec<rustls::pki_types::CertificateDer<'static>>;
+
+fn rustls_pem(pem: &[u8]) -> (usize, Certificates) {
+    use rustls::pki_types::pem::PemObject;
+    let certs: Certificates = rustls::pki_types::CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .expect("made a moment ago");
+    (certs.len(), certs)
+}
+
+/// A TLS client.
+#[derive(Debug)]
+pub struct TlsPeer {
+    /// The transport, for what is not TLS.
+    pub peer: Peer,
+    tls: ClientConnection,
+}
+
+impl TlsPeer {
+    /// Connects and shakes hands.
+    #[must_use]
+    pub fn connect(to: SocketAddr, version: Version) -> Self {
+        let mut this = Self::begin(to, version);
+        this.handshake().expect("a handshake in time");
+        this
+    }
+
+    /// Connects; nothing of TLS is sent yet.
+    #[must_use]
+    pub fn begin(to: SocketAddr, version: Version) -> Self {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let config = Arc::clone(version.client().config());
+        let tls = ClientConnection::new(config, name).expect("a good configuration");
+        Self { peer: Peer::connect(to), tls }
+    }
+
+    /// Shakes hands.
+    ///
+    /// # Errors
+    /// TLS' or the kernel's.
+    pub fn handshake(&mut self) -> io::Result<()> {
+        self.tls.complete_io(&mut self.peer.stream).map(drop)
+    }
+
+    fn stream(&mut self) -> Stream<'_, ClientConnection, std::net::TcpStream> {
+        Stream::new(&mut self.tls, &mut self.peer.stream)
+    }
+
+    /// Sends all of it.
+    pub fn send(&mut self, data: &[u8]) {
+        self.stream().write_all(data).expect("the engine reads");
+        self.stream().flush().expect("the engine reads");
+    }
+
+    /// The records that carry these pieces, one each, to be sent in one go.
+    #[must_use]
+    pub fn seal(&mut self, pieces: &[&[u8]]) -> Vec<u8> {
+        for piece in pieces {
+            self.tls.writer().write_all(piece).expect("room for it");
+        }
+        self.wire()
+    }
+
+    /// The record that ends our side.
+    #[must_use]
+    pub fn seal_end(&mut self) -> Vec<u8> {
+        self.tls.send_close_notify();
+        self.wire()
+    }
+
+    /// The first flight of the handshake.
+    #[must_use]
+    pub fn hello(&mut self) -> Vec<u8> {
+        self.wire()
+    }
+
+    fn wire(&mut self) -> Vec<u8> {
+        let mut wire = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut wire).expect("memory takes everything");
+        }
+        wire
+    }
+
+    /// Reads exactly these bytes.
+    pub fn expect(&mut self, want: &[u8]) {
+        let mut got = vec![0; want.len()];
+        self.stream().read_exact(&mut got).expect("an answer in time");
+        assert!(got == want, "got other bytes than those {} expected", want.len());
+    }
+
+    /// Sends, and reads the same bytes back.
+    pub fn echo(&mut self, data: &[u8]) {
+        self.send(data);
+        self.expect(data);
+    }
+
+    /// Ends our side by a close_notify; the transport stays open.
+    pub fn finish(&mut self) {
+        let wire = self.seal_end();
+        self.peer.send(&wire);
+    }
+
+    /// Reads to the end, which must be a close_notify.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let mut got = Vec::new();
+        self.stream().read_to_end(&mut got).expect("close_notify in time");
+        got
+    }
+
+    /// Reads to the end; whether it came without a close_notify.
+    pub fn ends_without_notice(&mut self) -> bool {
+        self.stream().read_to_end(&mut Vec::new()).is_err_and(|error| {
+            let kind = error.kind();
+            kind == io::ErrorKind::UnexpectedEof || kind == io::ErrorKind::ConnectionReset
+        })
+    }
+
+    /// Goes on until the engine ends the connection, one way or the other.
+    pub fn play_out(mut self, data: &[u8]) {
+        self.peer.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
+        if self.handshake().is_ok() && self.stream().write_all(data).is_ok() {
+            let _end = self.stream().read_to_end(&mut Vec::new());
+        }
+        let _end = self.peer.stream.read_to_end(&mut Vec::new());
+    }
+}
