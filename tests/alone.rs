@@ -2,8 +2,8 @@
 //! standard input, and reads its answers.
 //!
 //! - `alone privileged`: listens on a port it may not have.
-//! - `alone starved RETRY`: an echo server whose descriptors can be used up; RETRY is the listener's
-//!   rest in seconds, or `default`.
+//! - `alone starved RETRY`: an echo server whose descriptors can be used up; RETRY is the
+//!   listener's rest in seconds, or `default`.
 //! - `alone fragile`: a panic while a panic unwinds.
 
 use shardpoll::{
@@ -57,13 +57,20 @@ fn counters(remote: &Remote) -> Result<Counters, Box<dyn Error>> {
     Ok(counters.recv_timeout(PATIENCE)?)
 }
 
+fn outcome<T>(result: Result<T, StartError>) -> String {
+    result.err().map_or_else(|| "it may".into(), |error| error.to_string())
+}
+
 fn privileged() -> Outcome {
     let engine = engine(Config::default())?;
     match engine.listen(Listen::on((LOOPBACK, 1)), |_| incoming(|_, _| {})) {
         Err(error) => {
             let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
             let kind = source.map(std::io::Error::kind);
-            println!("{} {error}", kind.map_or("no kind".into(), |kind| format!("{kind:?}")));
+            println!(
+                "{} {error}",
+                kind.map_or_else(|| "no kind".into(), |kind| format!("{kind:?}"))
+            );
         }
         Ok(_) => println!("it may"),
     }
@@ -125,11 +132,11 @@ fn starved(retry: &str) -> Outcome {
             }
             "listen" => {
                 let again = engine.listen(Listen::on((LOOPBACK, 0)), echo);
-                println!("{}", again.err().map_or("it may".into(), |error| error.to_string()));
+                println!("{}", outcome(again));
             }
             "start" => {
                 let second = Engine::builder().shards(1).start();
-                println!("{}", second.err().map_or("it may".into(), |error| error.to_string()));
+                println!("{}", outcome(second));
             }
             other => return Err(format!("{other:?} is no command").into()),
         }

@@ -16,7 +16,7 @@ impl Source {
         self.path.starts_with(folder)
     }
 
-    /// The lines that are code, with their numbers from 1; strings and comments may still be in them.
+    /// The lines that are not all comment, with their numbers from 1.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate().map(|(n, line)| (n + 1, line));
         lines.filter(|(_, line)| !line.trim_start().starts_with("//"))

@@ -8,9 +8,9 @@
 
 use crate::api::{CloseReason, Config, Conn, Handler, Local};
 use crate::conn::{Line, Spans, Stage};
-use crate::id::ConnId;
+use crate::id::{ConnId, TimerId};
 use crate::table::{Entry, Table};
-use shardpoll_timers::{Heap, Tick, TimerId};
+use shardpoll_timers::{Heap, Tick};
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,6 +41,7 @@ pub(crate) struct Quit {
 }
 
 pub(crate) struct Core {
+    pub(crate) shard: u16,
     pub(crate) table: Table,
     pub(crate) timers: Heap<Due>,
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
@@ -208,6 +209,7 @@ pub(crate) type Held = Option<Box<dyn Handler>>;
 impl Core {
     pub(crate) fn new(shard: u16, config: Config, now: Tick) -> Self {
         Self {
+            shard,
             table: Table::new(shard),
             timers: Heap::new(),
             agenda: Vec::new(),
@@ -236,10 +238,8 @@ impl Core {
     /// Puts a line on the agenda, unless it is there or is being served, which ends with a look at
     /// what is left to do.
     pub(crate) fn revisit(&mut self, id: ConnId) {
-        if let Some(line) = self.table.line_mut(id)
-            && !line.on_agenda
-            && !self.staging.holds_for(id)
-        {
+        let Some(line) = self.table.line_mut(id) else { return };
+        if !line.on_agenda && !self.staging.holds_for(id) {
             line.on_agenda = true;
             self.agenda.push(id);
         }

@@ -1,4 +1,5 @@
-//! The names of connections and listeners: one word says shard, slot and generation.
+//! The names of connections, listeners and timers. A connection's is one word: shard, slot,
+//! generation.
 //!
 //! Never: hands out an id, or knows whether one is alive; [`crate::table`] does.
 //!
@@ -96,6 +97,14 @@ impl ListenerId {
     pub const fn number(self) -> u32 {
         self.0
     }
+}
+
+/// Names one timer of one shard; dead once the timer is done or stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct TimerId {
+    // Without it an id shown to the wrong shard could name another timer there.
+    pub(crate) shard: u16,
+    pub(crate) id: shardpoll_timers::TimerId,
 }
 
 #[cfg(test)]

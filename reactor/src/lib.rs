@@ -63,9 +63,9 @@ pub use api::{
     Status, Written, incoming,
 };
 pub use drive::{Reactor, Turn};
-pub use id::{ConnId, ListenerId, MAX_SHARDS};
+pub use id::{ConnId, ListenerId, MAX_SHARDS, TimerId};
 pub use listener::Acceptor;
-pub use shardpoll_timers::{Tick, TimerId};
+pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;
 pub use sys::{

@@ -191,13 +191,27 @@ impl Engine {
             }
         }
         drop(reply);
+        let mut outcome = Ok(id);
         for _ in 0..self.remote.shards() {
             match replies.recv() {
-                Ok(result) => result.map_err(failed)?,
+                Ok(Ok(())) => {}
+                Ok(Err(source)) => outcome = Err(failed(source)),
                 Err(_) => return Err(StartError::Ended),
             }
         }
-        Ok(id)
+        if outcome.is_err() {
+            self.close_listener(id);
+        }
+        outcome
+    }
+
+    /// Stops listening on every shard; connections that were accepted live on (S128).
+    ///
+    /// Asynchronous. Connections that the kernel had established but no shard had accepted are reset.
+    pub fn close_listener(&self, listener: ListenerId) {
+        for mailbox in &*self.remote.mailboxes {
+            mailbox.order(Order::CloseListener(listener));
+        }
     }
 
     /// The address a listener has, with the port the kernel chose if it was 0.

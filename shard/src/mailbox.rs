@@ -43,6 +43,7 @@ const _: () = assert!(size_of::<Task>() <= 64);
 /// What concerns the shard as a whole.
 pub(crate) enum Order {
     Listen(Box<ListenOrder>),
+    CloseListener(ListenerId),
     CloseAll,
     Quit(Duration),
 }

@@ -30,6 +30,7 @@ impl Worker {
                 Order::Listen(order) => order.carry_out(|id, socket, tls, accept| {
                     reactor.add_listener(id, socket, tls, accept)
                 }),
+                Order::CloseListener(id) => reactor.close_listener(id),
                 Order::CloseAll => {
                     reactor.local(|local| local.close_all());
                 }

@@ -67,7 +67,9 @@ fn abort_of_a_closing_connection_stops_its_flush_in_silence() {
     let (got, _) = peer.read_all();
     assert!(got.len() < 24 * 1024 * 1024);
     world.wait_for_event(&Event::Dropped);
-    assert_eq!(world.finish().of(id), [Event::Connect, Event::Predrain]);
+    let mut events = world.finish().of(id);
+    events.retain(|event| *event != Event::Predrain);
+    assert_eq!(events, [Event::Connect]);
 }
 
 #[test]

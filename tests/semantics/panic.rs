@@ -1,4 +1,4 @@
-//! Panics outside the handler's callbacks: caught, counted, and nobody else is hurt (O2, O3, S21, S30).
+//! Panics outside the handler's callbacks: caught, counted, and nobody else is hurt (O2, O3, S21).
 
 use shardpoll::{Conn, Handler, Listen, Local};
 use shardpoll_tests::{Alone, Event, PATIENCE, Peer, Recorder, Setup};

@@ -20,13 +20,15 @@ mod peer;
 mod process;
 mod recorder;
 mod tls;
+mod trace;
 mod world;
 
 pub use peer::{Peer, blackhole, refused_addr};
 pub use process::Alone;
 pub use recorder::{Call, Event, React, Recorder, Seen};
 pub use tls::{TlsPeer, Version, client_context, pem, server_context};
-pub use world::{Setup, Trace, World, wait_for_reply};
+pub use trace::Trace;
+pub use world::{Setup, World, wait_for_reply};
 
 /// How long anything that must happen may take: long enough for a loaded machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -34,5 +36,8 @@ pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Bytes that repeat only after 251, so that a lost or doubled piece shows.
 #[must_use]
 pub fn pattern(len: usize) -> Vec<u8> {
-    (0..=250).cycle().take(len).collect()
+    let period: Vec<u8> = (0..=250).collect();
+    let mut bytes = period.repeat(len / period.len() + 1);
+    bytes.truncate(len);
+    bytes
 }

@@ -1,4 +1,4 @@
-//! Certificates made at run time, and a TLS client of rustls' buffered kind: not the one under test.
+//! Certificates made at run time, and a TLS client of rustls' buffered kind, not under test here.
 //!
 //! Never: keeps a key in a file.
 

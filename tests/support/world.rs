@@ -2,13 +2,12 @@
 //!
 //! Never: leaves an engine running: a world that is dropped ends its engine.
 
-use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Version};
+use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version};
 use shardpoll::{
     Addr, Config, ConnId, Connect, Engine, Listen, Local, Peer as Accepted, Pinning, Remote,
 };
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// How a world begins: one shard and Prosody's limits, unless told otherwise.
@@ -283,20 +282,36 @@ impl World {
     pub fn finish(mut self) -> Trace {
         assert_eq!(self.panics(), self.panics, "panics in user code");
         self.remote.quit(PATIENCE);
-        self.end()
+        let seen = self.rest();
+        // All handlers are gone; connections whose peers stay would be waited for without need.
+        self.remote.quit(Duration::ZERO);
+        self.join();
+        seen
     }
 
-    /// As [`finish`](Self::finish) for an engine that was told to quit before.
+    /// As [`finish`](Self::finish) for an engine that was told to quit before and ends by itself.
     #[must_use]
     pub fn end(&mut self) -> Trace {
+        self.join();
+        self.rest()
+    }
+
+    fn join(&mut self) {
         let engine = self.engine.take().expect("ended once");
-        let joined = wait_for_reply(move || engine.join());
-        joined.expect("no shard has failed");
-        // Every sender is a handler's, an acceptor's, or this.
+        wait_for_reply(move || engine.join()).expect("no shard has failed");
+    }
+
+    /// Takes events until every handler and acceptor is gone.
+    fn rest(&mut self) -> Trace {
+        // Every other sender is a handler's or an acceptor's.
         self.log = None;
-        while let Ok(seen) = self.events.recv_timeout(PATIENCE) {
-            self.seen.push(seen);
-        }
+        let end = loop {
+            match self.events.recv_timeout(PATIENCE) {
+                Ok(seen) => self.seen.push(seen),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!(end, RecvTimeoutError::Disconnected, "a handler is left");
         let trace = Trace { seen: std::mem::take(&mut self.seen) };
         trace.check();
         trace
@@ -319,84 +334,4 @@ pub fn wait_for_reply<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'stat
         let _gone = reply.send(call());
     });
     result.recv_timeout(PATIENCE).expect("the call returns in time")
-}
-
-/// All that was seen of an engine.
-#[derive(Debug)]
-pub struct Trace {
-    /// In order; between connections of several shards the order means nothing.
-    pub seen: Vec<Seen>,
-}
-
-impl Trace {
-    /// What was seen of one connection; consecutive input is joined, and the drop is left out.
-    #[must_use]
-    pub fn of(&self, conn: ConnId) -> Vec<Event> {
-        let mut events: Vec<Event> = Vec::new();
-        for seen in self.seen.iter().filter(|seen| seen.conn == Some(conn)) {
-            match (&seen.event, events.last_mut()) {
-                (Event::Dropped, _) => {}
-                (Event::Incoming(more), Some(Event::Incoming(data))) => data.extend(more),
-                (event, _) => events.push(event.clone()),
-            }
-        }
-        events
-    }
-
-    /// The connections, in order of their first event.
-    #[must_use]
-    pub fn connections(&self) -> Vec<ConnId> {
-        let mut ids: Vec<ConnId> = Vec::new();
-        let mut known = std::collections::HashSet::new();
-        ids.extend(self.seen.iter().filter_map(|seen| seen.conn).filter(|id| known.insert(*id)));
-        ids
-    }
-
-    /// What was seen of the only connection there was.
-    ///
-    /// # Panics
-    /// When there was not exactly one.
-    #[must_use]
-    pub fn only(&self) -> Vec<Event> {
-        let ids = self.connections();
-        assert_eq!(ids.len(), 1, "connections: {ids:?}");
-        self.of(ids[0])
-    }
-
-    /// The ends of connections, each with its reason in the `Debug` form.
-    #[must_use]
-    pub fn ends(&self) -> Vec<(ConnId, String)> {
-        let ends = self.seen.iter().filter(|seen| seen.event.is_end());
-        ends.filter_map(|seen| Some((seen.conn?, seen.cause.clone()))).collect()
-    }
-
-    /// How many events are exactly this.
-    #[must_use]
-    pub fn count(&self, event: &Event) -> usize {
-        self.seen.iter().filter(|seen| seen.event == *event).count()
-    }
-
-    fn check(&self) {
-        let mut records: HashMap<ConnId, Vec<&Event>> = HashMap::new();
-        for seen in &self.seen {
-            if let Some(conn) = seen.conn {
-                records.entry(conn).or_default().push(&seen.event);
-            }
-        }
-        for (conn, events) in records {
-            let count = |fits: &dyn Fn(&Event) -> bool| events.iter().filter(|e| fits(e)).count();
-            let connects = count(&|e| *e == Event::Connect);
-            let ends = count(&Event::is_end);
-            let drops = count(&|e| *e == Event::Dropped);
-            let told = events.iter().position(|e| e.is_end());
-            let after = told.map_or(&[][..], |at| &events[at + 1..]);
-            let quiet = after.iter().all(|e| matches!(e, Event::Dropped | Event::Note(_)));
-            let early = events.iter().position(|e| **e == Event::Connect).unwrap_or(events.len());
-            let input = |e: &&&Event| matches!(e, Event::Incoming(_) | Event::ReadTimeout);
-            let premature = events[..early].iter().find(input);
-            assert!(connects <= 1 && ends <= 1 && quiet, "{conn}: {events:?}");
-            assert_eq!(drops, 1, "{conn}: a handler is dropped once: {events:?}");
-            assert!(premature.is_none(), "{conn}: input before on_connect: {events:?}");
-        }
-    }
 }

@@ -5,9 +5,9 @@
 use super::{Addr, CloseReason, Conn, Connect, Handler};
 use crate::conn::{Line, Stage};
 use crate::core::{Core, Counters, Due, Wish};
-use crate::id::ConnId;
+use crate::id::{ConnId, TimerId};
 use crate::table::Entry;
-use shardpoll_timers::{Tick, TimerId};
+use shardpoll_timers::Tick;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -132,23 +132,25 @@ impl Local<'_> {
         task: impl FnMut(&mut Local<'_>, TimerId) -> Option<Duration> + 'static,
     ) -> TimerId {
         let due = self.core.now.saturating_add(after);
-        self.core.timers.insert(due, Due::Task(Box::new(task)))
+        let id = self.core.timers.insert(due, Due::Task(Box::new(task)));
+        TimerId { shard: self.core.shard, id }
     }
 
     /// Moves a pending timer to this time from now; false for one that is running or gone (S20).
     pub fn reschedule(&mut self, id: TimerId, after: Duration) -> bool {
         let due = self.core.now.saturating_add(after);
-        self.core.timers.reschedule(id, due)
+        id.shard == self.core.shard && self.core.timers.reschedule(id.id, due)
     }
 
     /// Stops a timer, also from inside its own task (S17 to S19); false when it was gone already.
     pub fn stop(&mut self, id: TimerId) -> bool {
-        let alive = self.core.timers.is_live(id);
-        let removed = self.core.timers.remove(id);
-        if let Some(task) = removed {
+        if id.shard != self.core.shard || !self.core.timers.is_live(id.id) {
+            return false;
+        }
+        if let Some(task) = self.core.timers.remove(id.id) {
             self.core.drop_user_value(task);
         }
-        alive
+        true
     }
 
     /// Closes every connection and listener that is there now, as [`Conn::close`] does (S146).

@@ -71,11 +71,11 @@ impl Outbox {
 
     /// Copies `data` to the end.
     pub(crate) fn push(&mut self, data: &[u8]) {
-        if let Some(queue) = &mut self.queue
-            && queue.rest.back_mut().unwrap_or(&mut queue.front).extend(data)
-        {
-            queue.len += data.len();
-            return;
+        if let Some(queue) = &mut self.queue {
+            if queue.rest.back_mut().unwrap_or(&mut queue.front).extend(data) {
+                queue.len += data.len();
+                return;
+            }
         }
         self.push_chunk(Chunk::Owned(data.to_vec()));
     }

@@ -78,6 +78,15 @@ impl<S: Sys> Reactor<S> {
         registered
     }
 
+    /// Stops listening; connections that were accepted live on (S128). No-op for an unknown id.
+    pub fn close_listener(&mut self, id: ListenerId) {
+        for key in self.core.table.snapshot() {
+            if self.core.table.listener_mut(key).is_some_and(|listener| listener.id == id) {
+                self.free_listener(key);
+            }
+        }
+    }
+
     pub(super) fn accept(&mut self, key: ConnId) {
         let Some(Some(fd)) = self.fds.get(key.slot()) else {
             return;

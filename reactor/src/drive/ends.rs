@@ -54,16 +54,21 @@ impl<S: Sys> Reactor<S> {
                 return;
             }
         }
+        self.send_fin(id);
+        self.tell(id, held);
+    }
+
+    fn send_fin(&mut self, id: ConnId) {
         let line = self.core.line(id);
-        if let Stage::Flushing { .. } = line.stage
-            && let Some(Some(fd)) = self.fds.get(id.slot())
-            && let Err(error) = self.sys.shutdown(fd)
-        {
+        let (Stage::Flushing { .. }, Some(Some(fd))) = (&line.stage, self.fds.get(id.slot()))
+        else {
+            return;
+        };
+        if let Err(error) = self.sys.shutdown(fd) {
             // The peer has reset it meanwhile: nothing to wait for.
             log::debug!("connection {id}: shutdown failed: {error}");
             line.input_ended = true;
         }
-        self.tell(id, held);
     }
 
     /// Tells the handler of the end, once, and drops it.

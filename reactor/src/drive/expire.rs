@@ -7,9 +7,9 @@ use super::serve::Cause;
 use crate::api::CloseReason;
 use crate::conn::Limit;
 use crate::core::{Callback, Due, Task};
-use crate::id::ConnId;
+use crate::id::{ConnId, TimerId};
 use crate::sys::Sys;
-use shardpoll_timers::{Tick, TimerId};
+use shardpoll_timers::{Tick, TimerId as HeapId};
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn expire(&mut self) {
@@ -26,8 +26,9 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn run_task(&mut self, timer: TimerId, mut task: Task) {
-        let again = self.core.run(Callback::Timer, |local| task(local, timer)).flatten();
+    fn run_task(&mut self, timer: HeapId, mut task: Task) {
+        let id = TimerId { shard: self.core.shard, id: timer };
+        let again = self.core.run(Callback::Timer, |local| task(local, id)).flatten();
         let finished = match again {
             Some(after) => {
                 let due = self.core.now.saturating_add(after);
@@ -41,7 +42,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn line_due(&mut self, timer: TimerId, id: ConnId) {
+    fn line_due(&mut self, timer: HeapId, id: ConnId) {
         let core = &mut self.core;
         let Some(line) = core.table.line_mut(id) else {
             return core.timers.retire(timer);

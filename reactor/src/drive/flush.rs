@@ -32,10 +32,8 @@ impl<S: Sys> Reactor<S> {
         let Core { staging, counters, .. } = core;
         let staged = staging.as_slice();
         // Predrain may have closed the line, or queued a chunk.
-        let drained = if staging.is_direct()
-            && let Some(Some(fd)) = fds.get(id.slot())
-        {
-            match sys.send(fd, staged) {
+        let drained = match fds.get(id.slot()) {
+            Some(Some(fd)) if staging.is_direct() => match sys.send(fd, staged) {
                 Ok(taken) if taken == staged.len() => {
                     counters.bytes_out += taken as u64;
                     staging.clear();
@@ -46,10 +44,11 @@ impl<S: Sys> Reactor<S> {
                     self.keep_staged(id, result, offered);
                     false
                 }
+            },
+            _ => {
+                self.send(id);
+                self.core.line(id).stage.is_open() && !self.core.has_output(id)
             }
-        } else {
-            self.send(id);
-            self.core.line(id).stage.is_open() && !self.core.has_output(id)
         };
         if drained {
             self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
@@ -167,6 +166,8 @@ impl<S: Sys> Out<'_, S> {
                 if let Some(tls) = self.line.stage.tls_mut() {
                     tls.owed.extend(&wire[taken..]);
                 }
+                // They have only now begun to wait.
+                self.line.last_progress = self.now;
                 return;
             }
         }

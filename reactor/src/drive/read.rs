@@ -165,14 +165,17 @@ impl<S: Sys> Reactor<S> {
         line.input_ended = true;
         line.ready.clear(Ready::READABLE);
         // A FIN without close_notify may be somebody who cuts the stream: told, never hidden (S118).
-        if let Stage::Handshaking(tls) | Stage::Open(Channel::Tls(tls)) = &mut line.stage
-            && let Err(error) = tls.session.end_of_input()
-        {
-            return line.fail(CloseReason::from_tls(error));
+        if let Stage::Handshaking(tls) | Stage::Open(Channel::Tls(tls)) = &mut line.stage {
+            if let Err(error) = tls.session.end_of_input() {
+                return line.fail(CloseReason::from_tls(error));
+            }
         }
+        // What was written still goes out: the peer may only have finished asking (S82).
+        if line.stage.is_open() && self.core.has_output(id) {
+            return self.core.close(id, CloseReason::PeerClosed);
+        }
+        let line = self.core.line(id);
         match &line.stage {
-            // What is queued still goes out: the peer may only have finished asking (S82).
-            Stage::Open(_) if line.has_output() => self.core.close(id, CloseReason::PeerClosed),
             Stage::Open(_) => line.fail(CloseReason::PeerClosed),
             Stage::Lingering { .. } => line.fail(CloseReason::Asked),
             _ => {}

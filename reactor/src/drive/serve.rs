@@ -59,18 +59,18 @@ impl<S: Sys> Reactor<S> {
         let simple = line.is_simple() && cause != Cause::Silence;
         let open = line.stage.is_open() && line.outbox.is_empty();
         staging.begin(id, if open { core.queue_cap } else { 0 }, simple && open);
-        if !simple {
-            self.take_in_other(id, held, cause);
-        } else if line.ready.has(Ready::READABLE)
-            && let Some(Some(fd)) = fds.get(id.slot())
-        {
-            match receive(sys, fd, rx, line, *now, counters) {
-                Ok(count @ 1..) => {
-                    let data = &rx[..count];
-                    core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+        match fds.get(id.slot()) {
+            _ if !simple => self.take_in_other(id, held, cause),
+            Some(Some(fd)) if line.ready.has(Ready::READABLE) => {
+                match receive(sys, fd, rx, line, *now, counters) {
+                    Ok(count @ 1..) => {
+                        let data = &rx[..count];
+                        core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+                    }
+                    other => self.no_input(id, other),
                 }
-                other => self.no_input(id, other),
             }
+            _ => {}
         }
         let staging = &self.core.staging;
         if !staging.is_direct() {
