@@ -1,7 +1,7 @@
 //! The monotonic clock that latencies are measured with.
 //!
-//! Never: is the clock of an engine; `Local::now` is, once a turn. A turn may serve 256 connections,
-//! so its time says too little about when one message of it was read.
+//! Never: is the clock of an engine; `Local::now` is, once a turn. A turn may serve 256
+//! connections, so its time says too little about when one message of it was read.
 
 use std::time::{Duration, Instant};
 

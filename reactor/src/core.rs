@@ -8,9 +8,10 @@
 
 use crate::api::{CloseReason, Config, Conn, Handler, Local};
 use crate::conn::{Line, Spans, Stage};
-use crate::id::{ConnId, TimerId};
+use crate::id::{ConnId, Place, TimerId};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -58,15 +59,17 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     /// The callback that runs now; what a panic is reported with.
     pub(crate) calling: Callback,
+    /// The panic that is under way was counted where it began, in `Local::with`.
+    pub(crate) panic_counted: bool,
 }
 
 /// What the callbacks of the line that is being served have written to it: sent when they have
 /// returned, so that most bytes are never queued at all.
 ///
-/// Invariant: there is room only while the line that is served is open and its outbox empty. Whoever
-/// changes that (close, a failure, a chunk that is queued) closes the staging buffer, and the next
-/// write looks at the line itself. While it is `direct` the line is plain as well, so that the staged
-/// bytes are all there is to send, as they are.
+/// Invariant: there is room only while the line that is served is open and its outbox empty.
+/// Whoever changes that (close, a failure, a chunk that is queued) closes the staging buffer, and
+/// the next write looks at the line itself. While it is `direct` the line is plain as well, so that
+/// the staged bytes are all there is to send, as they are.
 #[derive(Default)]
 pub(crate) struct Staging {
     line: Option<ConnId>,
@@ -207,10 +210,10 @@ impl fmt::Display for Callback {
 pub(crate) type Held = Option<Box<dyn Handler>>;
 
 impl Core {
-    pub(crate) fn new(shard: u16, config: Config, now: Tick) -> Self {
+    pub(crate) fn new(at: Place, config: Config, now: Tick) -> Self {
         Self {
-            shard,
-            table: Table::new(shard),
+            shard: at.shard,
+            table: Table::new(at.shard, at.generation),
             timers: Heap::new(),
             agenda: Vec::new(),
             wishes: Vec::new(),
@@ -222,6 +225,7 @@ impl Core {
             quitting: None,
             counters: Counters::default(),
             calling: Callback::None,
+            panic_counted: false,
         }
     }
 
@@ -311,11 +315,16 @@ impl Core {
     ) -> Option<R> {
         self.calling = callback;
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut Local { core: self })));
-        if result.is_err() {
-            self.count_panic(None);
-        }
+        let result = match result {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.count_panic(None);
+                drop_panic(panic);
+                None
+            }
+        };
         self.calling = Callback::None;
-        result.ok()
+        result
     }
 
     /// Drops a value whose `Drop` is the user's.
@@ -327,11 +336,21 @@ impl Core {
 
     /// Notes a panic of the callback that was running.
     pub(crate) fn count_panic(&mut self, id: Option<ConnId>) {
-        self.counters.panics += 1;
+        if !std::mem::take(&mut self.panic_counted) {
+            self.counters.panics += 1;
+        }
         match id {
             Some(id) => log::error!("connection {id}: {} panicked", self.calling),
             None => log::error!("{} panicked", self.calling),
         }
         self.calling = Callback::None;
+    }
+}
+
+/// Drops what a panic carried. That is the user's, so it may panic again; what *that* panic carries
+/// is leaked, since there is no end to it.
+pub(crate) fn drop_panic(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
     }
 }

@@ -9,7 +9,7 @@
 //!    kind of staleness: event, timer, letter or user handle.
 
 use std::fmt;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 const SLOT_BITS: u32 = 22;
 const GENERATION_BITS: u32 = 32;
@@ -19,6 +19,33 @@ pub const MAX_SHARDS: usize = 1 << (64 - SLOT_BITS - GENERATION_BITS);
 
 /// How many connections and listeners one shard may hold at a time.
 pub(crate) const MAX_SLOTS: usize = 1 << SLOT_BITS;
+
+/// Which loop this is, among those of one process: what the ids of its connections begin with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub(crate) shard: u16,
+    pub(crate) generation: NonZeroU32,
+}
+
+impl Place {
+    /// The only loop, or the first of an engine.
+    pub const FIRST: Self = Self { shard: 0, generation: NonZeroU32::MIN };
+
+    /// Shard `shard` of the `engine`-th engine of this process.
+    ///
+    /// Engines begin counting their connections far apart, so that an id of one is not taken for a
+    /// connection of another.
+    ///
+    /// # Panics
+    /// If `shard` is not below [`MAX_SHARDS`].
+    #[must_use]
+    pub fn new(shard: u16, engine: u32) -> Self {
+        assert!(usize::from(shard) < MAX_SHARDS, "an engine has at most {MAX_SHARDS} shards");
+        // Multiples of an odd number near 2^32 times the golden ratio lie evenly over the range.
+        let generation = engine.wrapping_mul(0x9E37_79B1).wrapping_add(1);
+        Self { shard, generation: NonZeroU32::new(generation).unwrap_or(NonZeroU32::MIN) }
+    }
+}
 
 /// Names one connection for as long as the process lives.
 ///

@@ -8,31 +8,35 @@
 //!            └───────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! The one rule: **callbacks only wish.** What they do through [`Conn`] and [`Local`] changes state;
-//! the loop makes the kernel agree with it when the callback has returned.
+//! The one rule: **callbacks only wish.** What they do through [`Conn`] and [`Local`] changes
+//! state; the loop makes the kernel agree with it when the callback has returned.
 //!
 //! | a question | the place |
 //! |---|---|
 //! | what does a callback see? | `api`: wishes only, no system calls |
-//! | what is one connection? where would a new stage or close reason go? | `conn`: pure data (`stage`); `api/reason` |
-//! | who decides that a connection is too old? | `conn/deadlines` computes it, `drive/expire` acts on it |
+//! | what is one connection? | `conn`: pure data; its life is `conn/stage` |
+//! | where would a new close reason go? | `api/reason` |
+//! | who decides that a connection is too old? | `conn/deadlines`; `drive/expire` acts on it |
 //! | where does a byte become plaintext? | `drive/read` gives it to the `tls` crate |
 //! | where does state meet the kernel? | `drive`: the loop |
 //! | where is `unsafe`? | `sys/linux`, nowhere else |
 //!
-//! Layers: `conn` and `api` never name `sys`; `sys` never calls up; only `drive` sees both.
-//! Words: a *turn* is one pass of the loop; to *serve* a line is to run what is due on it; to *settle*
-//! is to make the kernel agree with the state; the *agenda* is the lines to serve before the turn
-//! ends; a *line* is the record of a connection; its *stage* is where in life it is, its *gate* why
-//! it is not read, its *outbox* what it has yet to send; a *wish* is what needs a descriptor.
+//! Layers: `conn` and `api` never name `sys`; `sys` never calls up; only `drive` sees both. Words:
+//! a *turn* is one pass of the loop; to *serve* a line is to run what is due on it; the *agenda* is
+//! the lines to serve before the turn ends; a *line* is the record of a connection; its *stage* is
+//! where in life it is, its *gate* why it is not read, its *outbox* what it has yet to send; a
+//! *wish* is what needs a descriptor.
 //!
-//! Never: starts a thread, takes a lock, or knows that there are other loops (crate `shardpoll` does).
+//! Never: starts a thread, takes a lock, or knows that there are other loops (crate `shardpoll`
+//! does).
 //!
 //! ```
-//! use shardpoll_reactor::{Config, Linux, ListenerId, Reactor, Turn, bind_group, incoming};
+//! use shardpoll_reactor::{
+//!     Config, Linux, ListenerId, Place, Reactor, Turn, bind_group, incoming,
+//! };
 //! use std::time::Duration;
 //!
-//! let mut reactor = Reactor::new(Linux::new()?, 0, Config::default())?;
+//! let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
 //! let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, 128)?;
 //! let socket = sockets.pop().expect("asked for one");
 //! reactor.add_listener(ListenerId::new(0), socket, None, Box::new(|_peer| {
@@ -63,7 +67,7 @@ pub use api::{
     Status, Written, incoming,
 };
 pub use drive::{Reactor, Turn};
-pub use id::{ConnId, ListenerId, MAX_SHARDS, TimerId};
+pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
 pub use listener::Acceptor;
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.

@@ -4,12 +4,13 @@
 //!
 //! Invariants:
 //! 1. A slot's generation changes whenever its entry is taken out, so an old id finds nothing.
-//! 2. A generation is never 0; a slot whose generations are used up is never given out again.
+//! 2. The generation of an id is never 0; a slot that has used all others is never given out again.
 //! 3. `live` is the number of occupied slots.
 
 use crate::conn::Line;
 use crate::id::{ConnId, MAX_SLOTS};
 use crate::listener::Listener;
+use std::num::NonZeroU32;
 
 /// What a slot holds.
 pub(crate) enum Entry {
@@ -35,11 +36,13 @@ pub(crate) struct Table {
     first_vacant: u32,
     live: usize,
     shard: u16,
+    /// What a slot begins with, and where it is used up.
+    first_generation: NonZeroU32,
 }
 
 impl Table {
-    pub(crate) fn new(shard: u16) -> Self {
-        Self { slots: Vec::new(), first_vacant: NO_SLOT, live: 0, shard }
+    pub(crate) fn new(shard: u16, first_generation: NonZeroU32) -> Self {
+        Self { slots: Vec::new(), first_vacant: NO_SLOT, live: 0, shard, first_generation }
     }
 
     /// Occupied slots.
@@ -64,8 +67,9 @@ impl Table {
             (index, slot.generation)
         } else {
             let index = u32::try_from(self.slots.len()).ok().filter(|_| !self.is_full())?;
-            self.slots.push(Slot { generation: 1, entry });
-            (index, 1)
+            let generation = self.first_generation.get();
+            self.slots.push(Slot { generation, entry });
+            (index, generation)
         };
         self.live += 1;
         ConnId::new(self.shard, index, generation)
@@ -78,15 +82,15 @@ impl Table {
             return None;
         }
         self.live -= 1;
-        let next = match slot.generation.checked_add(1) {
-            Some(generation) => {
-                slot.generation = generation;
-                let next = self.first_vacant;
-                self.first_vacant = u32::try_from(id.slot()).expect("a slot's number has 22 bits");
-                next
-            }
-            // Used up: it stays vacant for ever, on no list.
-            None => NO_SLOT,
+        // 0 is no generation, so 1 follows the largest.
+        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+        let next = if slot.generation == self.first_generation.get() {
+            // Used up: it stays vacant for ever, on no list, under a generation no id has.
+            slot.generation = 0;
+            NO_SLOT
+        } else {
+            let index = u32::try_from(id.slot()).expect("a slot's number has 22 bits");
+            std::mem::replace(&mut self.first_vacant, index)
         };
         Some(std::mem::replace(&mut slot.entry, Entry::Vacant(next)))
     }
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn an_old_id_never_finds_the_new_owner_of_its_slot() {
-        let mut table = Table::new(3);
+        let mut table = Table::new(3, NonZeroU32::MIN);
         let first = table.insert(entry()).expect("room");
         assert!(table.remove(first).is_some());
         let second = table.insert(entry()).expect("room");
@@ -173,19 +177,34 @@ mod tests {
 
     #[test]
     fn a_slot_whose_generations_are_used_up_is_not_given_out_again() {
-        let mut table = Table::new(0);
-        let first = table.insert(entry()).expect("room");
-        table.slots[first.slot()].generation = u32::MAX;
-        let last = ConnId::new(0, 0, u32::MAX).expect("not 0");
+        let first = NonZeroU32::new(7).expect("not 0");
+        let mut table = Table::new(0, first);
+        let id = table.insert(entry()).expect("room");
+        assert_eq!(id.generation(), 7);
+        // As if all but two generations had gone by.
+        table.slots[id.slot()].generation = 5;
+        let before_last = ConnId::new(0, 0, 5).expect("not 0");
+        assert!(table.remove(before_last).is_some());
+        let last = table.insert(entry()).expect("room");
+        assert_eq!((last.slot(), last.generation()), (0, 6));
         assert!(table.remove(last).is_some());
         let next = table.insert(entry()).expect("room");
         assert_ne!(next.slot(), last.slot());
-        assert!(table.line(last).is_none());
+        assert!(table.line(last).is_none() && table.line(id).is_none());
+    }
+
+    #[test]
+    fn generations_go_on_with_1_after_the_largest() {
+        let mut table = Table::new(0, NonZeroU32::MAX);
+        let largest = table.insert(entry()).expect("room");
+        assert_eq!(largest.generation(), u32::MAX);
+        assert!(table.remove(largest).is_some());
+        assert_eq!(table.insert(entry()).expect("room").generation(), 1);
     }
 
     #[test]
     fn vacant_slots_are_used_before_new_ones_and_a_snapshot_names_the_live() {
-        let mut table = Table::new(1);
+        let mut table = Table::new(1, NonZeroU32::MIN);
         let ids: Vec<_> = (0..5).map(|_| table.insert(entry()).expect("room")).collect();
         table.remove(ids[1]);
         table.remove(ids[3]);

@@ -13,7 +13,8 @@ impl Handler for Echo {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut signals = Signals::block()?; // before the engine's threads start, so that they inherit it
+    // Before the engine's threads start, so that they inherit it.
+    let mut signals = Signals::block()?;
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
     let engine = Engine::builder().start()?;
     let listener = engine.listen(Listen::parse(&addr)?, |_peer| Echo)?;

@@ -16,15 +16,19 @@ use crate::worker::Worker;
 use core_affinity::CoreId;
 use parking_lot::Mutex;
 use shardpoll_reactor::{
-    Config, Handler, Linux, ListenerId, MAX_SHARDS, Peer, Reactor, Turn, bind_group,
+    Config, Handler, Linux, ListenerId, MAX_SHARDS, Peer, Place, Reactor, Turn, bind_group,
 };
 use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Engines started in this process, so that their connections' ids differ.
+static ENGINES: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     /// Whether this thread is a shard: one that waited for shards would wait for itself.
@@ -84,10 +88,13 @@ impl EngineBuilder {
         let latch = Arc::new(Latch::new(count));
         let remote = Remote { mailboxes: mailboxes.into() };
         let mut engine = Engine { remote, latch, threads: Vec::new(), addrs: Mutex::default() };
+        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
         for (shard, (linux, inbox, core)) in parts.into_iter().enumerate() {
+            let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
+            let at = Place::new(at, number);
             let config = self.config.clone();
             let latch = Arc::clone(&engine.latch);
-            let body = move || shard_thread(shard, core, linux, config, inbox, &latch);
+            let body = move || shard_thread(at, shard, core, linux, config, inbox, &latch);
             let name = format!("shardpoll-{shard}");
             match std::thread::Builder::new().name(name).spawn(body) {
                 Ok(thread) => engine.threads.push(thread),
@@ -117,6 +124,7 @@ impl Drop for Ended<'_> {
 }
 
 fn shard_thread(
+    at: Place,
     shard: usize,
     core: Option<CoreId>,
     linux: Linux,
@@ -129,8 +137,7 @@ fn shard_thread(
     if let Some(core) = core {
         pin::pin(shard, core);
     }
-    let number = u16::try_from(shard).expect("checked against MAX_SHARDS at start");
-    let reactor = Reactor::new(linux, number, config).expect("checked before the thread began");
+    let reactor = Reactor::new(linux, at, config).expect("checked before the thread began");
     let mut worker = Worker::new(reactor, inbox);
     while worker.turn()? == Turn::Live {}
     ended.failed = false;
@@ -207,7 +214,7 @@ impl Engine {
 
     /// Stops listening on every shard; connections that were accepted live on (S128).
     ///
-    /// Asynchronous. Connections that the kernel had established but no shard had accepted are reset.
+    /// Asynchronous; those who wait to be accepted are accepted first.
     pub fn close_listener(&self, listener: ListenerId) {
         for mailbox in &*self.remote.mailboxes {
             mailbox.order(Order::CloseListener(listener));

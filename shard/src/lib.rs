@@ -30,16 +30,18 @@
 //!
 //! # What runs where
 //!
-//! | on | what | which crate |
+//! | on | what | where |
 //! |---|---|---|
-//! | each shard's thread | [`Handler`] callbacks, timers, [`Remote::run`] tasks, one at a time | `shardpoll-reactor`: the loop, connections, `sys/linux` with all `unsafe` |
-//! | the same thread | ciphertext to plaintext and back | `shardpoll-tls`, over `rustls` |
-//! | the same thread | deadlines in order | `shardpoll-timers` |
-//! | any thread | [`Engine`], [`Remote`]: orders and letters to shards | this crate |
+//! | each shard's thread | [`Handler`] callbacks, timers, [`Remote::run`] tasks | `reactor` |
+//! | the same | ciphertext to plaintext and back, over `rustls` | `tls` |
+//! | the same | deadlines in order | `timers` |
+//! | any thread | [`Engine`], [`Remote`]: orders and letters to shards | here |
 //!
-//! Inside: `engine` starts and ends shards, `worker` is what runs on one, `mailbox` is how the others
-//! reach it, `remote` what they say, `listen` one socket a shard, `pin` which CPU, `latch` who waits
-//! for whom. Whatever concerns more than one thread is in this crate, and only here.
+//! All `unsafe` is in `reactor/src/sys/linux`.
+//!
+//! Inside: `engine` starts and ends shards, `worker` is what runs on one, `mailbox` is how the
+//! others reach it, `remote` what they say, `listen` one socket a shard, `pin` which CPU, `latch`
+//! who waits for whom. Whatever concerns more than one thread is in this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!

@@ -1,7 +1,7 @@
 //! How any thread reaches a shard: two channels, a flag and a waker.
 //!
-//! Tasks go through a bounded channel and are given back when it is full; orders (listen, close all,
-//! quit) through an unbounded one, since a shutdown must never be refused. Nobody ever blocks.
+//! Tasks go through a bounded channel and are given back when it is full; orders (listen, close
+//! all, quit) through an unbounded one, since a shutdown must never be refused. Nobody ever blocks.
 //!
 //! A shard that is about to wait sets `parked` and then looks at the channels once more; a sender
 //! pushes its letter and then looks at `parked`. Each does its store before its load, with a
@@ -29,7 +29,7 @@ use std::time::Duration;
 const TASKS: usize = 4096;
 
 /// Tasks a shard does in one turn, so that connections have theirs.
-const TASKS_PER_TURN: usize = 256;
+pub(crate) const TASKS_PER_TURN: usize = 256;
 
 /// Something to do with one connection or the whole shard.
 pub(crate) enum Task {
@@ -138,26 +138,28 @@ impl Inbox {
         self.parked.store(false, Ordering::Relaxed);
     }
 
-    /// Does what was asked of this shard's connections: a bounded number, but all that came before a
-    /// waiting order, so that a write is not overtaken by a quit.
-    pub(crate) fn do_tasks(&self, local: &mut Local<'_>) {
-        let waiting = self.tasks.len();
-        let count = if self.orders.is_empty() { waiting.min(TASKS_PER_TURN) } else { waiting };
-        for task in self.tasks.try_iter().take(count) {
-            match task {
-                Task::Write(to, data) => {
-                    if let Some(mut conn) = local.conn(to) {
-                        conn.write_vec(data);
-                    }
+    /// How many tasks wait now.
+    pub(crate) fn waiting(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Does the next task; false when there is none.
+    pub(crate) fn do_task(&self, local: &mut Local<'_>) -> bool {
+        let Ok(task) = self.tasks.try_recv() else { return false };
+        match task {
+            Task::Write(to, data) => {
+                if let Some(mut conn) = local.conn(to) {
+                    conn.write_vec(data);
                 }
-                Task::Close(id) => {
-                    if let Some(mut conn) = local.conn(id) {
-                        conn.close();
-                    }
-                }
-                Task::Run(job) => job(local),
             }
+            Task::Close(id) => {
+                if let Some(mut conn) = local.conn(id) {
+                    conn.close();
+                }
+            }
+            Task::Run(job) => job(local),
         }
+        true
     }
 
     pub(crate) fn next_order(&self) -> Option<Order> {

@@ -1,6 +1,7 @@
 //! Which CPU a shard runs on.
 //!
-//! Never: fails an engine because pinning failed: a shard runs elsewhere, slower, and the log says so.
+//! Never: fails an engine because pinning failed: a shard runs elsewhere, slower, and the log says
+//! so.
 
 use crate::error::StartError;
 use core_affinity::CoreId;

@@ -52,8 +52,8 @@ impl Remote {
     /// gone or its handler is not an `H`.
     ///
     /// # Errors
-    /// [`Undelivered`], with a job that does the same, when the shard's mailbox is full or the shard
-    /// has ended.
+    /// [`Undelivered`], with a job that does the same, when the shard's mailbox is full or the
+    /// shard has ended.
     pub fn with<H: Handler>(
         &self,
         conn: ConnId,

@@ -2,7 +2,7 @@
 //!
 //! Never: starts a thread or pins one, so that it can be stepped from anywhere.
 
-use crate::mailbox::{Inbox, Order};
+use crate::mailbox::{Inbox, Order, TASKS_PER_TURN};
 use shardpoll_reactor::{Linux, Reactor, Turn};
 use std::io;
 use std::time::Duration;
@@ -21,22 +21,32 @@ impl Worker {
     pub(crate) fn turn(&mut self) -> io::Result<Turn> {
         let Self { reactor, inbox } = self;
         let wait = if inbox.park() { None } else { Some(Duration::ZERO) };
+        let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
-            inbox.do_tasks(local);
+            tasks -= 1;
+            inbox.do_task(local) && tasks > 0
         })?;
         while let Some(order) = inbox.next_order() {
-            match order {
-                Order::Listen(order) => order.carry_out(|id, socket, tls, accept| {
-                    reactor.add_listener(id, socket, tls, accept)
-                }),
-                Order::CloseListener(id) => reactor.close_listener(id),
-                Order::CloseAll => {
-                    reactor.local(|local| local.close_all());
-                }
-                Order::Quit(deadline) => reactor.quit(deadline),
+            // What its sender posted before it is waiting by now; an order overtakes nothing.
+            for _ in 0..inbox.waiting() {
+                reactor.local(|local| inbox.do_task(local));
             }
+            carry_out(reactor, order);
         }
         Ok(turn)
+    }
+}
+
+fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
+    match order {
+        Order::Listen(order) => {
+            order.carry_out(|id, socket, tls, accept| reactor.add_listener(id, socket, tls, accept))
+        }
+        Order::CloseListener(id) => reactor.close_listener(id),
+        Order::CloseAll => {
+            reactor.local(|local| local.close_all());
+        }
+        Order::Quit(deadline) => reactor.quit(deadline),
     }
 }

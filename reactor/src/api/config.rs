@@ -38,8 +38,8 @@ pub struct Config {
     /// How many bytes a connection may queue; a write that does not fit ends it (S69). 0: no limit.
     /// Default 32 MiB.
     pub max_queued_bytes: usize,
-    /// How long a listener rests when the process is out of descriptors or the kernel out of memory.
-    /// A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
+    /// How long a listener rests when the process is out of descriptors or the kernel out of
+    /// memory. A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
     pub accept_retry_interval: Duration,
 }
 

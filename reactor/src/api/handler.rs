@@ -8,11 +8,11 @@ use std::fmt;
 
 /// Decides what happens on one connection.
 ///
-/// Called by the loop, never nested, never from another thread; so a handler need not be `Send`, and
-/// its state is its own fields. Everything done through `conn` takes effect when the callback returns.
-/// Order of callbacks: [`on_starttls`](Self::on_starttls) and [`on_status`](Self::on_status) (TLS
-/// only), [`on_connect`](Self::on_connect), any of the others, and
-/// [`on_disconnect`](Self::on_disconnect), exactly once and last. Two connections have no
+/// Called by the loop, never nested, never from another thread; so a handler need not be `Send`,
+/// and its state is its own fields. Everything done through `conn` takes effect when the callback
+/// returns. Order of callbacks: [`on_starttls`](Self::on_starttls) and
+/// [`on_status`](Self::on_status) (TLS only), [`on_connect`](Self::on_connect), any of the others,
+/// and [`on_disconnect`](Self::on_disconnect), exactly once and last. Two connections have no
 /// `on_disconnect`: one whose handler called [`Conn::abort`], and one whose handler panicked.
 ///
 /// # Panics
@@ -22,7 +22,8 @@ pub trait Handler: Any {
     /// Bytes arrived: never empty, at most the configured read size, gone after the call (S34).
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]);
 
-    /// The connection is usable; at most once. For TLS from the first byte: after the handshake (S33).
+    /// The connection is usable; at most once. For TLS from the first byte: after the handshake
+    /// (S33).
     fn on_connect(&mut self, _conn: &mut Conn<'_>) {}
 
     /// A flush is about to begin: the last moment to add bytes to it (S36).

@@ -1,6 +1,7 @@
 //! This shard, seen from inside a callback: timers, other connections, new connections.
 //!
-//! Never: calls the kernel; what must become a descriptor waits as a wish until the callback returns.
+//! Never: calls the kernel; what must become a descriptor waits as a wish until the callback
+//! returns.
 
 use super::{Addr, CloseReason, Conn, Connect, Handler};
 use crate::conn::{Line, Stage};
@@ -71,36 +72,33 @@ impl Local<'_> {
     /// an `H`, or when that handler is the one that is running.
     ///
     /// # Panics
-    /// If `f` panics, the connection it was called for ends, and so does whoever called this.
+    /// If `f` panics, the connection it was called for ends, and the panic goes on in whoever
+    /// called this.
     pub fn with<H: Handler, R>(
         &mut self,
         id: ConnId,
         f: impl FnOnce(&mut H, &mut Conn<'_>) -> R,
     ) -> Option<R> {
-        let line = self.core.table.line_mut(id)?;
+        let line = self.core.table.line_mut(id).filter(|line| !line.told)?;
         let mut handler = line.handler.take()?;
         let any: &mut dyn Any = &mut *handler;
         let result = any.downcast_mut::<H>().map(|own| {
             let conn = &mut Conn { core: self.core, id };
             catch_unwind(AssertUnwindSafe(|| f(own, conn)))
         });
-        let line = self.core.table.line_mut(id).expect("freed only while no cursor exists");
-        match result {
-            Some(Err(panic)) => {
-                line.told = true;
-                line.fail(CloseReason::HandlerPanic);
-                self.core.revisit(id);
-                resume_unwind(panic)
-            }
-            Some(Ok(result)) => {
-                line.handler = Some(handler);
-                Some(result)
-            }
-            None => {
-                line.handler = Some(handler);
-                None
-            }
+        if let Some(Err(panic)) = result {
+            self.core.count_panic(Some(id));
+            self.core.panic_counted = true;
+            // Here, and not while the panic goes on: a second one would end the process.
+            self.core.drop_user_value(handler);
+            let line = self.core.line(id);
+            line.told = true;
+            line.fail(CloseReason::HandlerPanic);
+            self.core.revisit(id);
+            resume_unwind(panic);
         }
+        self.core.line(id).handler = Some(handler);
+        result.and_then(Result::ok)
     }
 
     /// Opens a connection; its handler is told of success or failure later (S131 to S135).

@@ -1,9 +1,9 @@
 //! When a connection is too old: computed from its state, never set.
 //!
 //! A connection has one entry in the timer heap. Reading stores `last_read`, sending stores
-//! `last_progress`, and nothing else happens: the entry is moved at once only when the true deadline
-//! became *earlier*; an entry that comes up too early is put back at the true deadline. So a busy
-//! connection costs one heap operation per timeout period, and the timeout is still exact.
+//! `last_progress`, and nothing else happens: the entry is moved at once only when the true
+//! deadline became *earlier*; an entry that comes up too early is put back at the true deadline. So
+//! a busy connection costs one heap operation per timeout period, and the timeout is still exact.
 //!
 //! Never: reads a clock or touches the heap.
 //!

@@ -34,8 +34,9 @@ use shardpoll_timers::{Tick, TimerId};
 /// What the kernel last said of a descriptor: three bits.
 ///
 /// *readable* and *writable* are cleared when it says would-block or does less than was asked.
-/// *ended* (the peer's end, a hang-up or an error was seen) stays: while it is set a short read does
-/// not clear *readable*, since no further event will come for the end that lies behind the data.
+/// *ended* (the peer's end, a hang-up or an error was seen) stays: while it is set a short read
+/// does not clear *readable*, since no further event will come for the end that lies behind the
+/// data.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Ready(u8);
 
@@ -250,7 +251,8 @@ impl Line {
                 self.last_progress = now;
                 self.stage = Stage::Flushing { channel, reason };
             }
-            // Nothing can be delivered before the handshake is done; the peer is told and that is all.
+            // Nothing can be delivered before the handshake is done; the peer is told and that is
+            // all.
             Stage::Handshaking(mut tls) => {
                 let mut wire = Vec::new();
                 tls.session.close(&mut wire);

@@ -8,14 +8,18 @@
 //!                  └──────────── errors, timeouts, abort ────► Closed ◄──┘ ──► (freed)
 //! ```
 //!
-//! | stage | reads | writes | deadline | leaves when |
-//! |---|---|---|---|---|
-//! | Connecting | no | no | connect timeout | connected → Open or Handshaking; error → Closed |
-//! | Handshaking | yes | what TLS owes | handshake timeout, per step and over all | done → Open; failed → alert sent, Closed |
-//! | Open | unless gated | if queued | read: silence; write: no progress | close, end of input, error, timeout |
-//! | Flushing | discarded | yes, then close_notify, then FIN | send timeout | all out → told, Lingering; write error → Closed |
-//! | Lingering | discarded, bounded | no | [`LINGER`] | end of input, bound or deadline → freed |
-//! | Closed | no | no | none | the loop tells the handler and frees the slot |
+//! | stage | reads | writes | deadline |
+//! |---|---|---|---|
+//! | Connecting | no | no | connect timeout |
+//! | Handshaking | yes | what TLS owes | handshake timeout, per step and over all |
+//! | Open | unless gated | if queued | read: silence; write: no progress |
+//! | Flushing | discarded | yes, then close_notify, then FIN | send timeout |
+//! | Lingering | discarded, bounded | no | [`LINGER`] |
+//! | Closed | no | no | none |
+//!
+//! Connecting is left when connected or refused; Handshaking when done, or failed with the alert
+//! sent; Open by close, end of input, an error, a timeout; Flushing when all is out and the handler
+//! was told; Lingering by the end of input, the bound or the deadline; a Closed line is freed.
 //!
 //! Never: calls user code or the kernel.
 //!

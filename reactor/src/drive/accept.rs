@@ -4,7 +4,8 @@
 //! succeeds, and a level-triggered listener is reported again by itself.
 //!
 //! Invariants:
-//! 1. A resting listener is muted, stands in `Reactor::resting`, and has a timer that ends its rest.
+//! 1. A resting listener is muted, stands in `Reactor::resting`, and has a timer that ends its
+//!    rest.
 
 use super::Reactor;
 use super::serve::Cause;
@@ -17,6 +18,10 @@ use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_tls::{ServerContext, Session};
 use std::io;
+
+/// How many a listener that ends still accepts: no more can wait, as Linux caps a queue at 65,535,
+/// and a stream of new ones shall not keep it.
+const LAST_ACCEPTS: usize = 65_536;
 
 /// What an error of accept means for the listener.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -129,7 +134,7 @@ impl<S: Sys> Reactor<S> {
         let panicked = handler.is_none();
         let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
         line.owed = owed;
-        // A fresh socket can be written to; the kernel's first event may take its time to say so.
+        // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         if panicked {
             line.told = true;
@@ -145,7 +150,34 @@ impl<S: Sys> Reactor<S> {
             self.core.counters.accept_failures += 1;
             self.core.line(id).fail(CloseReason::Io(error));
         }
+        if self.core.quitting.is_some() {
+            self.core.close(id, CloseReason::Asked);
+        }
         self.serve(id, Cause::Asked);
+    }
+
+    /// Accepts those who wait, closes the socket, and drops the acceptor.
+    ///
+    /// They were established before the listener's end; a socket of a group takes its queue with
+    /// it.
+    pub(super) fn free_listener(&mut self, key: ConnId) {
+        for _ in 0..LAST_ACCEPTS {
+            let Some(Some(fd)) = self.fds.get(key.slot()) else { break };
+            match self.sys.accept(fd) {
+                Ok((fd, addr)) => self.admit(key, fd, addr),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if AcceptError::of(&error) == AcceptError::Passing => {}
+                Err(error) => {
+                    log::warn!("listener {key}: those who wait are reset: {error}");
+                    break;
+                }
+            }
+        }
+        if let Some(Entry::Listener(listener)) = self.core.table.remove(key) {
+            self.resting.retain(|&resting| resting != key);
+            self.close_fd(key);
+            self.core.drop_user_value(listener);
+        }
     }
 
     /// Descriptors or memory have run out: those who wait stay in the kernel's queue (S127).

@@ -97,7 +97,8 @@ impl<S: Sys> Reactor<S> {
         drop(held.take());
     }
 
-    /// The line is over and its handler has been told: its descriptor is closed and its slot given up.
+    /// The line is over and its handler has been told: its descriptor is closed and its slot given
+    /// up.
     pub(super) fn free(&mut self, id: ConnId, held: Held) {
         if held.is_some() {
             self.core.drop_user_value(held);
@@ -115,15 +116,6 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn close_fd(&mut self, id: ConnId) {
         if let Some(fd) = self.fds.get_mut(id.slot()) {
             self.descriptor_freed |= fd.take().is_some();
-        }
-    }
-
-    /// Closes a listener's socket and drops its acceptor.
-    pub(super) fn free_listener(&mut self, id: ConnId) {
-        if let Some(Entry::Listener(listener)) = self.core.table.remove(id) {
-            self.resting.retain(|&resting| resting != id);
-            self.close_fd(id);
-            self.core.drop_user_value(listener);
         }
     }
 }

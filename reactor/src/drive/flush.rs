@@ -3,8 +3,8 @@
 //! Never: sends more than a bounded amount in one service, or tries a send after one was short.
 //!
 //! Invariants:
-//! 1. Bytes leave in the order they were written: what TLS has sealed, then the outbox, then what is
-//!    staged. Bytes are staged only while the outbox is empty.
+//! 1. Bytes leave in the order they were written: what TLS has sealed, then the outbox, then what
+//!    is staged. Bytes are staged only while the outbox is empty.
 //! 2. A line whose output is left over is either not *writable* (an edge will come) or has work.
 
 use super::Reactor;
@@ -64,8 +64,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Predrain, one attempt to send, and drain, for a line that can be written to and has something
-    /// to send; also the pair of callbacks that is owed with nothing to send (S63).
+    /// Predrain, one attempt to send, and drain, for a line that can be written to and has
+    /// something to send; also the pair of callbacks that is owed with nothing to send (S63).
     #[inline(never)]
     pub(super) fn flush(&mut self, id: ConnId, held: &mut Held) {
         let staged = !self.core.staging.is_empty();

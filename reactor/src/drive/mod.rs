@@ -32,7 +32,7 @@ use serve::Cause;
 
 use crate::api::{Config, ConfigError, Local};
 use crate::core::{Callback, Core, Counters};
-use crate::id::{ConnId, MAX_SHARDS};
+use crate::id::{ConnId, Place};
 use crate::sys::{Event, Events, Linux, Sys, Waker};
 use shardpoll_timers::Tick;
 use std::fmt;
@@ -76,22 +76,18 @@ impl Reactor<Linux> {
 }
 
 impl<S: Sys> Reactor<S> {
-    /// A loop with nothing on it. `shard` is the number its connections' ids carry.
+    /// A loop with nothing on it; its connections' ids say its place.
     ///
     /// # Errors
     /// [`ConfigError`] when a setting makes no sense; it names the setting.
-    ///
-    /// # Panics
-    /// If `shard` is not below [`MAX_SHARDS`].
-    pub fn new(mut sys: S, shard: u16, config: Config) -> Result<Self, ConfigError> {
-        assert!(usize::from(shard) < MAX_SHARDS, "an engine has at most {MAX_SHARDS} shards");
+    pub fn new(mut sys: S, at: Place, config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let now = sys.now();
         let rx = vec![0; config.read_size_bytes].into_boxed_slice();
         Ok(Self {
             sys,
             fds: Vec::new(),
-            core: Core::new(shard, config, now),
+            core: Core::new(at, config, now),
             events: Events::new(),
             rx,
             plain: Vec::new(),
@@ -107,23 +103,26 @@ impl<S: Sys> Reactor<S> {
     /// # Errors
     /// Only what makes another turn pointless: the kernel's poller has failed (S7).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
-        self.turn_with(wait_at_most, |_| {})
+        self.turn_with(wait_at_most, |_| false)
     }
 
     /// A [`turn`](Self::turn) that calls `outside` between the events and the flush of what was
-    /// written: the place for work that other threads have sent.
+    /// written, again and again until it returns false: the place for work that other threads have
+    /// sent, one piece a call, so that a panic (caught and counted) takes no other piece with it.
     ///
     /// # Errors
     /// As [`turn`](Self::turn).
     pub fn turn_with(
         &mut self,
         wait_at_most: Option<Duration>,
-        outside: impl FnOnce(&mut Local<'_>),
+        mut outside: impl FnMut(&mut Local<'_>) -> bool,
     ) -> io::Result<Turn> {
         let until = self.wait_until(wait_at_most);
         self.sys.wait(&mut self.events, until)?;
         self.core.now = self.sys.now();
         self.core.counters.turns += 1;
+        // A caller of `with` may have caught the panic itself.
+        self.core.panic_counted = false;
         self.core.counters.events += self.events.len() as u64;
         // Taken out, so that the loop over them needs no look at what services may change.
         let events = std::mem::take(&mut self.events);
@@ -132,7 +131,8 @@ impl<S: Sys> Reactor<S> {
         }
         self.events = events;
         self.expire();
-        self.core.run(Callback::Letter, outside);
+        // One that panics has had its call all the same.
+        while self.core.run(Callback::Letter, &mut outside).unwrap_or(true) {}
         self.carry_out_wishes();
         self.work_off_agenda();
         self.carry_out_wishes();

@@ -1,6 +1,7 @@
 //! Kernel to read buffer to channel to `on_incoming`.
 //!
-//! Never: reads more than once a service, so that a line which always has input cannot starve others.
+//! Never: reads more than once a service, so that a line which always has input cannot starve
+//! others.
 //!
 //! Invariants:
 //! 1. Nothing is delivered while the gate is closed or the stage is not `Open`.
@@ -164,7 +165,8 @@ impl<S: Sys> Reactor<S> {
         let line = self.core.line(id);
         line.input_ended = true;
         line.ready.clear(Ready::READABLE);
-        // A FIN without close_notify may be somebody who cuts the stream: told, never hidden (S118).
+        // A FIN without close_notify may be somebody who cuts the stream: told, never hidden
+        // (S118).
         if let Stage::Handshaking(tls) | Stage::Open(Channel::Tls(tls)) = &mut line.stage {
             if let Err(error) = tls.session.end_of_input() {
                 return line.fail(CloseReason::from_tls(error));

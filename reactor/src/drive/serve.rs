@@ -11,7 +11,7 @@ use super::Reactor;
 use super::read::receive;
 use crate::api::CloseReason;
 use crate::conn::{Owed, Ready, Stage};
-use crate::core::{Callback, Core, Due, Held};
+use crate::core::{Callback, Core, Due, Held, drop_panic};
 use crate::id::ConnId;
 use crate::sys::Sys;
 use crate::table::Entry;
@@ -39,7 +39,8 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn serve_inline(&mut self, id: ConnId, cause: Cause) {
         let mut held = None;
         let service = AssertUnwindSafe(|| self.service(id, cause, &mut held));
-        if catch_unwind(service).is_err() {
+        if let Err(panic) = catch_unwind(service) {
+            drop_panic(panic);
             self.panicked(id, held);
         }
     }

@@ -102,7 +102,8 @@ pub trait Sys {
     /// Nanoseconds of a clock that never goes back.
     fn now(&mut self) -> Tick;
 
-    /// Waits for events until the given time ([`Tick::MAX`]: for ever; one that has passed: not at all).
+    /// Waits for events until the given time ([`Tick::MAX`]: for ever; one that has passed: not at
+    /// all).
     ///
     /// # Errors
     /// Only what makes a further wait pointless; an interrupted wait gives no events.

@@ -1,8 +1,8 @@
 //! A server in a child process: this very program, with `serve`.
 //!
-//! It is told to end by the end of its standard input, which also comes when this process is killed:
-//! no server stays behind. It has a process group of its own, so that a Ctrl-C on the terminal ends
-//! the load first and the server after it.
+//! It is told to end by the end of its standard input, which also comes when this process is
+//! killed: no server stays behind. It has a process group of its own, so that a Ctrl-C on the
+//! terminal ends the load first and the server after it.
 //!
 //! Never: waits for it without a limit.
 

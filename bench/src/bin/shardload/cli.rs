@@ -25,7 +25,8 @@ Exit codes: 0 done, 1 lost or wrong messages, 2 cannot be done as asked, 3 targe
 /// Without a command: starts the server twice in child processes, plain and with TLS, drives each
 /// with small and large messages, checks every byte that comes back, and prints a table.
 #[derive(Parser, Debug)]
-#[command(name = "shardload", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "shardload", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -100,9 +101,9 @@ Examples:
   shardload run --target tls://localhost:7443 --ca chain.pem
   shardload run --target tls://127.0.0.1:7443 --insecure --size 16k
 
-A closed loop: each connection keeps --depth messages in flight, and sends the next when one is back.
-Every byte is checked: content, order, count. The name in the target is the one that is asked for and
-checked under TLS. Ctrl-C ends early, with the report.";
+A closed loop: each connection keeps --depth messages in flight, and sends the next when one is
+back. Every byte is checked: content, order, count. The name in the target is the one that is asked
+for and checked under TLS. Ctrl-C ends early, with the report.";
 
 /// Drive an echo server, check every byte, report rates and latencies
 #[derive(Args, Debug)]

@@ -1,9 +1,9 @@
 //! One connection of the load: keeps its messages in flight, and checks what comes back.
 //!
-//! Latency is from queueing a message to the callback that brings its last byte back. Both times are
-//! read from the harness' own clock at the start of the callback, not from `Local::now`, which
-//! stands still for a whole turn. So the time a message waits in the client, for its turn to be sent
-//! and to be read, is in it: it errs upwards when the client is busy, never downwards. It is a
+//! Latency is from queueing a message to the callback that brings its last byte back. Both times
+//! are read from the harness' own clock at the start of the callback, not from `Local::now`, which
+//! stands still for a whole turn. So the time a message waits in the client, for its turn to be
+//! sent and to be read, is in it: it errs upwards when the client is busy, never downwards. It is a
 //! closed loop: while an echo is late its successor is not sent, and nothing is counted for it.
 //!
 //! Never: allocates for a message.

@@ -112,7 +112,8 @@ impl fmt::Display for Failure {
             Self::SelfSigned(source) => write!(f, "no certificate could be made: {source}"),
             Self::NoRoots { target } => write!(
                 f,
-                "{target}: no roots are built in: name them by --ca PEM, or trust anyone by --insecure"
+                "{target}: no roots are built in: name them by --ca PEM, or trust anyone by \
+                 --insecure"
             ),
             Self::NotTls { option, target } => {
                 write!(f, "{option} has no meaning for {target}: only tls:// has certificates")

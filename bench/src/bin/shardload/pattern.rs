@@ -1,8 +1,8 @@
 //! What is sent: a stream of bytes that each know their place.
 //!
-//! The bytes of a connection are words of 8, and word `i` is a bijection of `key + i`, with a key far
-//! from every other connection's. So a word that is lost, doubled, moved or another connection's is
-//! never equal to the one that should be there.
+//! The bytes of a connection are words of 8, and word `i` is a bijection of `key + i`, with a key
+//! far from every other connection's. So a word that is lost, doubled, moved or another
+//! connection's is never equal to the one that should be there.
 //!
 //! Never: keeps what was sent; whoever checks makes it again.
 

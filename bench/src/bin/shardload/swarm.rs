@@ -6,7 +6,8 @@
 //!     └── one fails: Event::Failed                          nothing in flight, or grace over
 //! ```
 //!
-//! Never: shared between threads; the main thread sends letters, and reads [`Event`]s and a counter.
+//! Never: shared between threads; the main thread sends letters, and reads [`Event`]s and a
+//! counter.
 //!
 //! Invariants:
 //! 1. `in_flight` is the sum over all live connections.

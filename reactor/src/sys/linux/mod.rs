@@ -3,7 +3,8 @@
 //! Never: keeps state about a connection; the kernel's answers go up as they are.
 //!
 //! Invariants:
-//! 1. Each `unsafe` block is one system call; its pointers come from live Rust values that outlive it.
+//! 1. Each `unsafe` block is one system call; its pointers come from live Rust values that outlive
+//!    it.
 //! 2. Every descriptor made here is close-on-exec, and owned by an `OwnedFd` or `File` at once.
 
 mod limits;
@@ -110,8 +111,9 @@ impl Linux {
         if !self.only_millis {
             let time = nanos.map(timespec);
             let time_ptr = time.as_ref().map_or(ptr::null(), ptr::from_ref);
-            // SAFETY: `raw` has room for the number of events named, `time` is null or lives through
-            // the call, and a null signal mask needs no size. By number: old C libraries lack it.
+            // SAFETY: `raw` has room for the number of events named, `time` is null or lives
+            // through the call, and a null signal mask needs no size. By number: old C libraries
+            // lack it.
             let result = unsafe {
                 libc::syscall(
                     libc::SYS_epoll_pwait2,

@@ -10,8 +10,9 @@ use std::ptr;
 
 /// SIGINT and SIGTERM, to be waited for (signalfd(2)).
 ///
-/// Made before the engine starts, by the thread that starts it: threads inherit what is blocked, and
-/// a thread in which the signals are not blocked would die of them. Children inherit it as well.
+/// Made before the engine starts, by the thread that starts it: threads inherit what is blocked,
+/// and a thread in which the signals are not blocked would die of them. Children inherit it as
+/// well.
 #[derive(Debug)]
 pub struct Signals {
     file: File,

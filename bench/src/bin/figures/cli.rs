@@ -1,0 +1,86 @@
+//! The command line: which figures, and what becomes of a missed goal.
+//!
+//! Never: carries anything out.
+
+use crate::failure::Failure;
+use clap::error::ErrorKind;
+use clap::{Parser, ValueEnum};
+
+const HELP: &str = "\
+Before it: cargo build --release -p shardpoll-bench (the figures are those of its shardload).
+
+Exit codes: 0 done, 1 --check and a goal is missed, 2 cannot be done as asked, 3 a tool is missing";
+
+/// What an echo, a turn and an idle connection cost: counts and bytes, each beside its goal.
+#[derive(Parser, Debug)]
+#[command(name = "figures", version, after_help = HELP)]
+pub(crate) struct Cli {
+    /// Which figures
+    #[arg(value_enum, default_value = "all")]
+    pub(crate) what: What,
+    /// End with exit code 1 when a goal is missed
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print one JSON object instead of the text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    /// System calls per echo (needs strace)
+    Syscalls,
+    /// User-space instructions per echo and per connection (needs valgrind and strace)
+    Instructions,
+    /// Resident memory per idle connection
+    Memory,
+    /// Operations on the timer heap over 100,000 echoes
+    Heap,
+    All,
+}
+
+impl Cli {
+    pub(crate) fn wants(&self, what: What) -> bool {
+        self.what == What::All || self.what == what
+    }
+}
+
+/// Reads the command line of this process; `--help` and `--version` are answered here.
+pub(crate) fn parse() -> Result<Cli, Failure> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that went away has seen enough.
+            let _unread = error.print();
+            Failure::Told
+        }
+        _ => Failure::Usage(one_line(&error)),
+    })
+}
+
+/// clap says what is wrong in its first paragraph, then gives tips and usage.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let paragraph = text.lines().take_while(|line| !line.trim().is_empty());
+    let line = paragraph.map(str::trim).collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    format!("{line} (see --help)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_named_is_everything() {
+        let all = Cli::parse_from(["figures"]);
+        assert!(all.wants(What::Heap) && all.wants(What::Syscalls));
+        let one = Cli::parse_from(["figures", "memory"]);
+        assert!(one.wants(What::Memory) && !one.wants(What::Heap));
+    }
+}

@@ -1,0 +1,114 @@
+//! Many TLS connections from this process, by the engine's own client on one shard.
+//!
+//! Never: sends more than one message on a connection.
+
+use crate::driver::{SIZE, message};
+use crate::failure::Failure;
+use shardpoll::tls::ClientContext;
+use shardpoll::tls::rustls::pki_types::ServerName;
+use shardpoll::{CloseReason, Conn, Connect, Engine, Handler, Local, Pinning};
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+/// Connections established at a time: well below what listeners queue.
+const DIALS_AT_A_TIME: usize = 50;
+
+/// How long one connection may take until its echo is back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `Ok`: one more echo is back. `Err`: one connection is over, and why.
+type News = Result<(), String>;
+
+/// Connections, each of which has had one echo.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    engine: Engine,
+    addr: SocketAddr,
+    context: ClientContext,
+    open: usize,
+    news: Receiver<News>,
+    tell: Sender<News>,
+}
+
+impl Crowd {
+    pub(crate) fn start(addr: SocketAddr) -> Result<Self, Failure> {
+        let engine = Engine::builder().shards(1).pinning(Pinning::None).start()?;
+        let (tell, news) = mpsc::channel();
+        let context = ClientContext::insecure();
+        Ok(Self { engine, addr, context, open: 0, news, tell })
+    }
+
+    /// Opens connections until there are this many, with one echo on each new one.
+    pub(crate) fn grow_to(&mut self, connections: usize) -> Result<(), Failure> {
+        while self.open < connections {
+            let count = DIALS_AT_A_TIME.min(connections - self.open);
+            self.dial(count)?;
+            for _ in 0..count {
+                let news = self.news.recv_timeout(PATIENCE);
+                news.unwrap_or_else(|error| Err(error.to_string())).map_err(went_wrong)?;
+            }
+            self.open += count;
+        }
+        Ok(())
+    }
+
+    fn dial(&self, count: usize) -> Result<(), Failure> {
+        let (addr, context, tell) = (self.addr, self.context.clone(), self.tell.clone());
+        let numbers = self.open..self.open + count;
+        let dial = move |local: &mut Local<'_>| {
+            for number in numbers {
+                let name = ServerName::try_from("localhost").expect("it is a name");
+                let connect = Connect::to(addr).tls(context.clone(), name);
+                let visitor =
+                    Visitor { message: message(number as u64, 0), back: 0, tell: tell.clone() };
+                if let Err(refused) = local.connect(connect, visitor) {
+                    let _gone = tell.send(Err(refused.to_string()));
+                }
+            }
+        };
+        self.engine.remote().run(0, dial).map_err(|undelivered| went_wrong(undelivered.to_string()))
+    }
+
+    /// Ends them all; an error when one had ended before.
+    pub(crate) fn end(self) -> Result<(), Failure> {
+        let over = self.news.try_iter().find_map(Result::err);
+        self.engine.quit(Duration::ZERO);
+        self.engine.join()?;
+        over.map_or(Ok(()), |why| Err(went_wrong(why)))
+    }
+}
+
+fn went_wrong(why: String) -> Failure {
+    Failure::Echo { why }
+}
+
+/// One connection: sends one message, checks its echo, and stays.
+struct Visitor {
+    message: [u8; SIZE],
+    /// How many bytes of the echo are back.
+    back: usize,
+    tell: Sender<News>,
+}
+
+impl Handler for Visitor {
+    fn on_connect(&mut self, conn: &mut Conn<'_>) {
+        conn.write(&self.message);
+    }
+
+    fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+        let missing = &self.message[self.back..];
+        if !missing.starts_with(data) {
+            // Its end is the news.
+            return conn.close();
+        }
+        self.back += data.len();
+        if self.back == self.message.len() {
+            let _gone = self.tell.send(Ok(()));
+        }
+    }
+
+    fn on_disconnect(&mut self, _conn: &mut Conn<'_>, reason: &CloseReason) {
+        let _gone = self.tell.send(Err(format!("a TLS connection ended: {reason}")));
+    }
+}

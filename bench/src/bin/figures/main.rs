@@ -1,0 +1,85 @@
+//! `figures`: what an echo, a turn of the loop and an idle connection cost, each beside its goal.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `cli` | what may be asked for |
+//! | `failure` | why there is no figure, and the exit code of each reason |
+//! | `syscalls`, `instructions`, `memory`, `heap` | one figure each: how it is got |
+//! | `counted` | the difference of two runs, and the strace and callgrind files it is read from |
+//! | `driver`, `crowd` | the clients: plain blocking sockets; and TLS, by the engine's own client |
+//! | `server` | the echo server in a child process, alone or under a tool |
+//! | `tools` | strace, valgrind, the date: are they there, and which |
+//! | `report` | goals, verdicts, text and JSON |
+//!
+//! Never: rests a verdict on time; counts and bytes repeat on a busy machine, times do not.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod counted;
+mod crowd;
+mod driver;
+mod failure;
+mod heap;
+mod instructions;
+mod memory;
+mod report;
+mod server;
+mod syscalls;
+mod tools;
+
+use cli::What;
+use failure::Failure;
+use report::Report;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match carry_out() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            failure.exit_code()
+        }
+    }
+}
+
+fn carry_out() -> Result<(), Failure> {
+    let asked = cli::parse()?;
+    if cfg!(debug_assertions) {
+        return Err(Failure::Unoptimised);
+    }
+    // All of them before the first figure: a run that cannot end should not begin.
+    let needs = [
+        (What::Syscalls, tools::STRACE),
+        (What::Instructions, tools::STRACE),
+        (What::Instructions, tools::VALGRIND),
+    ];
+    let mut tools = Vec::new();
+    for (what, tool) in needs {
+        if asked.wants(what) && !tools.iter().any(|(known, _)| *known == tool) {
+            tools.push((tool, tools::version(tool)?));
+        }
+    }
+    let server = server::locate()?;
+    if let Some(newer) = server::source_newer_than(&server) {
+        let stale = Failure::Stale { server: server.clone(), newer };
+        if asked.check {
+            return Err(stale);
+        }
+        stale.tell();
+    }
+    let versions = tools.into_iter().map(|(_, version)| version).collect();
+    let mut report = Report::begin(versions, asked.json)?;
+    for (what, measure) in [
+        (What::Syscalls, syscalls::measure as fn(&_) -> _),
+        (What::Instructions, instructions::measure),
+        (What::Memory, memory::measure),
+        (What::Heap, |_| heap::measure()),
+    ] {
+        if asked.wants(what) {
+            report.add(measure(&server)?)?;
+        }
+    }
+    let missed = report.end()?;
+    if asked.check && !missed.is_empty() { Err(Failure::Missed(missed)) } else { Ok(()) }
+}
