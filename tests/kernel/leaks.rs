@@ -1,4 +1,4 @@
-//! Clients that send and close in one go leave nothing behind (design.md, section 7: *ended*).
+//! Clients that send and close in one go leave nothing behind (the bit *ended*).
 
 use shardpoll_tests::{Event, Setup, Version};
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! One SO_REUSEPORT socket per shard and address (S123, S124; design.md, section 8).
+//! One SO_REUSEPORT socket per shard and address (S123, S124).
 
 use shardpoll::{Listen, StartError};
 use shardpoll_tests::{Event, Peer, Setup};

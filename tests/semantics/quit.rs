@@ -148,7 +148,7 @@ fn a_peer_that_stays_after_the_end_cannot_hold_the_engine() {
 
 #[test]
 fn those_who_wait_in_the_accept_queue_are_not_reset() {
-    // design.md, 4.4: listeners accept until empty before closing: a socket's queue dies with it;
+    // Listeners accept until empty before closing: a socket's queue dies with it;
     // S150: those accepted while quitting are closed at once
     let mut world = Setup::new().echo();
     let release = world.hold_shard();

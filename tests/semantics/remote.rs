@@ -1,4 +1,4 @@
-//! Remote: any shard from any thread; what is stale is harmless (design.md, 4.3 and 8).
+//! Remote: any shard from any thread; what is stale is harmless.
 
 use shardpoll::Undelivered;
 use shardpoll_tests::{Event, Recorder, Setup, wait_for_reply};

@@ -1,4 +1,4 @@
-//! Clients that send and close in one go, and what they leave behind (design.md, the bit *ended*).
+//! Clients that send and close in one go, and what they leave behind (the bit *ended*).
 //!
 //! Never: judges; it counts.
 

@@ -30,6 +30,12 @@ pub use tls::{TlsPeer, Version, client_context, pem, server_context};
 pub use trace::Trace;
 pub use world::{Setup, World, wait_for_reply};
 
+/// The README, so that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
+
 /// How long anything that must happen may take: long enough for a loaded machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -22,6 +22,7 @@ pub enum Turn {
 impl<S: Sys> Reactor<S> {
     /// Closes everything in order and ends the loop when it is gone (S147 to S151).
     ///
+    /// A connection that has sent everything still waits for the peer's end, for at most 2 s (O8).
     /// What is still there after `forced_after` is cut, and told
     /// [`CloseReason::Quitting`]. Outgoing connections are refused from now on. A second call can
     /// only bring the deadline forward.

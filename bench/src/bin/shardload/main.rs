@@ -10,6 +10,7 @@
 //! | `swarm`, `client` | what runs on a client shard: connections and their phases |
 //! | `course`, `pattern` | one connection's messages as data: what was sent, what must come back |
 //! | `live`, `report` | the progress line; the table and the JSON |
+//! | `notices` | the engine's warnings, on standard error |
 //!
 //! Never: trusts an echo; every byte that comes back is compared with the one that should.
 
@@ -23,6 +24,7 @@ mod failure;
 mod job;
 mod live;
 mod load;
+mod notices;
 mod pattern;
 mod report;
 mod run;
@@ -34,6 +36,7 @@ mod units;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    notices::print();
     match cli::parse().and_then(carry_out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
