@@ -51,8 +51,9 @@ pub(crate) struct Core {
     pub(crate) staging: Staging,
     pub(crate) config: Config,
     pub(crate) spans: Spans,
-    /// What a connection may have queued, in bytes.
+    /// What a connection may have queued, and of that staged, in bytes.
     pub(crate) queue_cap: usize,
+    pub(crate) staged_cap: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     pub(crate) quitting: Option<Quit>,
@@ -80,7 +81,7 @@ pub(crate) struct Staging {
 }
 
 /// The most that is staged: more waits in the outbox, where it is sent in pieces.
-const STAGED_BYTES: usize = 256 * 1024;
+pub(crate) const STAGED_BYTES: usize = 256 * 1024;
 
 impl Staging {
     /// A service begins; `room` is what may be staged, in bytes.
@@ -89,7 +90,7 @@ impl Staging {
         debug_assert!(self.bytes.is_empty(), "staged bytes are sent or queued by their service");
         self.line = Some(id);
         self.direct = direct;
-        self.room = room.min(STAGED_BYTES);
+        self.room = room;
     }
 
     /// The service is over.
@@ -118,6 +119,11 @@ impl Staging {
             self.bytes.extend_from_slice(data);
         }
         fits
+    }
+
+    /// The line that is being served.
+    pub(crate) fn line(&self) -> Option<ConnId> {
+        self.line
     }
 
     pub(crate) fn holds_for(&self, line: ConnId) -> bool {
@@ -220,6 +226,7 @@ impl Core {
             staging: Staging::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
+            staged_cap: config.queue_cap().min(STAGED_BYTES),
             config,
             now,
             quitting: None,

@@ -15,11 +15,16 @@ use std::io;
 use std::net::SocketAddr;
 
 impl<S: Sys> Reactor<S> {
+    #[inline]
     pub(super) fn carry_out_wishes(&mut self) {
-        if self.core.wishes.is_empty() {
-            return;
+        if !self.core.wishes.is_empty() {
+            let wishes = std::mem::take(&mut self.core.wishes);
+            self.carry_out(wishes);
         }
-        for wish in std::mem::take(&mut self.core.wishes) {
+    }
+
+    fn carry_out(&mut self, wishes: Vec<Wish>) {
+        for wish in wishes {
             match wish {
                 Wish::Connect(id, to) => self.dial(id, to),
                 Wish::CloseListener(id) => self.free_listener(id),

@@ -33,7 +33,7 @@ use serve::Cause;
 use crate::api::{Config, ConfigError, Local};
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
-use crate::sys::{Event, Events, Linux, Sys, Waker};
+use crate::sys::{Events, Linux, Sys, Waker};
 use shardpoll_timers::Tick;
 use std::fmt;
 use std::io;
@@ -126,9 +126,7 @@ impl<S: Sys> Reactor<S> {
         self.core.counters.events += self.events.len() as u64;
         // Taken out, so that the loop over them needs no look at what services may change.
         let events = std::mem::take(&mut self.events);
-        for event in events.iter() {
-            self.dispatch(event);
-        }
+        self.serve_batch(&events);
         self.events = events;
         self.expire();
         // One that panics has had its call all the same.
@@ -168,14 +166,6 @@ impl<S: Sys> Reactor<S> {
             Some(Duration::ZERO) => Tick::ZERO,
             Some(wait) => until.min(self.core.now.saturating_add(wait)),
             None => until,
-        }
-    }
-
-    #[inline(always)]
-    fn dispatch(&mut self, event: Event) {
-        // The waker's key names nothing: the turn it has begun is all it wants.
-        if let Some(id) = ConnId::from_key(event.key) {
-            self.serve_inline(id, Cause::Event(event.ready));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What strace and callgrind have counted, read from their files; and runs of the server under them.
+//! The command lines of strace and callgrind, and what they have counted, read from their files.
 //!
 //! A figure is the difference of two runs that differ in the number of messages alone, so the
 //! server's start, its connections and its end are not in it.
@@ -93,9 +93,11 @@ impl Calls {
         self.0.values().sum()
     }
 
-    /// `sendto 1.00, recvfrom 1.00`: each call per unit, the most frequent first.
+    /// `sendto 1.000, recvfrom 1.000`: each call per unit, the most frequent first, without those
+    /// that three digits do not show.
     pub(crate) fn per(&self, units: f64) -> String {
-        let mut rows: Vec<_> = self.0.iter().filter(|(_, calls)| **calls != 0).collect();
+        let shows = |calls: i64| calls.abs() as f64 / units >= 0.0005;
+        let mut rows: Vec<_> = self.0.iter().filter(|(_, calls)| shows(**calls)).collect();
         rows.sort_by_key(|(_, calls)| -**calls);
         let mut text = String::new();
         for (name, calls) in rows {
@@ -150,6 +152,7 @@ mod tests {
             calls(&[("sendto", 20), ("epoll_ctl", 0), ("read", 1), ("futex", -2)])
         );
         assert_eq!(difference.per(10.0), "sendto 2.000, read 0.100, futex -0.200");
+        assert_eq!(difference.per(4000.0), "sendto 0.005, futex -0.001");
     }
 
     #[test]

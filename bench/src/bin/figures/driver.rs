@@ -1,7 +1,7 @@
 //! The plain client: blocking sockets, lockstep rounds, every byte checked.
 //!
 //! Lockstep: one message is sent on every connection, then all echoes are read, and so on. So the
-//! server never has more than one message of a connection, and nothing is sent while echoes are due.
+//! server never has two messages of a connection, and nothing is sent while echoes are due.
 //!
 //! Never: waits for an echo without a limit.
 
@@ -111,10 +111,49 @@ pub(crate) fn descriptors(pid: u32) -> Result<usize, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::TcpListener;
+    use std::thread::{Builder, JoinHandle};
+
+    /// Serves connections one after the other, so many; `spoil` may change what it sends back.
+    fn echo(visitors: usize, spoil: fn(&mut [u8])) -> (SocketAddr, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let addr = listener.local_addr().expect("it is bound");
+        let serve = move || {
+            for _ in 0..visitors {
+                let (mut stream, _) = listener.accept().expect("the test connects");
+                let mut message = [0; SIZE];
+                while stream.read_exact(&mut message).is_ok() {
+                    spoil(&mut message);
+                    // The driver may have seen enough.
+                    let _gone = stream.write_all(&message);
+                }
+            }
+        };
+        (addr, Builder::new().spawn(serve).expect("a thread"))
+    }
 
     #[test]
     fn messages_differ_by_connection_and_by_round() {
         assert_ne!(message(1, 0), message(0, 1));
         assert_ne!(message(7, 3), message(7, 4));
+    }
+
+    #[test]
+    fn what_comes_back_as_it_was_sent_is_an_echo() {
+        let (addr, server) = echo(3, |_| {});
+        visits(addr, 2).expect("two visits");
+        let mut driver = Driver::new(addr);
+        driver.grow_to(1).expect("one connection");
+        driver.rounds(3).expect("three rounds");
+        drop(driver);
+        server.join().expect("it served three");
+    }
+
+    #[test]
+    fn one_wrong_byte_is_no_echo() {
+        let (addr, server) = echo(2, |message| message[SIZE - 1] ^= 1);
+        assert!(matches!(visits(addr, 1), Err(Failure::Echo { .. })));
+        assert!(matches!(Driver::new(addr).grow_to(1), Err(Failure::Echo { .. })));
+        server.join().expect("it served two");
     }
 }

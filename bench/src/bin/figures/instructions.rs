@@ -2,9 +2,9 @@
 //!
 //! Callgrind runs the server some 50 times slower than the machine does, so a message that is sent
 //! finds it waiting, and a turn of its loop would serve a handful of 50: how many depends on the
-//! speed of the client. To count the same thing every time, strace holds the server before each wait
-//! as it does for the system calls, and counts the waits, so that the report can say how many events
-//! a turn really had.
+//! speed of the client. To count the same thing every time, strace holds the server before each
+//! wait, as it does for the system calls, and counts the waits, so that the report can say how many
+//! events a turn really had.
 //!
 //! Never: counts what the kernel does, or a cache miss.
 

@@ -60,6 +60,9 @@ fn carry_out() -> Result<(), Failure> {
             tools.push((tool, tools::version(tool)?));
         }
     }
+    if asked.wants(What::Memory) {
+        memory::prepare()?;
+    }
     let server = server::locate()?;
     if let Some(newer) = server::source_newer_than(&server) {
         let stale = Failure::Stale { server: server.clone(), newer };

@@ -29,20 +29,26 @@ struct Resident {
     anonymous: u64,
 }
 
-pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
+/// Makes sure that this process and its servers may have all the connections.
+pub(crate) fn prepare() -> Result<(), Failure> {
     let needed = MANY as u64 + SPARE;
     let limit = raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
     if limit < needed {
         return Err(Failure::Descriptors { connections: MANY, needed, limit });
     }
+    Ok(())
+}
+
+pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
     let figures =
         vec![figure("plain", 400.0, plain(server)?), figure("TLS 1.3", 4300.0, tls(server)?)];
     let how = format!(
-        "the server's resident set (Rss of /proc/PID/smaps_rollup) with {MANY} connections less that \
-         with {FEW}, divided by the {} between: what it takes to start is in both. Each connection \
-         has had one 64-byte echo and is idle. The user's state is the echo handler's: none. Memory \
-         of the kernel, such as sockets and their buffers, is not in it. The plain client is blocking \
-         sockets, the TLS client the library's own, with a certificate it does not check.",
+        "the server's resident set (Rss of /proc/PID/smaps_rollup) with {MANY} connections less \
+         that with {FEW}, divided by the {} between: what it takes to start is in both. Each \
+         connection has had one 64-byte echo and is idle. The user's state is the echo handler's: \
+         none. Memory of the kernel, such as sockets and their buffers, is not in it. The plain \
+         client is blocking sockets, the TLS client the library's own, with a certificate it does \
+         not check.",
         MANY - FEW
     );
     Ok(Section { title: "Resident bytes per idle connection", figures, how })

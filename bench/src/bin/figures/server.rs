@@ -1,6 +1,6 @@
 //! The echo server in a child process: `shardload serve` with one shard, alone or under a tool.
 //!
-//! Never: waits for it without a limit, or leaves it behind: it ends with its standard input as well.
+//! Never: waits for it without a limit, or leaves it behind: it ends with its standard input too.
 
 use crate::failure::Failure;
 use crate::tools;

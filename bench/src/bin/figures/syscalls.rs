@@ -19,7 +19,7 @@ struct Shape {
 }
 
 const READY: Shape = Shape { connections: 50, rounds: [20, 220], hold: true };
-const ALONE: Shape = Shape { connections: 1, rounds: [200, 4200], hold: false };
+const ALONE: Shape = Shape { connections: 1, rounds: [100, 2100], hold: false };
 
 pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
     let scratch = Scratch::new()?;
