@@ -182,8 +182,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// The service of the line whose bytes are staged has panicked: its handler is dropped and never
-    /// called again, and the connection ends.
+    /// The service of the line whose bytes are staged has panicked: its handler is dropped and
+    /// never called again, and the connection ends.
     #[cold]
     fn panicked(&mut self, panic: Box<dyn Any + Send>, mut held: Held) {
         drop_panic(panic);
