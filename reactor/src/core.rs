@@ -7,7 +7,7 @@
 //! 2. User code runs only inside a `catch_unwind` of the loop, which counts and logs the panic.
 
 use crate::api::{CloseReason, Config, Conn, Handler, Local};
-use crate::conn::{Line, Spans, Stage};
+use crate::conn::{Line, Owed, Spans, Stage};
 use crate::id::{ConnId, Place, TimerId};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -48,6 +48,8 @@ pub(crate) struct Core {
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
     pub(crate) agenda: Vec<ConnId>,
     pub(crate) wishes: Vec<Wish>,
+    /// Handlers that take over when the callback of their line has returned, in order.
+    pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
     pub(crate) config: Config,
     pub(crate) spans: Spans,
@@ -186,6 +188,9 @@ pub(crate) enum Callback {
     ReadTimeout,
     Status,
     Starttls,
+    Attach,
+    Detach,
+    Panic,
     Disconnect,
     Timer,
     Letter,
@@ -204,6 +209,9 @@ impl fmt::Display for Callback {
             Self::ReadTimeout => "on_read_timeout",
             Self::Status => "on_status",
             Self::Starttls => "on_starttls",
+            Self::Attach => "on_attach",
+            Self::Detach => "on_detach",
+            Self::Panic => "on_panic",
             Self::Disconnect => "on_disconnect",
             Self::Timer => "a timer",
             Self::Letter => "a task from outside",
@@ -223,6 +231,7 @@ impl Core {
             timers: Heap::new(),
             agenda: Vec::new(),
             wishes: Vec::new(),
+            next_handlers: Vec::new(),
             staging: Staging::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
@@ -272,6 +281,16 @@ impl Core {
         }
     }
 
+    /// Whether all that was written to a line that is being served has gone to the kernel.
+    pub(crate) fn is_drained(&mut self, id: ConnId) -> bool {
+        self.staging.is_empty() && self.line(id).is_drained()
+    }
+
+    /// The largest chunk the handler of a line is given.
+    pub(crate) fn read_size(&mut self, id: ConnId) -> usize {
+        self.line(id).read_size().unwrap_or(self.config.read_size_bytes)
+    }
+
     /// Whether a line that is being served has something to send.
     #[inline]
     pub(crate) fn has_output(&mut self, id: ConnId) -> bool {
@@ -312,6 +331,41 @@ impl Core {
         let handler = held.as_deref_mut()?;
         self.calling = callback;
         Some(f(handler, &mut Conn { core: self, id }))
+    }
+
+    /// Calls a handler, and lets the one take over that it may have named.
+    pub(crate) fn call_out<R>(
+        &mut self,
+        id: ConnId,
+        held: &mut Held,
+        callback: Callback,
+        f: impl FnOnce(&mut dyn Handler, &mut Conn<'_>) -> R,
+    ) -> Option<R> {
+        let result = self.call(id, held, callback, f);
+        self.exchange_handlers(id, held);
+        result
+    }
+
+    /// Those named for this line take over, one after the other; one that is named meanwhile waits
+    /// for the next service, so that two which hand over to each other cannot stop the loop.
+    #[cold]
+    pub(crate) fn exchange_handlers(&mut self, id: ConnId, held: &mut Held) {
+        if !self.line(id).owed.take(Owed::ATTACH) {
+            return;
+        }
+        let count = self.next_handlers.iter().filter(|(to, _)| *to == id).count();
+        for _ in 0..count {
+            let Some(next) = self.take_next_handler(id) else { return };
+            self.call(id, held, Callback::Detach, |h, c| h.on_detach(c));
+            self.calling = Callback::Drop;
+            drop(held.replace(next));
+            self.call(id, held, Callback::Attach, |h, c| h.on_attach(c));
+        }
+    }
+
+    pub(crate) fn take_next_handler(&mut self, id: ConnId) -> Held {
+        let at = self.next_handlers.iter().position(|(to, _)| *to == id)?;
+        Some(self.next_handlers.remove(at).1)
     }
 
     /// Runs user code that belongs to no connection; `None` when it panicked.

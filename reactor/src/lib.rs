@@ -63,8 +63,8 @@ mod table;
 
 pub use crate::core::Counters;
 pub use api::{
-    Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, Peer, Refused, Silence,
-    Status, Written, incoming,
+    Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy, Peer,
+    Refused, Silence, Status, Wait, Written, incoming,
 };
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};

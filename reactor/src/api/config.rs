@@ -38,9 +38,23 @@ pub struct Config {
     /// How many bytes a connection may queue; a write that does not fit ends it (S69). 0: no limit.
     /// Default 32 MiB.
     pub max_queued_bytes: usize,
+    /// What becomes of a connection whose handler panics. Default: it ends.
+    pub panic_policy: PanicPolicy,
     /// How long a listener rests when the process is out of descriptors or the kernel out of
     /// memory. A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
     pub accept_retry_interval: Duration,
+}
+
+/// What becomes of a connection whose handler panics; either way the panic is counted and logged.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum PanicPolicy {
+    /// It ends: a half-run handler is not called again.
+    #[default]
+    Close,
+    /// It goes on as if the callback had returned (S27), after
+    /// [`Handler::on_panic`](crate::Handler::on_panic).
+    Continue,
 }
 
 impl Default for Config {
@@ -52,6 +66,7 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(60),
             read_size_bytes: 16 * 1024,
             max_queued_bytes: 32 * 1024 * 1024,
+            panic_policy: PanicPolicy::Close,
             accept_retry_interval: Duration::from_millis(50),
         }
     }

@@ -5,8 +5,8 @@
 //! Invariants:
 //! 1. A slot is freed only by the loop and only while no cursor exists, so a cursor's id is alive.
 
-use super::{Addr, CloseReason, Local};
-use crate::conn::{Chunk, Line, Stage};
+use super::{Addr, CloseReason, Handler, Local};
+use crate::conn::{Chunk, Line, Owed, Stage};
 use crate::core::Core;
 use crate::id::{ConnId, ListenerId};
 use shardpoll_timers::Tick;
@@ -135,17 +135,21 @@ impl Conn<'_> {
         self.fail(CloseReason::Asked);
     }
 
-    /// Stops reading; the read timeout stops too (S94). Idempotent.
-    pub fn pause(&mut self) {
-        self.line_mut().gate.pause();
-    }
-
-    /// Reads again; the read timeout begins anew, and what has already come is looked at (S95).
-    pub fn resume(&mut self) {
-        let now = self.core.now;
+    /// Hands the connection to another handler when the running callback returns (S31).
+    ///
+    /// The old one is told [`on_detach`](Handler::on_detach) and dropped, the new one
+    /// [`on_attach`](Handler::on_attach); no `on_connect` is repeated. On a connection that has ended
+    /// the new one is dropped.
+    pub fn set_handler(&mut self, next: impl Handler) {
         let line = self.line_mut();
-        line.gate.resume();
-        line.last_read = now;
+        if line.told {
+            return;
+        }
+        line.owed.add(Owed::ATTACH);
+        if self.core.staging.holds_for(self.id) {
+            self.core.staging.close();
+        }
+        self.core.next_handlers.push((self.id, Box::new(next)));
         self.core.revisit(self.id);
     }
 
@@ -164,7 +168,7 @@ impl Conn<'_> {
         self.core.table.line(self.id).expect("a cursor's connection is alive")
     }
 
-    fn line_mut(&mut self) -> &mut Line {
+    pub(super) fn line_mut(&mut self) -> &mut Line {
         self.core.line(self.id)
     }
 }

@@ -17,7 +17,8 @@ use std::fmt;
 ///
 /// # Panics
 /// A panic in a callback ends this connection only ([`CloseReason::HandlerPanic`], counted and
-/// logged): the handler is dropped and never called again.
+/// logged): the handler is dropped and never called again. See [`PanicPolicy`](crate::PanicPolicy)
+/// for the other way.
 pub trait Handler: Any {
     /// Bytes arrived: never empty, at most the configured read size, gone after the call (S34).
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]);
@@ -46,6 +47,18 @@ pub trait Handler: Any {
 
     /// TLS is in place, and its handshake begins (S40).
     fn on_starttls(&mut self, _conn: &mut Conn<'_>) {}
+
+    /// This handler has taken over by [`Conn::set_handler`] (S31).
+    fn on_attach(&mut self, _conn: &mut Conn<'_>) {}
+
+    /// This handler has been replaced; it is dropped next (S31).
+    fn on_detach(&mut self, _conn: &mut Conn<'_>) {}
+
+    /// A callback of this handler has panicked, and [`PanicPolicy::Continue`](crate::PanicPolicy)
+    /// holds: the callback counts as returned, and the connection goes on (S28).
+    ///
+    /// A panic in here ends the connection.
+    fn on_panic(&mut self, _conn: &mut Conn<'_>, _message: &str) {}
 
     /// The end, also of a connection that never came to be. Writing here goes nowhere (S35).
     fn on_disconnect(&mut self, _conn: &mut Conn<'_>, _reason: &CloseReason) {}

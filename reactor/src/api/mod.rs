@@ -5,12 +5,14 @@
 
 mod config;
 mod conn;
+mod flow;
 mod handler;
 mod local;
 mod reason;
 
-pub use config::{Addr, Config, ConfigError, Connect, Peer};
+pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer};
 pub use conn::{Conn, Written};
+pub use flow::Wait;
 pub use handler::{Handler, Silence, Status, incoming};
 pub use local::{Local, Refused};
 pub use reason::CloseReason;

@@ -10,8 +10,8 @@
 //! Invariants:
 //! 1. `entry_due` is at or before the true deadline whenever the loop waits (the loop's `settle`).
 
-use super::Line;
 use super::stage::{LINGER, Stage};
+use super::{Line, Reason};
 use crate::api::Config;
 use shardpoll_timers::Tick;
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub(crate) enum Limit {
     /// Nothing of what is queued could be sent for the send timeout.
     Write,
     Linger,
+    /// A timed pause, or what a rate limit asks for, is over.
+    Gate,
 }
 
 #[inline]
@@ -66,20 +68,67 @@ impl Line {
         if !self.stage.is_open() {
             return self.other_deadline(spans);
         }
-        let read = self.read_deadline(spans);
-        if self.has_output() {
-            let write = after(self.last_progress, spans.send);
-            if write < read {
-                return (write, Limit::Write);
-            }
+        if self.tuning.is_some() {
+            return self.tuned_deadline(spans);
         }
-        (read, Limit::Read)
+        let read = self.read_deadline(spans);
+        let write = self.write_deadline(spans);
+        if write < read { (write, Limit::Write) } else { (read, Limit::Read) }
     }
 
     /// When an open line has been silent for too long.
     #[inline]
     pub(crate) fn read_deadline(&self, spans: &Spans) -> Tick {
         if self.gate.is_open() { after(self.last_read, spans.read) } else { Tick::MAX }
+    }
+
+    /// When what is queued on an open line has waited for too long.
+    fn write_deadline(&self, spans: &Spans) -> Tick {
+        if self.has_output() { after(self.last_progress, spans.send) } else { Tick::MAX }
+    }
+
+    fn tuned_deadline(&self, spans: &Spans) -> (Tick, Limit) {
+        let Some(tuning) = &self.tuning else { return (Tick::MAX, Limit::Gate) };
+        let mut first = (Tick::MAX, Limit::Gate);
+        let mut earlier = |due: Tick, limit| {
+            if due < first.0 {
+                first = (due, limit);
+            }
+        };
+        if self.gate.has(Reason::Timed) {
+            earlier(tuning.pause_ends.unwrap_or(Tick::MAX), Limit::Gate);
+        }
+        if self.gate.has(Reason::Limited) {
+            earlier(tuning.rate.map_or(Tick::ZERO, |rate| rate.paid), Limit::Gate);
+        }
+        if self.gate.expects_input() {
+            let due = tuning.read_due.unwrap_or_else(|| after(self.last_read, spans.read));
+            earlier(due, Limit::Read);
+        }
+        if self.has_output() {
+            let due = tuning.write_due.unwrap_or_else(|| self.write_deadline(spans));
+            earlier(due, Limit::Write);
+        }
+        first
+    }
+
+    /// Opens what the gate was closed for, as far as its time is over; whether anything was.
+    ///
+    /// The read timeout begins anew then (S103).
+    pub(crate) fn open_gate(&mut self, now: Tick) -> bool {
+        let Some(tuning) = &mut self.tuning else { return false };
+        let mut opened = false;
+        if tuning.pause_ends.is_some_and(|ends| ends <= now) {
+            tuning.pause_ends = None;
+            opened |= self.gate.open(Reason::Timed);
+        }
+        if tuning.rate.is_none_or(|rate| rate.paid <= now) {
+            opened |= self.gate.open(Reason::Limited);
+        }
+        if opened {
+            self.last_read = now;
+        }
+        opened
     }
 
     fn other_deadline(&self, spans: &Spans) -> (Tick, Limit) {

@@ -5,12 +5,20 @@
 //! Invariants:
 //! 1. Taking one reason away never takes another away (S102).
 
+/// One reason not to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reason {
+    /// `Conn::pause` was called (S94).
+    User = 1,
+    /// `Conn::pause_for` was called, and its time is not over (S96).
+    Timed = 2,
+    /// More was read than the rate limit allows until now (S100).
+    Limited = 4,
+}
+
 /// The reasons not to read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Gate(u8);
-
-/// `Conn::pause` was called (S94).
-const USER: u8 = 1;
 
 impl Gate {
     /// Whether nothing forbids reading.
@@ -19,11 +27,50 @@ impl Gate {
         self.0 == 0
     }
 
-    pub(crate) fn pause(&mut self) {
-        self.0 |= USER;
+    /// Whether silence is the peer's own: a timed pause does not stop the read timeout, the others
+    /// do (S88).
+    pub(crate) fn expects_input(self) -> bool {
+        self.0 & !(Reason::Timed as u8) == 0
     }
 
-    pub(crate) fn resume(&mut self) {
-        self.0 &= !USER;
+    pub(crate) fn has(self, reason: Reason) -> bool {
+        self.0 & reason as u8 != 0
+    }
+
+    pub(crate) fn close(&mut self, reason: Reason) {
+        self.0 |= reason as u8;
+    }
+
+    /// Takes a reason away; whether it was there.
+    pub(crate) fn open(&mut self, reason: Reason) -> bool {
+        let had = self.has(reason);
+        self.0 &= !(reason as u8);
+        had
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reason_never_takes_another_away() {
+        let mut gate = Gate::default();
+        gate.close(Reason::User);
+        gate.close(Reason::Timed);
+        assert!(gate.open(Reason::Timed));
+        assert!(!gate.is_open() && gate.has(Reason::User));
+        assert!(!gate.open(Reason::Limited), "it was not there");
+        assert!(gate.open(Reason::User));
+        assert!(gate.is_open());
+    }
+
+    #[test]
+    fn only_a_timed_pause_leaves_the_read_timeout_running() {
+        let mut gate = Gate::default();
+        gate.close(Reason::Timed);
+        assert!(gate.expects_input() && !gate.is_open());
+        gate.close(Reason::Limited);
+        assert!(!gate.expects_input());
     }
 }

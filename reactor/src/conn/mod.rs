@@ -6,6 +6,7 @@
 //!   channel   plain or TLS
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
+//!   tuning    limits of its own, if it has any
 //!   deadlines when it is too old
 //! ```
 //!
@@ -20,12 +21,14 @@ mod deadlines;
 mod gate;
 mod outbox;
 mod stage;
+mod tuning;
 
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Spans};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
+pub(crate) use tuning::{Rate, Tuning};
 
 use crate::api::{Addr, CloseReason, Handler};
 use crate::id::ListenerId;
@@ -72,7 +75,10 @@ impl Owed {
     pub(crate) const CONNECT: Self = Self(2);
     /// A pair of predrain and drain, although nothing is queued (S63).
     pub(crate) const DRAIN: Self = Self(4);
-    pub(crate) const STARTTLS_OR_CONNECT: Self = Self(3);
+    /// A handler waits to take over.
+    pub(crate) const ATTACH: Self = Self(8);
+    /// What is due whether or not the line can be written to.
+    pub(crate) const CALLS: Self = Self(11);
 
     #[inline]
     pub(crate) fn has(self, bits: Self) -> bool {
@@ -116,6 +122,10 @@ pub(crate) struct Line {
     pub(crate) told: bool,
     /// The end of input was read: there is nothing more to read.
     pub(crate) input_ended: bool,
+    /// Nothing is sent until it is unlocked, but by the end of the connection (S70).
+    pub(crate) write_locked: bool,
+    /// Its own limits; `None` for most.
+    pub(crate) tuning: Option<Box<Tuning>>,
     /// None for an outgoing connection.
     pub(crate) listener: Option<ListenerId>,
     pub(crate) peer: Addr,
@@ -144,6 +154,8 @@ impl Line {
             connected: false,
             told: false,
             input_ended: false,
+            write_locked: false,
+            tuning: None,
             listener,
             peer,
         }
@@ -161,12 +173,30 @@ impl Line {
         matches!(self.stage, Stage::Open(Channel::Plain))
             && self.gate.is_open()
             && self.owed == Owed::NOTHING
+            && self.tuning.is_none()
+            && !self.write_locked
     }
 
     /// Whether an open line has no input and no callback waiting: true after nearly every service.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.owed == Owed::NOTHING && !self.ready.has(Ready::READABLE)
+    }
+
+    /// Whether what its callbacks write may be staged: sent as soon as they have returned.
+    #[inline]
+    pub(crate) fn may_stage(&self) -> bool {
+        self.stage.is_open() && self.outbox.is_empty() && !self.write_locked
+    }
+
+    /// Whether all that was written to it has gone to the kernel.
+    pub(crate) fn is_drained(&self) -> bool {
+        matches!(&self.stage, Stage::Open(channel) if self.outbox.is_empty() && !channel.owes())
+    }
+
+    /// Whether the lock does not hold its queue back; closing flushes all the same (S75).
+    pub(crate) fn is_unlocked(&self) -> bool {
+        !self.write_locked || !self.stage.is_open()
     }
 
     /// Whether what the application has written can be sent.
@@ -179,6 +209,11 @@ impl Line {
     #[inline]
     pub(crate) fn is_ending(&self) -> bool {
         matches!(self.stage, Stage::Flushing { .. } | Stage::Closed(_))
+    }
+
+    /// The largest chunk its handler is given, if it is not the configured one.
+    pub(crate) fn read_size(&self) -> Option<usize> {
+        self.tuning.as_ref().and_then(|tuning| tuning.read_size)
     }
 
     /// Whether the handler may be given input now.
@@ -215,9 +250,9 @@ impl Line {
     #[inline]
     pub(crate) fn has_output(&self) -> bool {
         match &self.stage {
-            Stage::Open(channel) | Stage::Flushing { channel, .. } => {
-                !self.outbox.is_empty() || channel.owes()
-            }
+            // A lock holds the application's bytes back, not what TLS itself has to say.
+            Stage::Open(channel) => !self.outbox.is_empty() && !self.write_locked || channel.owes(),
+            Stage::Flushing { channel, .. } => !self.outbox.is_empty() || channel.owes(),
             Stage::Handshaking(tls) => !tls.owed.is_empty(),
             _ => false,
         }
@@ -229,7 +264,7 @@ impl Line {
     pub(crate) fn has_work(&self) -> bool {
         self.has_input() && self.wants_read()
             || self.ready.has(Ready::WRITABLE) && (self.has_output() || self.owed.has(Owed::DRAIN))
-            || self.owed.has(Owed::STARTTLS_OR_CONNECT)
+            || self.owed.has(Owed::CALLS)
             || matches!(self.stage, Stage::Closed(_))
     }
 

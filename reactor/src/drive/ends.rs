@@ -16,12 +16,12 @@ impl<S: Sys> Reactor<S> {
     /// Callbacks that are due without an event, in their order (S112, S114).
     pub(super) fn call_owed(&mut self, id: ConnId, held: &mut Held) {
         if self.core.line(id).owed.take(Owed::STARTTLS) {
-            self.core.call(id, held, Callback::Starttls, |h, c| h.on_starttls(c));
+            self.core.call_out(id, held, Callback::Starttls, |h, c| h.on_starttls(c));
         }
         let line = self.core.line(id);
         if line.owed.take(Owed::CONNECT) && line.stage.is_open() {
             line.connected = true;
-            self.core.call(id, held, Callback::Connect, |h, c| h.on_connect(c));
+            self.core.call_out(id, held, Callback::Connect, |h, c| h.on_connect(c));
         }
     }
 
@@ -102,6 +102,9 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn free(&mut self, id: ConnId, held: Held) {
         if held.is_some() {
             self.core.drop_user_value(held);
+        }
+        while let Some(next) = self.core.take_next_handler(id) {
+            self.core.drop_user_value(next);
         }
         let Some(Entry::Line(line)) = self.core.table.remove(id) else {
             return;

@@ -69,6 +69,8 @@ impl<S: Sys> Reactor<S> {
             }
             Limit::Write => line.fail(CloseReason::NotDraining),
             Limit::Linger => line.fail(CloseReason::Asked),
+            // Its service opens it.
+            Limit::Gate => {}
         }
         self.serve(id, Cause::Asked);
     }

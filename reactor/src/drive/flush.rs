@@ -46,8 +46,9 @@ impl<S: Sys> Reactor<S> {
                 }
             },
             _ => {
+                self.core.exchange_handlers(id, held);
                 self.send(id);
-                self.core.line(id).stage.is_open() && !self.core.has_output(id)
+                self.core.is_drained(id)
             }
         };
         if drained {
@@ -70,16 +71,17 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn flush(&mut self, id: ConnId, held: &mut Held) {
         let staged = !self.core.staging.is_empty();
         let line = self.core.line(id);
-        let application = staged || !line.outbox.is_empty() || line.owed.has(Owed::DRAIN);
+        let queued = !line.outbox.is_empty() && line.is_unlocked();
+        let application = staged || queued || line.owed.has(Owed::DRAIN);
         if !application || !line.may_flush() {
             // What TLS itself has to say is no business of the handler's.
             return self.send(id);
         }
         line.owed.take(Owed::DRAIN);
-        self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        self.core.call_out(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
         self.send(id);
-        if self.core.line(id).stage.is_open() && !self.core.has_output(id) {
-            self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        if self.core.is_drained(id) {
+            self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
         }
     }
 
@@ -134,7 +136,7 @@ impl<S: Sys> Out<'_, S> {
 
     fn send_queued(&mut self) {
         let mut budget = FLUSH_BYTES;
-        while budget > 0 && !self.line.outbox.is_empty() {
+        while budget > 0 && !self.line.outbox.is_empty() && self.line.is_unlocked() {
             let front = self.line.outbox.front();
             let offered = front.len().min(budget);
             let result = self.sys.send(self.fd, &front[..offered]);
@@ -192,6 +194,9 @@ impl<S: Sys> Out<'_, S> {
     /// Seals the next piece of plaintext into `wire`; gives how many bytes it took, 0 when there is
     /// nothing to seal or no session that could.
     fn seal(&mut self, wire: &mut Vec<u8>) -> Result<usize, shardpoll_tls::Error> {
+        if !self.line.is_unlocked() {
+            return Ok(0);
+        }
         let Line { stage, outbox, .. } = &mut *self.line;
         let Some(tls) = stage.tls_mut().filter(|tls| tls.session.is_established()) else {
             return Ok(0);
@@ -220,6 +225,10 @@ impl<S: Sys> Out<'_, S> {
         match result {
             Ok(taken) => {
                 self.line.last_progress = self.now;
+                if let Some(tuning) = &mut self.line.tuning {
+                    // One that was set for this wait only (S89).
+                    tuning.write_due = None;
+                }
                 self.counters.bytes_out += taken as u64;
                 if taken < offered {
                     self.line.ready.clear(Ready::WRITABLE);

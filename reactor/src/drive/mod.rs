@@ -50,6 +50,8 @@ pub struct Reactor<S: Sys = Linux> {
     rx: Box<[u8]>,
     /// The plaintext of `rx`.
     plain: Vec<u8>,
+    /// How much of `plain` its handler has been given.
+    delivered: usize,
     /// Records on their way to the kernel.
     wire: Vec<u8>,
     /// Listeners that ran out of descriptors or memory.
@@ -91,6 +93,7 @@ impl<S: Sys> Reactor<S> {
             events: Events::new(),
             rx,
             plain: Vec::new(),
+            delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
             descriptor_freed: false,

@@ -9,7 +9,7 @@
 
 use super::Reactor;
 use crate::api::{CloseReason, Silence, Status};
-use crate::conn::{Channel, LINGER_BYTES, Line, Owed, Ready, Stage};
+use crate::conn::{Channel, LINGER_BYTES, Line, Owed, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Counters, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -35,7 +35,21 @@ impl<S: Sys> Reactor<S> {
         let Some(Some(fd)) = fds.get(id.slot()) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        receive(sys, fd, rx, line, *now, counters)
+        let size = line.read_size().unwrap_or(core.config.read_size_bytes);
+        if rx.len() < size {
+            *rx = vec![0; size].into_boxed_slice();
+        }
+        let count = receive(sys, fd, &mut rx[..size], line, *now, counters)?;
+        if let Some(tuning) = &mut line.tuning {
+            // One that was set for this wait only (S84).
+            tuning.read_due = None;
+            if let Some(rate) = &mut tuning.rate {
+                if rate.charge(count, *now) > *now {
+                    line.gate.close(Reason::Limited);
+                }
+            }
+        }
+        Ok(count)
     }
 
     /// The read of a line that is simply open did not bring input.
@@ -54,7 +68,7 @@ impl<S: Sys> Reactor<S> {
         match &mut line.stage {
             Stage::Open(Channel::Plain) => {
                 let data = &self.rx[..count];
-                self.core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+                self.core.call_out(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
             }
             Stage::Open(Channel::Tls(_)) | Stage::Handshaking(_) => self.decrypt(id, held, count),
             Stage::Lingering { discarded } => {
@@ -70,8 +84,9 @@ impl<S: Sys> Reactor<S> {
 
     /// Everything that was read is decrypted at once; what may not be delivered now is held back.
     fn decrypt(&mut self, id: ConnId, held: &mut Held, count: usize) {
-        let Self { core, rx, plain, wire, .. } = self;
+        let Self { core, rx, plain, delivered, wire, .. } = self;
         plain.clear();
+        *delivered = 0;
         wire.clear();
         let now = core.now;
         let line = core.line(id);
@@ -109,29 +124,38 @@ impl<S: Sys> Reactor<S> {
         line.owed.add(Owed::CONNECT);
         line.owed.add(Owed::DRAIN);
         let status = Status::HandshakeComplete;
-        self.core.call(id, held, Callback::Status, |h, c| h.on_status(c, &status));
+        self.core.call_out(id, held, Callback::Status, |h, c| h.on_status(c, &status));
         self.call_owed(id, held);
     }
 
     /// Calls `on_incoming` with what was decrypted, in pieces of at most the read size.
     fn deliver_plain(&mut self, id: ConnId, held: &mut Held) {
-        let Self { core, plain, .. } = self;
-        let mut rest = &plain[..];
-        while !rest.is_empty() && core.line(id).may_deliver() {
-            let (data, behind) = rest.split_at(rest.len().min(core.config.read_size_bytes));
-            rest = behind;
-            core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+        let Self { core, plain, delivered, .. } = self;
+        *delivered = 0;
+        while *delivered < plain.len() && core.line(id).may_deliver() {
+            let rest = &plain[*delivered..];
+            let data = &rest[..rest.len().min(core.read_size(id))];
+            // Before the call: should it panic, this piece has been delivered all the same.
+            *delivered += data.len();
+            core.call_out(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
         }
-        let line = core.line(id);
-        let Stage::Open(Channel::Tls(tls)) = &mut line.stage else {
-            return;
-        };
-        if !rest.is_empty() {
-            tls.stash.extend(rest);
-        } else if tls.session.peer_closed() && line.gate.is_open() {
+        self.hold_back_undelivered(id);
+        let line = self.core.line(id);
+        let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
+        if tls.stash.is_empty() && tls.session.peer_closed() && line.gate.is_open() {
             // An end in order is answered by one: close_notify, then FIN.
-            core.close(id, CloseReason::PeerClosed);
+            self.core.close(id, CloseReason::PeerClosed);
         }
+    }
+
+    /// What was decrypted and not delivered waits; on a line that is no longer open it is dropped.
+    pub(super) fn hold_back_undelivered(&mut self, id: ConnId) {
+        let Self { core, plain, delivered, .. } = self;
+        if let Stage::Open(Channel::Tls(tls)) = &mut core.line(id).stage {
+            tls.stash.extend(&plain[*delivered..]);
+        }
+        plain.clear();
+        *delivered = 0;
     }
 
     #[cold]
@@ -173,7 +197,7 @@ impl<S: Sys> Reactor<S> {
             }
         }
         // What was written still goes out: the peer may only have finished asking (S82).
-        if line.stage.is_open() && self.core.has_output(id) {
+        if line.stage.is_open() && !self.core.is_drained(id) {
             return self.core.close(id, CloseReason::PeerClosed);
         }
         let line = self.core.line(id);
@@ -198,12 +222,19 @@ impl<S: Sys> Reactor<S> {
         let line = self.core.line(id);
         let before = line.last_read;
         line.ready.add(Ready::READABLE);
-        self.read_any(id, held);
+        if line.wants_read() {
+            self.read_any(id, held);
+        }
         let line = self.core.line(id);
-        if line.last_read != before || !line.may_deliver() {
+        if line.last_read != before || !line.stage.is_open() || !line.gate.expects_input() {
             return;
         }
-        let verdict = self.core.call(id, held, Callback::ReadTimeout, |h, c| h.on_read_timeout(c));
+        if let Some(tuning) = &mut line.tuning {
+            // It is used up; what the callback sets counts (S86).
+            tuning.read_due = None;
+        }
+        let verdict =
+            self.core.call_out(id, held, Callback::ReadTimeout, |h, c| h.on_read_timeout(c));
         let now = self.core.now;
         let line = self.core.line(id);
         match verdict {

@@ -9,7 +9,7 @@
 
 use super::Reactor;
 use super::read::receive;
-use crate::api::CloseReason;
+use crate::api::{CloseReason, PanicPolicy};
 use crate::conn::{Owed, Ready, Stage};
 use crate::core::{Callback, Core, Due, Held, drop_panic};
 use crate::id::ConnId;
@@ -75,7 +75,7 @@ impl<S: Sys> Reactor<S> {
         std::mem::swap(held, &mut line.handler);
         let writable = line.ready.has(Ready::WRITABLE);
         let simple = line.is_simple() && cause != Cause::Silence;
-        let open = line.stage.is_open() && line.outbox.is_empty();
+        let open = line.may_stage();
         staging.begin(id, if open { core.staged_cap } else { 0 }, simple && open);
         match fds.get(id.slot()) {
             _ if !simple => self.take_in_other(id, held, cause),
@@ -105,6 +105,7 @@ impl<S: Sys> Reactor<S> {
     /// The output side of a line that is not simply open, or has something in its outbox.
     #[inline(never)]
     fn flush_other(&mut self, id: ConnId, held: &mut Held) {
+        self.core.exchange_handlers(id, held);
         let line = self.core.line(id);
         if line.ready.has(Ready::WRITABLE)
             && (line.owed.has(Owed::DRAIN) || self.core.has_output(id))
@@ -126,6 +127,9 @@ impl<S: Sys> Reactor<S> {
     /// The input side of a line that is not simply open.
     #[inline(never)]
     fn take_in_other(&mut self, id: ConnId, held: &mut Held, cause: Cause) {
+        self.core.exchange_handlers(id, held);
+        let now = self.core.now;
+        self.core.line(id).open_gate(now);
         if self.core.line(id).is_connecting() {
             self.finish_dial(id);
         }
@@ -155,6 +159,7 @@ impl<S: Sys> Reactor<S> {
     /// Also carries the end of the line on, and frees it.
     #[inline(never)]
     fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
+        self.core.exchange_handlers(id, held);
         if self.core.line(id).is_ending() {
             self.end(id, held);
         }
@@ -182,21 +187,64 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// The service of the line whose bytes are staged has panicked: its handler is dropped and
-    /// never called again, and the connection ends.
+    /// The service of the line whose bytes are staged has panicked. Under
+    /// [`PanicPolicy::Close`] its handler is dropped and never called again, and the connection
+    /// ends; under [`PanicPolicy::Continue`] the callback counts as returned.
     #[cold]
     fn panicked(&mut self, panic: Box<dyn Any + Send>, mut held: Held) {
+        let message = panic_message(&*panic);
         drop_panic(panic);
         let served = self.core.staging.line();
+        let callback = self.core.calling;
         self.core.count_panic(served);
+        let Some(id) = served else {
+            return self.core.drop_user_value(held);
+        };
+        let goes_on = self.core.config.panic_policy == PanicPolicy::Continue;
+        if goes_on && held.is_some() && self.core.table.line(id).is_some() {
+            let rest = AssertUnwindSafe(|| self.go_on(id, &mut held, callback, &message));
+            match catch_unwind(rest) {
+                Ok(()) => return,
+                Err(again) => {
+                    drop_panic(again);
+                    self.core.count_panic(Some(id));
+                }
+            }
+        }
         self.core.staging.clear();
         self.core.staging.close();
+        // What was decrypted for this line is for no other.
+        self.plain.clear();
+        self.delivered = 0;
         self.core.drop_user_value(held.take());
-        let Some(id) = served else { return };
         if let Some(line) = self.core.table.line_mut(id) {
             line.told = true;
             line.fail(CloseReason::HandlerPanic);
             self.conclude_other(id, &mut held);
         }
     }
+
+    /// The rest of a service whose callback has panicked and counts as returned (S27).
+    fn go_on(&mut self, id: ConnId, held: &mut Held, callback: Callback, message: &str) {
+        self.core.call_out(id, held, Callback::Panic, |h, c| h.on_panic(c, message));
+        self.hold_back_undelivered(id);
+        self.core.unstage(id);
+        // It was called just before an attempt to send, which is made now; else a handler that
+        // always panics there would never be sent for.
+        if callback == Callback::Predrain {
+            self.send(id);
+            if self.core.is_drained(id) {
+                self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
+            }
+        }
+        self.core.unstage(id);
+        self.conclude_other(id, held);
+    }
+}
+
+/// What a panic says, if it says it in words.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let owned = || panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(owned).unwrap_or("a panic without words").to_owned()
 }

@@ -1,0 +1,132 @@
+//! Flow control of one connection: when it is read, how fast, and how long it may wait.
+//!
+//! Never: calls the kernel.
+
+use super::Conn;
+use crate::conn::{Rate, Reason, Tuning};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// How long a connection may wait, from now on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// As long as the configuration says.
+    Default,
+    /// For ever.
+    Off,
+    /// This long, from now.
+    After(Duration),
+}
+
+/// The largest read size, in bytes.
+const MAX_READ_SIZE: usize = 1024 * 1024;
+
+impl Conn<'_> {
+    /// Stops reading; the read timeout stops too (S94). Idempotent.
+    ///
+    /// What the peer sends waits in the kernel, its end too; nothing is delivered meanwhile (S55).
+    pub fn pause(&mut self) {
+        self.line_mut().gate.close(Reason::User);
+    }
+
+    /// Ends [`pause`](Self::pause) and [`pause_for`](Self::pause_for): reads again, the read timeout
+    /// begins anew, and what has already come is looked at (S95). A rate limit stays.
+    pub fn resume(&mut self) {
+        let now = self.core.now;
+        let line = self.line_mut();
+        line.gate.open(Reason::User);
+        line.gate.open(Reason::Timed);
+        if let Some(tuning) = &mut line.tuning {
+            tuning.pause_ends = None;
+            tuning.read_due = None;
+        }
+        line.last_read = now;
+        self.core.revisit(self.id);
+    }
+
+    /// Stops reading for this long; a running one is replaced (S96, S98). The read timeout goes on,
+    /// and begins anew at the end.
+    ///
+    /// `None` stops the clock and leaves the connection paused (S97).
+    pub fn pause_for(&mut self, time: Option<Duration>) {
+        let now = self.core.now;
+        let line = self.line_mut();
+        if time.is_some() {
+            line.gate.close(Reason::Timed);
+        }
+        tuning(&mut line.tuning).pause_ends = time.map(|time| now.saturating_add(time));
+        self.core.revisit(self.id);
+    }
+
+    /// Queues what is written, and sends nothing until [`resume_writes`](Self::resume_writes); the
+    /// send timeout stops too (S70). Closing the connection sends what is queued all the same (S75).
+    pub fn pause_writes(&mut self) {
+        self.core.unstage(self.id);
+        self.line_mut().write_locked = true;
+    }
+
+    /// Sends again; the send timeout begins anew (S71).
+    pub fn resume_writes(&mut self) {
+        let now = self.core.now;
+        let line = self.line_mut();
+        if std::mem::take(&mut line.write_locked) {
+            line.last_progress = now;
+        }
+        self.core.revisit(self.id);
+    }
+
+    /// Reads at most this many bytes per second on average; `None`: as fast as they come (S100).
+    ///
+    /// After each read the connection rests until what was read is paid for. No credit is saved, and
+    /// small debts add up (S101), so the first read is never delayed.
+    pub fn limit(&mut self, bytes_per_second: Option<NonZeroU64>) {
+        let now = self.core.now;
+        let line = self.line_mut();
+        tuning(&mut line.tuning).rate =
+            bytes_per_second.map(|bytes_per_second| Rate { bytes_per_second, paid: now });
+        if line.gate.open(Reason::Limited) {
+            line.last_read = now;
+        }
+        self.core.revisit(self.id);
+    }
+
+    /// Sets how long the peer may be silent from now on; the next read brings the configured timeout
+    /// back (S84).
+    pub fn set_read_timeout(&mut self, wait: Wait) {
+        let due = self.due(wait);
+        let now = self.core.now;
+        let line = self.line_mut();
+        line.last_read = now;
+        tuning(&mut line.tuning).read_due = due;
+        self.core.revisit(self.id);
+    }
+
+    /// Sets how long output may wait from now on without any of it being sent; the next progress
+    /// brings the configured timeout back (S89). Without anything queued there is nothing to wait for.
+    pub fn set_write_timeout(&mut self, wait: Wait) {
+        let due = self.due(wait);
+        let now = self.core.now;
+        let line = self.line_mut();
+        line.last_progress = now;
+        tuning(&mut line.tuning).write_due = due;
+        self.core.revisit(self.id);
+    }
+
+    /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB, what
+    /// lies beyond is taken as the nearer end (S54).
+    pub fn read_size(&mut self, bytes: usize) {
+        tuning(&mut self.line_mut().tuning).read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+    }
+
+    fn due(&self, wait: Wait) -> Option<shardpoll_timers::Tick> {
+        match wait {
+            Wait::Default => None,
+            Wait::Off => Some(shardpoll_timers::Tick::MAX),
+            Wait::After(time) => Some(self.core.now.saturating_add(time)),
+        }
+    }
+}
+
+fn tuning(slot: &mut Option<Box<Tuning>>) -> &mut Tuning {
+    slot.get_or_insert_default()
+}

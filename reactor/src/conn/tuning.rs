@@ -1,0 +1,61 @@
+//! What few connections have: limits of their own. In a box, so that the others pay one word.
+//!
+//! Never: reads a clock.
+//!
+//! Invariants:
+//! 1. A wait of its own is used once: the next read, or the next progress of output, ends it (S84,
+//!    S89).
+
+use shardpoll_timers::Tick;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// The settings of one connection that differ from the configuration.
+#[derive(Default)]
+pub(crate) struct Tuning {
+    /// When silence is too long, instead of the configured timeout; [`Tick::MAX`]: never.
+    pub(crate) read_due: Option<Tick>,
+    /// When output has waited too long, likewise.
+    pub(crate) write_due: Option<Tick>,
+    /// When a timed pause ends; `None` while its clock is stopped.
+    pub(crate) pause_ends: Option<Tick>,
+    /// The largest chunk, in bytes.
+    pub(crate) read_size: Option<usize>,
+    pub(crate) rate: Option<Rate>,
+}
+
+/// A limit of bytes per second, and what has been read beyond it.
+#[derive(Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) bytes_per_second: NonZeroU64,
+    /// When what has been read is paid for: no credit is saved, and debts add up (S101).
+    pub(crate) paid: Tick,
+}
+
+impl Rate {
+    /// Takes note of bytes that were read; gives when they are paid for.
+    pub(crate) fn charge(&mut self, bytes: usize, now: Tick) -> Tick {
+        let nanos = u128::from(self.bytes_per_second.get());
+        let cost = (bytes as u128).saturating_mul(1_000_000_000) / nanos;
+        let cost = Duration::from_nanos(u64::try_from(cost).unwrap_or(u64::MAX));
+        self.paid = self.paid.max(now).saturating_add(cost);
+        self.paid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debts_add_up_and_no_credit_is_saved() {
+        let bytes_per_second = NonZeroU64::new(1000).expect("not 0");
+        let mut rate = Rate { bytes_per_second, paid: Tick::ZERO };
+        let second = |n| Tick::from_nanos(n * 1_000_000_000);
+        // A long silence before is no credit.
+        assert_eq!(rate.charge(500, second(10)), Tick::from_nanos(10_500_000_000));
+        assert_eq!(rate.charge(500, second(10)), second(11));
+        // One byte costs a millisecond, and it counts.
+        assert_eq!(rate.charge(1, second(20)), Tick::from_nanos(20_001_000_000));
+    }
+}
