@@ -5,6 +5,7 @@
 use crate::driver::{SIZE, message};
 use crate::failure::Failure;
 use shardpoll::tls::ClientContext;
+use shardpoll::tls::rustls::ProtocolVersion;
 use shardpoll::tls::rustls::pki_types::ServerName;
 use shardpoll::{CloseReason, Conn, Connect, Engine, Handler, Local, Pinning};
 use std::net::SocketAddr;
@@ -93,6 +94,10 @@ struct Visitor {
 
 impl Handler for Visitor {
     fn on_connect(&mut self, conn: &mut Conn<'_>) {
+        // The figure is named after it.
+        if conn.tls().and_then(|info| info.protocol_version()) != Some(ProtocolVersion::TLSv1_3) {
+            let _gone = self.tell.send(Err("not TLS 1.3 was agreed on".into()));
+        }
         conn.write(&self.message);
     }
 

@@ -98,7 +98,7 @@ pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
          64-byte messages, divided by the echoes between them. strace, around callgrind, holds the \
          server for {} ms before each wait, while the client sends all 50, and counts the waits: \
          that is where the events a turn come from. The rows with 1 connection are not held. \
-         Valgrind before 3.20 has no epoll_pwait2, so the server falls back on epoll_wait.",
+         Where valgrind has no epoll_pwait2 (3.19), the server falls back on epoll_wait.",
         HOLD_MICROS / 1000
     );
     Ok(Section { title: "User-space instructions", figures, how })

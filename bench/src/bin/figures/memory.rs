@@ -1,6 +1,6 @@
 //! Resident memory of the server per idle connection, plain and TLS.
 //!
-//! Never: counts what the kernel keeps for a socket, which is several times as much.
+//! Never: counts what the kernel keeps for a socket.
 
 use crate::crowd::Crowd;
 use crate::driver::{Driver, descriptors};

@@ -24,28 +24,23 @@ pub(crate) fn locate() -> Result<PathBuf, Failure> {
     if path.is_file() { Ok(path) } else { Err(Failure::NoServer { path }) }
 }
 
-/// A source of the server that was changed after it was built; `None` also when there are no
-/// sources, since the programs have been copied elsewhere.
+/// A source of the server that was changed after it was built; `None` also when that cannot be
+/// known, since the program has been copied elsewhere.
 ///
-/// `cargo run --bin figures` builds this program and not the server, whose figures it gives.
+/// `cargo run --bin figures` builds this program and not the server, whose figures it gives. Cargo
+/// writes what a program was made of to a file beside it (the Cargo book, "Build cache").
 pub(crate) fn source_newer_than(server: &Path) -> Option<PathBuf> {
     let built = modified(server)?;
-    let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = bench.parent()?;
-    let mut folders =
-        ["timers/src", "tls/src", "reactor/src", "shard/src"].map(PathBuf::from).to_vec();
-    folders.push("bench/src/bin/shardload".into());
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root.join(&folder)).ok()?.map_while(Result::ok) {
-            let path = folder.join(entry.file_name());
-            if entry.path().is_dir() {
-                folders.push(path);
-            } else if modified(&entry.path()).is_some_and(|time| time > built) {
-                return Some(path);
-            }
-        }
-    }
-    None
+    let made_of = fs::read_to_string(server.with_extension("d")).ok()?;
+    let newer = |source: &PathBuf| modified(source).is_some_and(|time| time > built);
+    sources(&made_of).into_iter().map(PathBuf::from).find(newer)
+}
+
+/// The paths in `PROGRAM: PATH PATH`, where a space within a path is `\ `.
+fn sources(made_of: &str) -> Vec<String> {
+    let (_, paths) = made_of.split_once(": ").unwrap_or_default();
+    let paths = paths.trim_end().replace("\\ ", "\0");
+    paths.split(' ').map(|path| path.replace('\0', " ")).collect()
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
@@ -144,9 +139,29 @@ mod tests {
     }
 
     #[test]
-    fn a_program_as_old_as_time_is_older_than_its_sources() {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        assert!(modified(&manifest).is_some());
-        assert_eq!(source_newer_than(Path::new("/no such program")), None);
+    fn the_sources_of_a_program_are_read_with_spaces_in_their_names() {
+        let made_of = "/t/shardload: /s/a.rs /s/b\\ c.rs\n";
+        assert_eq!(sources(made_of), ["/s/a.rs", "/s/b c.rs"]);
+    }
+
+    #[test]
+    fn a_program_is_stale_when_a_source_is_newer() {
+        let folder = tools::Scratch::new().expect("a folder");
+        let (program, source) = (folder.file("program"), folder.file("source.rs"));
+        for path in [&program, &source] {
+            fs::write(path, "").expect("written");
+        }
+        let made_of = format!("{}: {}\n", program.display(), source.display());
+        fs::write(folder.file("program.d"), made_of).expect("written");
+        let date = |path, seconds| {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let file = fs::File::options().write(true).open(path).expect("it is there");
+            file.set_modified(time).expect("it is ours");
+        };
+        date(&source, 1000);
+        date(&program, 2000);
+        assert_eq!(source_newer_than(&program), None);
+        date(&source, 3000);
+        assert_eq!(source_newer_than(&program), Some(source));
     }
 }
