@@ -9,13 +9,17 @@
 use crate::api::{CloseReason, Config, Conn, Handler, Local};
 use crate::conn::{Line, Owed, Spans, Stage};
 use crate::id::{ConnId, Place, TimerId};
+use crate::staging::STAGED_BYTES;
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
-use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+
+pub(crate) use crate::callback::Callback;
+pub(crate) use crate::counters::Counters;
+pub(crate) use crate::staging::Staging;
 
 /// A user's timer.
 pub(crate) type Task = Box<dyn FnMut(&mut Local<'_>, TimerId) -> Option<Duration>>;
@@ -64,160 +68,6 @@ pub(crate) struct Core {
     pub(crate) calling: Callback,
     /// The panic that is under way was counted where it began, in `Local::with`.
     pub(crate) panic_counted: bool,
-}
-
-/// What the callbacks of the line that is being served have written to it: sent when they have
-/// returned, so that most bytes are never queued at all.
-///
-/// Invariant: there is room only while the line that is served is open and its outbox empty.
-/// Whoever changes that (close, a failure, a chunk that is queued) closes the staging buffer, and
-/// the next write looks at the line itself. While it is `direct` the line is plain as well, so that
-/// the staged bytes are all there is to send, as they are.
-#[derive(Default)]
-pub(crate) struct Staging {
-    line: Option<ConnId>,
-    direct: bool,
-    /// How many bytes may still be staged.
-    room: usize,
-    bytes: Vec<u8>,
-}
-
-/// The most that is staged: more waits in the outbox, where it is sent in pieces.
-pub(crate) const STAGED_BYTES: usize = 256 * 1024;
-
-impl Staging {
-    /// A service begins; `room` is what may be staged, in bytes.
-    #[inline]
-    pub(crate) fn begin(&mut self, id: ConnId, room: usize, direct: bool) {
-        debug_assert!(self.bytes.is_empty(), "staged bytes are sent or queued by their service");
-        self.line = Some(id);
-        self.direct = direct;
-        self.room = room;
-    }
-
-    /// The service is over.
-    #[inline]
-    pub(crate) fn end(&mut self) {
-        self.line = None;
-    }
-
-    /// Takes no more for now; what is staged stays.
-    pub(crate) fn close(&mut self) {
-        self.direct = false;
-        self.room = 0;
-    }
-
-    #[inline]
-    pub(crate) fn is_direct(&self) -> bool {
-        self.direct
-    }
-
-    /// Stages bytes for this line, if it is the one that is served and there is room.
-    #[inline]
-    pub(crate) fn take(&mut self, id: ConnId, data: &[u8]) -> bool {
-        let fits = self.line == Some(id) && data.len() <= self.room;
-        if fits {
-            self.room -= data.len();
-            self.bytes.extend_from_slice(data);
-        }
-        fits
-    }
-
-    /// The line that is being served.
-    pub(crate) fn line(&self) -> Option<ConnId> {
-        self.line
-    }
-
-    pub(crate) fn holds_for(&self, line: ConnId) -> bool {
-        self.line == Some(line)
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    #[inline]
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    #[inline]
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-    }
-}
-
-/// What a loop has done since it began; plain numbers, each counted where it happens.
-#[derive(Clone, Copy, Default, Debug)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Passes of the loop.
-    pub turns: u64,
-    /// Events the kernel reported.
-    pub events: u64,
-    /// Events for entries that were gone by then.
-    pub stale_events: u64,
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Times a listener had to rest because descriptors or memory had run out.
-    pub accept_rests: u64,
-    /// Connections that the kernel accepted for us and that could not be served.
-    pub accept_failures: u64,
-    /// Connections that have ended, whether or not they were ever established.
-    pub closed: u64,
-    /// Bytes taken from the kernel.
-    pub bytes_in: u64,
-    /// Bytes given to the kernel.
-    pub bytes_out: u64,
-    /// Panics in user code, all caught.
-    pub panics: u64,
-    /// Changes to the order of the timer heap.
-    pub timer_operations: u64,
-}
-
-/// The places from which user code is called.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Callback {
-    None,
-    Accept,
-    Connect,
-    Incoming,
-    Predrain,
-    Drain,
-    ReadTimeout,
-    Status,
-    Starttls,
-    Attach,
-    Detach,
-    Panic,
-    Disconnect,
-    Timer,
-    Letter,
-    Drop,
-}
-
-impl fmt::Display for Callback {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "no callback",
-            Self::Accept => "the acceptor",
-            Self::Connect => "on_connect",
-            Self::Incoming => "on_incoming",
-            Self::Predrain => "on_predrain",
-            Self::Drain => "on_drain",
-            Self::ReadTimeout => "on_read_timeout",
-            Self::Status => "on_status",
-            Self::Starttls => "on_starttls",
-            Self::Attach => "on_attach",
-            Self::Detach => "on_detach",
-            Self::Panic => "on_panic",
-            Self::Disconnect => "on_disconnect",
-            Self::Timer => "a timer",
-            Self::Letter => "a task from outside",
-            Self::Drop => "the drop of a user's value",
-        })
-    }
 }
 
 /// A handler taken out of its line while the loop serves it; `None` when it is gone.

@@ -53,15 +53,18 @@
 compile_error!("shardpoll speaks epoll: it runs on Linux only");
 
 mod api;
+mod callback;
 mod conn;
 mod core;
+mod counters;
 mod drive;
 mod id;
 mod listener;
+mod staging;
 mod sys;
 mod table;
 
-pub use crate::core::Counters;
+pub use crate::counters::Counters;
 pub use api::{
     Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy, Peer,
     Refused, Silence, Status, Wait, Written, incoming,

@@ -68,6 +68,6 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Handler, ListenerId,
-    Local, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId, Written, incoming,
-    raise_descriptor_limit, tls,
+    Local, PanicPolicy, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId, Wait,
+    Written, incoming, raise_descriptor_limit, tls,
 };

@@ -29,8 +29,8 @@ impl Conn<'_> {
         self.line_mut().gate.close(Reason::User);
     }
 
-    /// Ends [`pause`](Self::pause) and [`pause_for`](Self::pause_for): reads again, the read timeout
-    /// begins anew, and what has already come is looked at (S95). A rate limit stays.
+    /// Ends [`pause`](Self::pause) and [`pause_for`](Self::pause_for): reads again, the read
+    /// timeout begins anew, and what has already come is looked at (S95). A rate limit stays.
     pub fn resume(&mut self) {
         let now = self.core.now;
         let line = self.line_mut();
@@ -59,7 +59,8 @@ impl Conn<'_> {
     }
 
     /// Queues what is written, and sends nothing until [`resume_writes`](Self::resume_writes); the
-    /// send timeout stops too (S70). Closing the connection sends what is queued all the same (S75).
+    /// send timeout stops too (S70). Closing the connection sends what is queued all the same
+    /// (S75).
     pub fn pause_writes(&mut self) {
         self.core.unstage(self.id);
         self.line_mut().write_locked = true;
@@ -77,8 +78,8 @@ impl Conn<'_> {
 
     /// Reads at most this many bytes per second on average; `None`: as fast as they come (S100).
     ///
-    /// After each read the connection rests until what was read is paid for. No credit is saved, and
-    /// small debts add up (S101), so the first read is never delayed.
+    /// After each read the connection rests until what was read is paid for. No credit is saved,
+    /// and small debts add up (S101), so the first read is never delayed.
     pub fn limit(&mut self, bytes_per_second: Option<NonZeroU64>) {
         let now = self.core.now;
         let line = self.line_mut();
@@ -90,8 +91,8 @@ impl Conn<'_> {
         self.core.revisit(self.id);
     }
 
-    /// Sets how long the peer may be silent from now on; the next read brings the configured timeout
-    /// back (S84).
+    /// Sets how long the peer may be silent from now on; the next read brings the configured
+    /// timeout back (S84).
     pub fn set_read_timeout(&mut self, wait: Wait) {
         let due = self.due(wait);
         let now = self.core.now;
@@ -102,7 +103,8 @@ impl Conn<'_> {
     }
 
     /// Sets how long output may wait from now on without any of it being sent; the next progress
-    /// brings the configured timeout back (S89). Without anything queued there is nothing to wait for.
+    /// brings the configured timeout back (S89). Without anything queued there is nothing to wait
+    /// for.
     pub fn set_write_timeout(&mut self, wait: Wait) {
         let due = self.due(wait);
         let now = self.core.now;
@@ -112,8 +114,8 @@ impl Conn<'_> {
         self.core.revisit(self.id);
     }
 
-    /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB, what
-    /// lies beyond is taken as the nearer end (S54).
+    /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB,
+    /// what lies beyond is taken as the nearer end (S54).
     pub fn read_size(&mut self, bytes: usize) {
         tuning(&mut self.line_mut().tuning).read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
     }

@@ -51,7 +51,7 @@ mod tests {
     fn debts_add_up_and_no_credit_is_saved() {
         let bytes_per_second = NonZeroU64::new(1000).expect("not 0");
         let mut rate = Rate { bytes_per_second, paid: Tick::ZERO };
-        let second = |n| Tick::from_nanos(n * 1_000_000_000);
+        let second = |n: u64| Tick::from_nanos(n * 1_000_000_000);
         // A long silence before is no credit.
         assert_eq!(rate.charge(500, second(10)), Tick::from_nanos(10_500_000_000));
         assert_eq!(rate.charge(500, second(10)), second(11));
