@@ -7,7 +7,7 @@
 //! 2. User code runs only inside a `catch_unwind` of the loop, which counts and logs the panic.
 
 use crate::api::{CloseReason, Config, Conn, Handler, Local};
-use crate::conn::{Line, Owed, Spans, Stage};
+use crate::conn::{Line, Marks, Span, Spans, Stage};
 use crate::id::{ConnId, Place, TimerId};
 use crate::staging::STAGED_BYTES;
 use crate::table::{Entry, Table};
@@ -46,7 +46,7 @@ pub(crate) struct Quit {
 }
 
 pub(crate) struct Core {
-    pub(crate) shard: u16,
+    pub(crate) place: Place,
     pub(crate) table: Table,
     pub(crate) timers: Heap<Due>,
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
@@ -62,6 +62,7 @@ pub(crate) struct Core {
     pub(crate) staged_cap: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
+    pub(crate) last_turn: Span,
     pub(crate) quitting: Option<Quit>,
     pub(crate) counters: Counters,
     /// The callback that runs now; what a panic is reported with.
@@ -76,7 +77,7 @@ pub(crate) type Held = Option<Box<dyn Handler>>;
 impl Core {
     pub(crate) fn new(at: Place, config: Config, now: Tick) -> Self {
         Self {
-            shard: at.shard,
+            place: at,
             table: Table::new(at.shard, at.generation),
             timers: Heap::new(),
             agenda: Vec::new(),
@@ -85,9 +86,10 @@ impl Core {
             staging: Staging::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
-            staged_cap: config.queue_cap().min(STAGED_BYTES),
+            staged_cap: config.queue_cap().min(STAGED_BYTES) + 1,
             config,
             now,
+            last_turn: Span { began: now, ended: now },
             quitting: None,
             counters: Counters::default(),
             calling: Callback::None,
@@ -200,7 +202,7 @@ impl Core {
     /// for the next service, so that two which hand over to each other cannot stop the loop.
     #[cold]
     pub(crate) fn exchange_handlers(&mut self, id: ConnId, held: &mut Held) {
-        if !self.line(id).owed.take(Owed::ATTACH) {
+        if !self.line(id).marks.take(Marks::ATTACH) {
             return;
         }
         let count = self.next_handlers.iter().filter(|(to, _)| *to == id).count();
@@ -225,6 +227,7 @@ impl Core {
         f: impl FnOnce(&mut Local<'_>) -> R,
     ) -> Option<R> {
         self.calling = callback;
+        self.panic_counted = false;
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut Local { core: self })));
         let result = match result {
             Ok(result) => Some(result),

@@ -21,7 +21,7 @@ pub const MAX_SHARDS: usize = 1 << (64 - SLOT_BITS - GENERATION_BITS);
 pub(crate) const MAX_SLOTS: usize = 1 << SLOT_BITS;
 
 /// Which loop this is, among those of one process: what the ids of its connections begin with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Place {
     pub(crate) shard: u16,
     pub(crate) generation: NonZeroU32,
@@ -129,8 +129,8 @@ impl ListenerId {
 /// Names one timer of one shard; dead once the timer is done or stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TimerId {
-    // Without it an id shown to the wrong shard could name another timer there.
-    pub(crate) shard: u16,
+    // Without it an id shown to the wrong loop could name another timer there.
+    pub(crate) place: Place,
     pub(crate) id: shardpoll_timers::TimerId,
 }
 

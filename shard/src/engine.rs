@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! 1. Every thread started is joined by [`Engine::join`].
-//! 2. One shard's failure ends the others: an engine is whole or over.
+//! 2. One shard's failure ends the others, as soon as somebody joins: an engine is whole or over.
 
 use crate::error::StartError;
 use crate::latch::Latch;

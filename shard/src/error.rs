@@ -17,6 +17,8 @@ pub enum StartError {
     Shards(usize),
     /// This CPU is not one the process may run on.
     Cpu(usize),
+    /// The list of CPUs to bind shards to is empty.
+    NoCpu,
     /// The address cannot be listened on: in use, not ours, or privileged.
     Listen {
         /// The address asked for.
@@ -50,6 +52,7 @@ impl fmt::Display for StartError {
                 write!(f, "{count} shards: there must be 1 to {}", shardpoll_reactor::MAX_SHARDS)
             }
             Self::Cpu(cpu) => write!(f, "CPU {cpu} is not one this process may run on"),
+            Self::NoCpu => f.write_str("the list of CPUs is empty"),
             Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
             Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
             Self::Panicked { shard } => write!(f, "shard {shard} panicked"),

@@ -36,6 +36,7 @@ impl Pinning {
         let cores = match self {
             Self::None => Vec::new(),
             Self::Cores => available(),
+            Self::List(cpus) if cpus.is_empty() => return Err(StartError::NoCpu),
             Self::List(cpus) => {
                 let available = available();
                 let known = |&cpu: &usize| {

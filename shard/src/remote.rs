@@ -14,8 +14,10 @@ pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
 
 /// Reaches any shard from any thread. Clone it freely.
 ///
-/// Every verb is asynchronous: `Ok` says that the shard will read the letter, not that it has. What
-/// one thread posts to one shard is done in order. A stale id is harmless: nothing happens.
+/// Every verb is asynchronous: `Ok` says that the shard will read the letter unless it ends first,
+/// not that it has. What one thread posts to one shard is done in order, except that
+/// [`close_all`](Self::close_all) and [`quit`](Self::quit) may come after what was posted behind
+/// them. A stale id is harmless: nothing happens.
 #[derive(Clone)]
 pub struct Remote {
     pub(crate) mailboxes: Arc<[Mailbox]>,

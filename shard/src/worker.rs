@@ -24,7 +24,7 @@ impl Worker {
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
-            tasks -= 1;
+            tasks = tasks.saturating_sub(1);
             inbox.do_task(local) && tasks > 0
         })?;
         while let Some(order) = inbox.next_order() {
@@ -33,6 +33,12 @@ impl Worker {
                 reactor.local(|local| inbox.do_task(local));
             }
             carry_out(reactor, order);
+        }
+        if turn == Turn::Drained {
+            // Whoever was told that they would be read shall not have been told wrong.
+            for _ in 0..inbox.waiting() {
+                reactor.local(|local| inbox.do_task(local));
+            }
         }
         Ok(turn)
     }

@@ -6,7 +6,7 @@
 //! 1. A slot is freed only by the loop and only while no cursor exists, so a cursor's id is alive.
 
 use super::{Addr, CloseReason, Handler, Local};
-use crate::conn::{Chunk, Line, Owed, Stage};
+use crate::conn::{Chunk, Line, Marks, Stage};
 use crate::core::Core;
 use crate::id::{ConnId, ListenerId};
 use shardpoll_timers::Tick;
@@ -113,16 +113,20 @@ impl Conn<'_> {
         self.core.revisit(self.id);
     }
 
-    /// How many bytes are queued and not yet given to the kernel.
+    /// How many bytes are queued and not yet given to the kernel; what TLS has sealed already counts
+    /// with what TLS added.
     #[must_use]
     pub fn backlog(&self) -> usize {
         let core = &*self.core;
         let staged =
             if core.staging.holds_for(self.id) { core.staging.as_slice().len() } else { 0 };
-        self.line().outbox.len() + staged
+        let line = self.line();
+        let sealed = line.stage.tls().map_or(0, |tls| tls.owed.as_slice().len());
+        line.outbox.len() + sealed + staged
     }
 
-    /// Ends the connection once everything queued has been sent (S74, S75).
+    /// Ends the connection once everything queued has been sent (S74, S75). Before it is established,
+    /// or its TLS handshake done, nothing can be sent: what is queued is dropped.
     ///
     /// Input that still comes is discarded. A second call does nothing (S78).
     pub fn close(&mut self) {
@@ -145,7 +149,7 @@ impl Conn<'_> {
         if line.told {
             return;
         }
-        line.owed.add(Owed::ATTACH);
+        line.marks.add(Marks::ATTACH);
         if self.core.staging.holds_for(self.id) {
             self.core.staging.close();
         }

@@ -3,7 +3,7 @@
 //! Never: calls the kernel.
 
 use super::Conn;
-use crate::conn::{Rate, Reason, Tuning};
+use crate::conn::{Line, Marks, Rate, Reason, Tuning};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ impl Conn<'_> {
         if time.is_some() {
             line.gate.close(Reason::Timed);
         }
-        tuning(&mut line.tuning).pause_ends = time.map(|time| now.saturating_add(time));
+        tuning(line).pause_ends = time.map(|time| now.saturating_add(time));
         self.core.revisit(self.id);
     }
 
@@ -63,14 +63,14 @@ impl Conn<'_> {
     /// (S75).
     pub fn pause_writes(&mut self) {
         self.core.unstage(self.id);
-        self.line_mut().write_locked = true;
+        self.line_mut().marks.add(Marks::WRITE_LOCK);
     }
 
     /// Sends again; the send timeout begins anew (S71).
     pub fn resume_writes(&mut self) {
         let now = self.core.now;
         let line = self.line_mut();
-        if std::mem::take(&mut line.write_locked) {
+        if line.marks.take(Marks::WRITE_LOCK) {
             line.last_progress = now;
         }
         self.core.revisit(self.id);
@@ -83,7 +83,7 @@ impl Conn<'_> {
     pub fn limit(&mut self, bytes_per_second: Option<NonZeroU64>) {
         let now = self.core.now;
         let line = self.line_mut();
-        tuning(&mut line.tuning).rate =
+        tuning(line).rate =
             bytes_per_second.map(|bytes_per_second| Rate { bytes_per_second, paid: now });
         if line.gate.open(Reason::Limited) {
             line.last_read = now;
@@ -98,7 +98,7 @@ impl Conn<'_> {
         let now = self.core.now;
         let line = self.line_mut();
         line.last_read = now;
-        tuning(&mut line.tuning).read_due = due;
+        tuning(line).read_due = due;
         self.core.revisit(self.id);
     }
 
@@ -110,14 +110,14 @@ impl Conn<'_> {
         let now = self.core.now;
         let line = self.line_mut();
         line.last_progress = now;
-        tuning(&mut line.tuning).write_due = due;
+        tuning(line).write_due = due;
         self.core.revisit(self.id);
     }
 
     /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB,
     /// what lies beyond is taken as the nearer end (S54).
     pub fn read_size(&mut self, bytes: usize) {
-        tuning(&mut self.line_mut().tuning).read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+        tuning(self.line_mut()).read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
     }
 
     fn due(&self, wait: Wait) -> Option<shardpoll_timers::Tick> {
@@ -129,6 +129,7 @@ impl Conn<'_> {
     }
 }
 
-fn tuning(slot: &mut Option<Box<Tuning>>) -> &mut Tuning {
-    slot.get_or_insert_default()
+fn tuning(line: &mut Line) -> &mut Tuning {
+    line.marks.add(Marks::TUNED);
+    line.tuning.get_or_insert_default()
 }

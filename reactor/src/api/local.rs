@@ -122,7 +122,9 @@ impl Local<'_> {
 
     /// Calls `task` after this time, and again after each time it returns (S12 to S24).
     ///
-    /// Never early, never twice in a turn, and never in the turn in which it was added or re-armed.
+    /// Counted from [`now`](Self::now), the time of this turn: a callback that works for long before
+    /// it adds a timer has used up some of its time. Never earlier than that, never twice in a turn,
+    /// and never in the turn in which it was added or re-armed.
     /// `None` from `task` ends the timer. A panic in it is caught and counted, and ends it (S21).
     pub fn add_timer(
         &mut self,
@@ -131,18 +133,18 @@ impl Local<'_> {
     ) -> TimerId {
         let due = self.core.now.saturating_add(after);
         let id = self.core.timers.insert(due, Due::Task(Box::new(task)));
-        TimerId { shard: self.core.shard, id }
+        TimerId { place: self.core.place, id }
     }
 
     /// Moves a pending timer to this time from now; false for one that is running or gone (S20).
     pub fn reschedule(&mut self, id: TimerId, after: Duration) -> bool {
         let due = self.core.now.saturating_add(after);
-        id.shard == self.core.shard && self.core.timers.reschedule(id.id, due)
+        id.place == self.core.place && self.core.timers.reschedule(id.id, due)
     }
 
     /// Stops a timer, also from inside its own task (S17 to S19); false when it was gone already.
     pub fn stop(&mut self, id: TimerId) -> bool {
-        if id.shard != self.core.shard || !self.core.timers.is_live(id.id) {
+        if id.place != self.core.place || !self.core.timers.is_live(id.id) {
             return false;
         }
         if let Some(task) = self.core.timers.remove(id.id) {

@@ -42,6 +42,13 @@ impl Spans {
     }
 }
 
+/// When a turn of the loop began, and when it was over.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) began: Tick,
+    pub(crate) ended: Tick,
+}
+
 /// Which of its limits a connection has passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Limit {
@@ -110,6 +117,16 @@ impl Line {
             earlier(due, Limit::Write);
         }
         first
+    }
+
+    /// What was noted in a long turn was noted at its beginning, and may have happened at its end: the
+    /// peer is given the benefit.
+    pub(crate) fn excuse(&mut self, turn: Span) {
+        for noted in [&mut self.last_read, &mut self.last_progress] {
+            if *noted == turn.began {
+                *noted = turn.ended;
+            }
+        }
     }
 
     /// Opens what the gate was closed for, as far as its time is over; whether anything was.

@@ -24,7 +24,7 @@ mod stage;
 mod tuning;
 
 pub(crate) use channel::{Channel, TlsChannel};
-pub(crate) use deadlines::{Limit, Spans};
+pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
@@ -37,7 +37,7 @@ use shardpoll_timers::{Tick, TimerId};
 /// What the kernel last said of a descriptor: three bits.
 ///
 /// *readable* and *writable* are cleared when it says would-block or does less than was asked.
-/// *ended* (the peer's end, a hang-up or an error was seen) stays: while it is set a short read
+/// *ended* (the peer's end, a hang-up, an error or urgent data was seen) stays: while it is set a short read
 /// does not clear *readable*, since no further event will come for the end that lies behind the
 /// data.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -65,11 +65,12 @@ impl Ready {
     }
 }
 
-/// Callbacks that something else than an event has made due.
+/// What makes a service more than a read and a flush: callbacks that are due without an event, a lock,
+/// limits of its own. One byte, so that nearly all lines are told to have none by one look.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Owed(u8);
+pub(crate) struct Marks(u8);
 
-impl Owed {
+impl Marks {
     pub(crate) const NOTHING: Self = Self(0);
     pub(crate) const STARTTLS: Self = Self(1);
     pub(crate) const CONNECT: Self = Self(2);
@@ -79,6 +80,12 @@ impl Owed {
     pub(crate) const ATTACH: Self = Self(8);
     /// What is due whether or not the line can be written to.
     pub(crate) const CALLS: Self = Self(11);
+    /// What is not due any more when the connection is closing.
+    pub(crate) const BEFORE_END: Self = Self(7);
+    /// Nothing is sent until it is unlocked, but by the end of the connection (S70).
+    pub(crate) const WRITE_LOCK: Self = Self(16);
+    /// `Line::tuning` is there.
+    pub(crate) const TUNED: Self = Self(32);
 
     #[inline]
     pub(crate) fn has(self, bits: Self) -> bool {
@@ -114,16 +121,13 @@ pub(crate) struct Line {
     pub(crate) gate: Gate,
     /// On the list of lines to serve before the turn ends, or about to be settled anyway.
     pub(crate) on_agenda: bool,
-    /// Callbacks that are due at the next service.
-    pub(crate) owed: Owed,
+    pub(crate) marks: Marks,
     /// `on_connect` was called; decides what a handshake's timeout is called (S93).
     pub(crate) connected: bool,
     /// `on_disconnect` was called, or shall not be (S79).
     pub(crate) told: bool,
     /// The end of input was read: there is nothing more to read.
     pub(crate) input_ended: bool,
-    /// Nothing is sent until it is unlocked, but by the end of the connection (S70).
-    pub(crate) write_locked: bool,
     /// Its own limits; `None` for most.
     pub(crate) tuning: Option<Box<Tuning>>,
     /// None for an outgoing connection.
@@ -150,11 +154,10 @@ impl Line {
             ready: Ready::NOTHING,
             gate: Gate::default(),
             on_agenda: false,
-            owed: Owed::NOTHING,
+            marks: Marks::NOTHING,
             connected: false,
             told: false,
             input_ended: false,
-            write_locked: false,
             tuning: None,
             listener,
             peer,
@@ -172,21 +175,19 @@ impl Line {
     pub(crate) fn is_simple(&self) -> bool {
         matches!(self.stage, Stage::Open(Channel::Plain))
             && self.gate.is_open()
-            && self.owed == Owed::NOTHING
-            && self.tuning.is_none()
-            && !self.write_locked
+            && self.marks == Marks::NOTHING
     }
 
     /// Whether an open line has no input and no callback waiting: true after nearly every service.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.owed == Owed::NOTHING && !self.ready.has(Ready::READABLE)
+        self.marks == Marks::NOTHING && !self.ready.has(Ready::READABLE)
     }
 
     /// Whether what its callbacks write may be staged: sent as soon as they have returned.
     #[inline]
     pub(crate) fn may_stage(&self) -> bool {
-        self.stage.is_open() && self.outbox.is_empty() && !self.write_locked
+        self.stage.is_open() && self.outbox.is_empty() && self.is_unlocked()
     }
 
     /// Whether all that was written to it has gone to the kernel.
@@ -196,7 +197,7 @@ impl Line {
 
     /// Whether the lock does not hold its queue back; closing flushes all the same (S75).
     pub(crate) fn is_unlocked(&self) -> bool {
-        !self.write_locked || !self.stage.is_open()
+        !self.marks.has(Marks::WRITE_LOCK) || !self.stage.is_open()
     }
 
     /// Whether what the application has written can be sent.
@@ -251,7 +252,9 @@ impl Line {
     pub(crate) fn has_output(&self) -> bool {
         match &self.stage {
             // A lock holds the application's bytes back, not what TLS itself has to say.
-            Stage::Open(channel) => !self.outbox.is_empty() && !self.write_locked || channel.owes(),
+            Stage::Open(channel) => {
+                !self.outbox.is_empty() && !self.marks.has(Marks::WRITE_LOCK) || channel.owes()
+            }
             Stage::Flushing { channel, .. } => !self.outbox.is_empty() || channel.owes(),
             Stage::Handshaking(tls) => !tls.owed.is_empty(),
             _ => false,
@@ -263,8 +266,9 @@ impl Line {
     #[inline]
     pub(crate) fn has_work(&self) -> bool {
         self.has_input() && self.wants_read()
-            || self.ready.has(Ready::WRITABLE) && (self.has_output() || self.owed.has(Owed::DRAIN))
-            || self.owed.has(Owed::CALLS)
+            || self.ready.has(Ready::WRITABLE)
+                && (self.has_output() || self.marks.has(Marks::DRAIN))
+            || self.marks.has(Marks::CALLS)
             || matches!(self.stage, Stage::Closed(_))
     }
 
@@ -299,7 +303,7 @@ impl Line {
             Stage::Connecting(_) => self.stage = Stage::Closed(reason),
             ending => self.stage = ending,
         }
-        self.owed = Owed::NOTHING;
+        self.marks.take(Marks::BEFORE_END);
     }
 
     /// Ends the connection now; what is queued is lost. The first reason stands.

@@ -10,7 +10,7 @@
 use super::Reactor;
 use super::serve::Cause;
 use crate::api::{Addr, CloseReason, Peer};
-use crate::conn::{Channel, Line, Owed, Ready, Stage, TlsChannel};
+use crate::conn::{Channel, Line, Marks, Ready, Stage, TlsChannel};
 use crate::core::{Callback, Due};
 use crate::id::{ConnId, ListenerId};
 use crate::listener::{Acceptor, Listener};
@@ -61,8 +61,11 @@ impl AcceptError {
 impl<S: Sys> Reactor<S> {
     /// Accepts on a listening descriptor from now on; TLS from the first byte when `tls` is given.
     ///
+    /// The descriptor must be non-blocking.
+    ///
     /// # Errors
-    /// The kernel's when it cannot be watched, or when this shard's table is full.
+    /// The kernel's when it cannot be watched; also while quitting (S150), and when this shard's
+    /// table is full.
     pub fn add_listener(
         &mut self,
         id: ListenerId,
@@ -70,6 +73,9 @@ impl<S: Sys> Reactor<S> {
         tls: Option<ServerContext>,
         accept: Acceptor,
     ) -> io::Result<()> {
+        if self.core.quitting.is_some() {
+            return Err(io::Error::other("the loop is quitting"));
+        }
         let listener = Box::new(Listener { id, tls, accept: Some(accept) });
         let entry = Entry::Listener(listener);
         let Some(key) = self.core.table.insert(entry) else {
@@ -85,6 +91,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Stops listening; connections that were accepted live on (S128). No-op for an unknown id.
     pub fn close_listener(&mut self, id: ListenerId) {
+        self.core.now = self.sys.now();
         for key in self.core.table.snapshot() {
             if self.core.table.listener_mut(key).is_some_and(|listener| listener.id == id) {
                 self.free_listener(key);
@@ -121,11 +128,11 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let (stage, owed) = match session {
-            Ok(None) => (Stage::Open(Channel::Plain), Owed::CONNECT),
+            Ok(None) => (Stage::Open(Channel::Plain), Marks::CONNECT),
             Ok(Some(session)) => {
-                (Stage::Handshaking(TlsChannel::new(session, now)), Owed::STARTTLS)
+                (Stage::Handshaking(TlsChannel::new(session, now)), Marks::STARTTLS)
             }
-            Err(error) => (Stage::Closed(CloseReason::from_tls(error)), Owed::NOTHING),
+            Err(error) => (Stage::Closed(CloseReason::from_tls(error)), Marks::NOTHING),
         };
         let handler = self.core.run(Callback::Accept, |_| accept(&peer));
         if let Some(listener) = self.core.table.listener_mut(key) {
@@ -133,7 +140,7 @@ impl<S: Sys> Reactor<S> {
         }
         let panicked = handler.is_none();
         let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
-        line.owed = owed;
+        line.marks = owed;
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         if panicked {
@@ -161,6 +168,9 @@ impl<S: Sys> Reactor<S> {
     /// They were established before the listener's end; a socket of a group takes its queue with
     /// it.
     pub(super) fn free_listener(&mut self, key: ConnId) {
+        if self.core.table.listener_mut(key).is_none() {
+            return;
+        }
         for _ in 0..LAST_ACCEPTS {
             let Some(Some(fd)) = self.fds.get(key.slot()) else { break };
             match self.sys.accept(fd) {
@@ -175,6 +185,12 @@ impl<S: Sys> Reactor<S> {
         }
         if let Some(Entry::Listener(listener)) = self.core.table.remove(key) {
             self.resting.retain(|&resting| resting != key);
+            // Whoever has duplicated the descriptor keeps the registration alive.
+            if let Some(Some(fd)) = self.fds.get(key.slot()) {
+                if let Err(error) = self.sys.reregister(fd, Interest::Muted, key.key()) {
+                    log::debug!("listener {key}: cannot be muted: {error}");
+                }
+            }
             self.close_fd(key);
             self.core.drop_user_value(listener);
         }

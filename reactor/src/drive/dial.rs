@@ -5,7 +5,7 @@
 use super::Reactor;
 use super::serve::Cause;
 use crate::api::CloseReason;
-use crate::conn::{Channel, Owed, Ready, Stage, TlsChannel, TlsPlan};
+use crate::conn::{Channel, Marks, Ready, Stage, TlsChannel, TlsPlan};
 use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Interest, Sys};
@@ -71,13 +71,13 @@ impl<S: Sys> Reactor<S> {
         match line.stage.take() {
             Stage::Connecting(None) => {
                 line.stage = Stage::Open(Channel::Plain);
-                line.owed.add(Owed::CONNECT);
-                line.owed.add(Owed::DRAIN);
+                line.marks.add(Marks::CONNECT);
+                line.marks.add(Marks::DRAIN);
             }
             Stage::Connecting(Some(plan)) => match begin_tls(&plan, now) {
                 Ok(tls) => {
                     line.stage = Stage::Handshaking(tls);
-                    line.owed.add(Owed::STARTTLS);
+                    line.marks.add(Marks::STARTTLS);
                 }
                 Err(error) => line.stage = Stage::Closed(CloseReason::from_tls(error)),
             },

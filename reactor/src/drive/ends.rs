@@ -6,7 +6,7 @@
 //! 1. `on_disconnect` is called at most once, and nothing after it.
 
 use super::Reactor;
-use crate::conn::{Channel, Owed, Stage};
+use crate::conn::{Channel, Marks, Stage};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -15,11 +15,11 @@ use crate::table::Entry;
 impl<S: Sys> Reactor<S> {
     /// Callbacks that are due without an event, in their order (S112, S114).
     pub(super) fn call_owed(&mut self, id: ConnId, held: &mut Held) {
-        if self.core.line(id).owed.take(Owed::STARTTLS) {
+        if self.core.line(id).marks.take(Marks::STARTTLS) {
             self.core.call_out(id, held, Callback::Starttls, |h, c| h.on_starttls(c));
         }
         let line = self.core.line(id);
-        if line.owed.take(Owed::CONNECT) && line.stage.is_open() {
+        if line.marks.take(Marks::CONNECT) && line.stage.is_open() {
             line.connected = true;
             self.core.call_out(id, held, Callback::Connect, |h, c| h.on_connect(c));
         }

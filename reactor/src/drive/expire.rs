@@ -5,7 +5,7 @@
 use super::Reactor;
 use super::serve::Cause;
 use crate::api::CloseReason;
-use crate::conn::Limit;
+use crate::conn::{Limit, Ready};
 use crate::core::{Callback, Due, Task};
 use crate::id::{ConnId, TimerId};
 use crate::sys::Sys;
@@ -27,7 +27,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     fn run_task(&mut self, timer: HeapId, mut task: Task) {
-        let id = TimerId { shard: self.core.shard, id: timer };
+        let id = TimerId { place: self.core.place, id: timer };
         let again = self.core.run(Callback::Timer, |local| task(local, id)).flatten();
         let finished = match again {
             Some(after) => {
@@ -47,6 +47,7 @@ impl<S: Sys> Reactor<S> {
         let Some(line) = core.table.line_mut(id) else {
             return core.timers.retire(timer);
         };
+        line.excuse(core.last_turn);
         let (due, limit) = line.deadline(&core.spans);
         if due > core.now && due != Tick::MAX {
             line.entry_due = due;
@@ -58,6 +59,19 @@ impl<S: Sys> Reactor<S> {
         line.entry_due = Tick::MAX;
         core.timers.retire(timer);
         if due == Tick::MAX {
+            return;
+        }
+        if limit == Limit::Read {
+            return self.serve(id, Cause::Silence);
+        }
+        // Its event may still wait behind others: it is served once more, and only then judged (O7).
+        line.ready.add(Ready::READABLE);
+        line.ready.add(Ready::WRITABLE);
+        self.serve(id, Cause::Asked);
+        let core = &mut self.core;
+        let Some(line) = core.table.line_mut(id) else { return };
+        let (due, limit) = line.deadline(&core.spans);
+        if due > core.now {
             return;
         }
         match limit {

@@ -9,7 +9,7 @@
 
 use super::Reactor;
 use crate::api::CloseReason;
-use crate::conn::{Channel, Line, Owed, Ready, Stage};
+use crate::conn::{Channel, Line, Marks, Ready, Stage};
 use crate::core::{Callback, Core, Counters, Held, Staging};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -72,16 +72,22 @@ impl<S: Sys> Reactor<S> {
         let staged = !self.core.staging.is_empty();
         let line = self.core.line(id);
         let queued = !line.outbox.is_empty() && line.is_unlocked();
-        let application = staged || queued || line.owed.has(Owed::DRAIN);
+        let application = staged || queued || line.marks.has(Marks::DRAIN);
         if !application || !line.may_flush() {
             // What TLS itself has to say is no business of the handler's.
             return self.send(id);
         }
-        line.owed.take(Owed::DRAIN);
+        line.marks.take(Marks::DRAIN);
         self.core.call_out(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
         self.send(id);
         if self.core.is_drained(id) {
             self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        } else if self.core.staging.is_empty() {
+            let line = self.core.line(id);
+            if line.stage.is_open() && line.outbox.is_empty() {
+                // All is sealed and some of it left over: drain follows when that has gone.
+                line.marks.add(Marks::DRAIN);
+            }
         }
     }
 

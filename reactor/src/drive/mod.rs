@@ -31,6 +31,7 @@ pub use quit::Turn;
 use serve::Cause;
 
 use crate::api::{Config, ConfigError, Local};
+use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
 use crate::sys::{Events, Linux, Sys, Waker};
@@ -122,7 +123,9 @@ impl<S: Sys> Reactor<S> {
     ) -> io::Result<Turn> {
         let until = self.wait_until(wait_at_most);
         self.sys.wait(&mut self.events, until)?;
-        self.core.now = self.sys.now();
+        let now = self.sys.now();
+        let ended = self.sys.wait_began().unwrap_or(now);
+        self.core.last_turn = Span { began: std::mem::replace(&mut self.core.now, now), ended };
         self.core.counters.turns += 1;
         // A caller of `with` may have caught the panic itself.
         self.core.panic_counted = false;

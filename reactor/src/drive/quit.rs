@@ -8,6 +8,8 @@ use crate::api::CloseReason;
 use crate::core::Quit;
 use crate::id::ConnId;
 use crate::sys::Sys;
+use crate::table::Entry;
+use shardpoll_timers::Tick;
 use std::time::Duration;
 
 /// Whether a loop goes on.
@@ -57,6 +59,29 @@ impl<S: Sys> Reactor<S> {
                 self.serve(id, Cause::Asked);
             }
             None => self.free_listener(id),
+        }
+    }
+}
+
+/// What users have left on the loop is dropped piece by piece, so that a panic in the `Drop` of one is
+/// caught and counted like any other.
+impl<S: Sys> Drop for Reactor<S> {
+    fn drop(&mut self) {
+        let core = &mut self.core;
+        for id in core.table.snapshot() {
+            match core.table.remove(id) {
+                Some(Entry::Line(line)) => core.drop_user_value(line),
+                Some(Entry::Listener(listener)) => core.drop_user_value(listener),
+                Some(Entry::Vacant(_)) | None => {}
+            }
+        }
+        while let Some((_, handler)) = core.next_handlers.pop() {
+            core.drop_user_value(handler);
+        }
+        core.timers.start_turn(Tick::MAX);
+        while let Some((timer, due)) = core.timers.pop_due() {
+            core.timers.retire(timer);
+            core.drop_user_value(due);
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use super::Reactor;
 use crate::api::{CloseReason, Silence, Status};
-use crate::conn::{Channel, LINGER_BYTES, Line, Owed, Ready, Reason, Stage};
+use crate::conn::{Channel, LINGER_BYTES, Line, Marks, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Counters, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -121,8 +121,8 @@ impl<S: Sys> Reactor<S> {
             other => other,
         };
         line.last_read = *now;
-        line.owed.add(Owed::CONNECT);
-        line.owed.add(Owed::DRAIN);
+        line.marks.add(Marks::CONNECT);
+        line.marks.add(Marks::DRAIN);
         let status = Status::HandshakeComplete;
         self.core.call_out(id, held, Callback::Status, |h, c| h.on_status(c, &status));
         self.call_owed(id, held);

@@ -10,7 +10,7 @@
 use super::Reactor;
 use super::read::receive;
 use crate::api::{CloseReason, PanicPolicy};
-use crate::conn::{Owed, Ready, Stage};
+use crate::conn::{Marks, Ready, Stage};
 use crate::core::{Callback, Core, Due, Held, drop_panic};
 use crate::id::ConnId;
 use crate::sys::{Events, Sys};
@@ -75,8 +75,9 @@ impl<S: Sys> Reactor<S> {
         std::mem::swap(held, &mut line.handler);
         let writable = line.ready.has(Ready::WRITABLE);
         let simple = line.is_simple() && cause != Cause::Silence;
-        let open = line.may_stage();
-        staging.begin(id, if open { core.staged_cap } else { 0 }, simple && open);
+        let direct = simple && line.outbox.is_empty();
+        let room = if direct || line.may_stage() { core.staged_cap } else { 0 };
+        staging.begin(id, room, direct);
         match fds.get(id.slot()) {
             _ if !simple => self.take_in_other(id, held, cause),
             Some(Some(fd)) if line.ready.has(Ready::READABLE) => {
@@ -108,7 +109,7 @@ impl<S: Sys> Reactor<S> {
         self.core.exchange_handlers(id, held);
         let line = self.core.line(id);
         if line.ready.has(Ready::WRITABLE)
-            && (line.owed.has(Owed::DRAIN) || self.core.has_output(id))
+            && (line.marks.has(Marks::DRAIN) || self.core.has_output(id))
         {
             self.flush(id, held);
         }
@@ -135,7 +136,7 @@ impl<S: Sys> Reactor<S> {
         }
         self.call_owed(id, held);
         if cause == Cause::Silence {
-            self.judge_silence(id, held);
+            return self.judge_silence(id, held);
         }
         let line = self.core.line(id);
         if line.wants_read() && line.has_input() {
@@ -161,9 +162,12 @@ impl<S: Sys> Reactor<S> {
     fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
         self.core.exchange_handlers(id, held);
         if self.core.line(id).is_ending() {
+            // Nothing is taken from it any more, whoever has ended it.
+            self.core.staging.close();
             self.end(id, held);
         }
         let Core { table, timers, staging, spans, agenda, .. } = &mut self.core;
+        staging.clear();
         staging.end();
         let line = table.served_mut(id);
         if matches!(line.stage, Stage::Closed(_)) {
@@ -218,8 +222,10 @@ impl<S: Sys> Reactor<S> {
         self.delivered = 0;
         self.core.drop_user_value(held.take());
         if let Some(line) = self.core.table.line_mut(id) {
-            line.told = true;
-            line.fail(CloseReason::HandlerPanic);
+            // One that lingers has had its end: the peer shall still get all that was sent.
+            if !std::mem::replace(&mut line.told, true) {
+                line.fail(CloseReason::HandlerPanic);
+            }
             self.conclude_other(id, &mut held);
         }
     }

@@ -82,7 +82,9 @@ fn decode(raw: &libc::epoll_event) -> Event {
     if events & libc::EPOLLOUT != 0 {
         ready.add(Ready::WRITABLE);
     }
-    if events & (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) != 0 {
+    // Urgent data ends a read early as well, and no event comes for what lies behind it.
+    let ends = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI;
+    if events & ends != 0 {
         ready.add(Ready::READABLE);
         ready.add(Ready::ENDED);
         if events & (libc::EPOLLHUP | libc::EPOLLERR) != 0 {
@@ -108,6 +110,11 @@ pub trait Sys {
     /// # Errors
     /// Only what makes a further wait pointless; an interrupted wait gives no events.
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()>;
+
+    /// When the last wait began, if it had to know: the end of the turn before.
+    fn wait_began(&self) -> Option<Tick> {
+        None
+    }
 
     /// Begins to report events of `fd` under `key`.
     ///

@@ -17,7 +17,7 @@ pub use socket::bind_group;
 
 use super::{Events, Interest, Sys, WAKE_KEY};
 use crate::api::Addr;
-use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, c_int};
+use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
 use std::fs::File;
 use std::io::{self, Write};
@@ -39,6 +39,7 @@ pub struct Linux {
     wake: Arc<File>,
     /// Set when the kernel has no `epoll_pwait2` (before 5.11): milliseconds then.
     only_millis: bool,
+    wait_began: Option<Tick>,
 }
 
 /// Ends the wait of one loop from any thread.
@@ -86,7 +87,9 @@ impl Linux {
         let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: takes no pointer.
         let wake = own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-        let linux = Self { epoll, wake: Arc::new(File::from(wake)), only_millis: false };
+        // The system call takes a time of 64 bits, which there is not on 32.
+        let only_millis = cfg!(target_pointer_width = "32");
+        let linux = Self { epoll, wake: Arc::new(File::from(wake)), only_millis, wait_began: None };
         // Edge-triggered, so that nobody has to read it: each write is an edge.
         linux.control(libc::EPOLL_CTL_ADD, &*linux.wake, EPOLLIN | EPOLLET, WAKE_KEY)?;
         Ok(linux)
@@ -126,7 +129,10 @@ impl Linux {
                 )
             };
             match check(result) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => self.only_millis = true,
+                // Old kernels do not know it, and old sandboxes do not allow it.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                    self.only_millis = true;
+                }
                 other => return other,
             }
         }
@@ -150,7 +156,7 @@ fn timespec(nanos: u64) -> libc::timespec {
 
 fn mask(interest: Interest) -> c_int {
     match interest {
-        Interest::Stream => EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+        Interest::Stream => EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET,
         Interest::Accept => EPOLLIN,
         Interest::Muted => 0,
     }
@@ -170,10 +176,15 @@ impl Sys for Linux {
 
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.len = 0;
+        self.wait_began = None;
         let nanos = match until {
             Tick::MAX => None,
             Tick::ZERO => Some(0),
-            until => Some(until.as_nanos().saturating_sub(self.now().as_nanos())),
+            until => {
+                let now = self.now();
+                self.wait_began = Some(now);
+                Some(until.as_nanos().saturating_sub(now.as_nanos()))
+            }
         };
         events.len = match self.wait_raw(&mut events.raw, nanos) {
             Ok(count) => count,
@@ -181,6 +192,10 @@ impl Sys for Linux {
             Err(error) => return Err(error),
         };
         Ok(())
+    }
+
+    fn wait_began(&self) -> Option<Tick> {
+        self.wait_began
     }
 
     fn register(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
@@ -200,7 +215,7 @@ impl Sys for Linux {
     }
 
     fn connected(&mut self, fd: &OwnedFd) -> io::Result<()> {
-        socket::pending_error(fd)
+        socket::connected(fd)
     }
 
     #[inline(always)]

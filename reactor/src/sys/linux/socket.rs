@@ -167,8 +167,24 @@ pub(super) fn connect(to: SocketAddr) -> io::Result<OwnedFd> {
     }
 }
 
+/// Whether a socket that was told to connect is connected; `WouldBlock` while it is pending.
+pub(super) fn connected(fd: &OwnedFd) -> io::Result<()> {
+    pending_error(fd)?;
+    // No error is no success: an event may be about nothing, or not have come at all.
+    let mut addr = RawAddr::empty();
+    let (bytes, len) = (addr.bytes.as_mut_ptr().cast(), &raw mut addr.len);
+    // SAFETY: `bytes` has room for the 128 bytes that `len` says; both live through the call.
+    match check_int(unsafe { libc::getpeername(fd.as_raw_fd(), bytes, len) }) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => match pending_error(fd) {
+            Ok(()) => Err(io::ErrorKind::WouldBlock.into()),
+            failed => failed,
+        },
+        other => other.map(drop),
+    }
+}
+
 /// The error that waits at a socket (SO_ERROR in socket(7)), taken from it.
-pub(super) fn pending_error(fd: &OwnedFd) -> io::Result<()> {
+fn pending_error(fd: &OwnedFd) -> io::Result<()> {
     let (mut error, mut len): (c_int, _) = (0, C_INT_LEN);
     let value = ptr::from_mut(&mut error).cast();
     let (level, name) = (libc::SOL_SOCKET, libc::SO_ERROR);

@@ -1,0 +1,49 @@
+//! The places from which user code is called, by name: what a panic is reported with.
+//!
+//! Never: calls any of it.
+
+use std::fmt;
+
+/// The places from which user code is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Callback {
+    None,
+    Accept,
+    Connect,
+    Incoming,
+    Predrain,
+    Drain,
+    ReadTimeout,
+    Status,
+    Starttls,
+    Attach,
+    Detach,
+    Panic,
+    Disconnect,
+    Timer,
+    Letter,
+    Drop,
+}
+
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "no callback",
+            Self::Accept => "the acceptor",
+            Self::Connect => "on_connect",
+            Self::Incoming => "on_incoming",
+            Self::Predrain => "on_predrain",
+            Self::Drain => "on_drain",
+            Self::ReadTimeout => "on_read_timeout",
+            Self::Status => "on_status",
+            Self::Starttls => "on_starttls",
+            Self::Attach => "on_attach",
+            Self::Detach => "on_detach",
+            Self::Panic => "on_panic",
+            Self::Disconnect => "on_disconnect",
+            Self::Timer => "a timer",
+            Self::Letter => "a task from outside",
+            Self::Drop => "the drop of a user's value",
+        })
+    }
+}

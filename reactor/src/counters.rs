@@ -1,0 +1,31 @@
+//! What a loop has done, in numbers.
+//!
+//! Never: decides anything.
+
+/// What a loop has done since it began; plain numbers, each counted where it happens.
+#[derive(Clone, Copy, Default, Debug)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Passes of the loop.
+    pub turns: u64,
+    /// Events the kernel reported.
+    pub events: u64,
+    /// Events for entries that were gone by then.
+    pub stale_events: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Times a listener had to rest because descriptors or memory had run out.
+    pub accept_rests: u64,
+    /// Connections that the kernel accepted for us and that could not be served.
+    pub accept_failures: u64,
+    /// Connections that have ended, whether or not they were ever established.
+    pub closed: u64,
+    /// Bytes taken from the kernel.
+    pub bytes_in: u64,
+    /// Bytes given to the kernel.
+    pub bytes_out: u64,
+    /// Panics in user code, all caught.
+    pub panics: u64,
+    /// Changes to the order of the timer heap.
+    pub timer_operations: u64,
+}
