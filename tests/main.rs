@@ -6,6 +6,7 @@
 /// Rules of behaviour (S1 to S160, O1 to O9).
 mod semantics {
     mod abort;
+    mod attach;
     mod callbacks;
     mod close;
     mod close_all;
@@ -13,8 +14,12 @@ mod semantics {
     mod disconnect;
     mod drain;
     mod incoming;
+    mod limit;
+    mod own_timeouts;
     mod panic;
+    mod panic_policy;
     mod pause;
+    mod pause_for;
     mod predrain;
     mod quit;
     mod read_timeout;
@@ -24,6 +29,7 @@ mod semantics {
     mod tls;
     mod with;
     mod write;
+    mod write_lock;
     mod write_timeout;
 }
 

@@ -103,7 +103,7 @@ fn a_paused_tls_connection_is_silent_until_it_is_resumed() {
         let mut conn = local.conn(id).expect("paused, not gone");
         let note = Event::note("resumed");
         let at = conn.local().now();
-        let seen = Seen { conn: Some(id), event: note, at, cause: String::new() };
+        let seen = Seen { conn: Some(id), by: "", event: note, at, cause: String::new() };
         log.send(seen).expect("the test listens");
         conn.resume();
     });

@@ -74,6 +74,12 @@ impl Peer {
         self.expect(data);
     }
 
+    /// Reads what comes first.
+    pub fn read_some<'a>(&mut self, into: &'a mut [u8]) -> &'a [u8] {
+        let count = self.stream.read(into).expect("an answer in time");
+        &into[..count]
+    }
+
     /// Reads to the end, which must be an orderly one.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut got = Vec::new();

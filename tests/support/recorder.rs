@@ -25,6 +25,12 @@ pub enum Event {
     Drain,
     /// `on_read_timeout`.
     ReadTimeout,
+    /// `on_attach`.
+    Attach,
+    /// `on_detach`.
+    Detach,
+    /// `on_panic`, with its message.
+    Panic(String),
     /// `on_disconnect`, with the reason's text.
     Disconnect(String),
     /// What a reaction noted.
@@ -44,6 +50,12 @@ impl Event {
     #[must_use]
     pub fn incoming(data: &[u8]) -> Self {
         Self::Incoming(data.into())
+    }
+
+    /// `on_panic` with this message.
+    #[must_use]
+    pub fn panicked(message: &str) -> Self {
+        Self::Panic(message.into())
     }
 
     /// A note with this text.
@@ -67,11 +79,14 @@ impl fmt::Debug for Event {
             Self::Status(text) => write!(f, "Status({text:?})"),
             Self::Disconnect(text) => write!(f, "Disconnect({text:?})"),
             Self::Note(text) => write!(f, "Note({text:?})"),
+            Self::Panic(message) => write!(f, "Panic({message:?})"),
             Self::Starttls => f.write_str("Starttls"),
             Self::Connect => f.write_str("Connect"),
             Self::Predrain => f.write_str("Predrain"),
             Self::Drain => f.write_str("Drain"),
             Self::ReadTimeout => f.write_str("ReadTimeout"),
+            Self::Attach => f.write_str("Attach"),
+            Self::Detach => f.write_str("Detach"),
             Self::Dropped => f.write_str("Dropped"),
         }
     }
@@ -82,6 +97,8 @@ impl fmt::Debug for Event {
 pub struct Seen {
     /// The connection; `None` for the drop of a handler that was never called.
     pub conn: Option<ConnId>,
+    /// The name of the handler it happened to; empty for one that a listener made.
+    pub by: &'static str,
     /// What happened.
     pub event: Event,
     /// The engine's time of the turn.
@@ -102,6 +119,7 @@ pub struct Call<'a, 'c> {
     /// The how-manieth call of this kind on this connection it is, from 1.
     pub nth: usize,
     conn: &'a mut Conn<'c>,
+    by: &'static str,
     log: &'a Sender<Seen>,
     silence: &'a mut Silence,
 }
@@ -112,6 +130,7 @@ impl Call<'_, '_> {
         let event = Event::Note(what.to_string());
         let seen = Seen {
             conn: Some(self.conn.id()),
+            by: self.by,
             event,
             at: self.conn.local().now(),
             cause: String::new(),
@@ -127,6 +146,11 @@ impl Call<'_, '_> {
     /// Writes without a copy, whatever becomes of it.
     pub fn say_vec(&mut self, data: Vec<u8>) {
         self.conn.write_vec(data);
+    }
+
+    /// Hands the connection to a recorder of this name.
+    pub fn hand_to(&mut self, name: &'static str, react: impl React) {
+        self.conn.set_handler(Recorder::named(name, self.log.clone(), react));
     }
 
     /// Answers a read timeout with `Silence::Keep`.
@@ -157,6 +181,7 @@ impl<'c> DerefMut for Call<'_, 'c> {
 
 /// The recording handler.
 pub struct Recorder {
+    name: &'static str,
     log: Sender<Seen>,
     react: Box<dyn FnMut(&mut Call<'_, '_>)>,
     counts: Vec<(Discriminant<Event>, usize)>,
@@ -166,7 +191,12 @@ pub struct Recorder {
 impl Recorder {
     /// Records to `log`, and reacts.
     pub fn new(log: Sender<Seen>, react: impl React) -> Self {
-        Self { log, react: Box::new(react), counts: Vec::new(), last: None }
+        Self::named("", log, react)
+    }
+
+    /// The same, under a name, to be told from others on its connection.
+    pub fn named(name: &'static str, log: Sender<Seen>, react: impl React) -> Self {
+        Self { name, log, react: Box::new(react), counts: Vec::new(), last: None }
     }
 
     fn count(&mut self, event: &Event) -> usize {
@@ -183,11 +213,13 @@ impl Recorder {
         let (id, at) = (conn.id(), conn.local().now());
         self.last = Some((id, at));
         let nth = self.count(&event);
-        let seen = Seen { conn: Some(id), event: event.clone(), at, cause };
+        let by = self.name;
+        let seen = Seen { conn: Some(id), by, event: event.clone(), at, cause };
         // The test may have seen enough.
         let _gone = self.log.send(seen);
         let mut silence = Silence::Close;
-        let call = &mut Call { event: &event, nth, conn, log: &self.log, silence: &mut silence };
+        let (log, silent) = (&self.log, &mut silence);
+        let call = &mut Call { event: &event, nth, conn, by, log, silence: silent };
         (self.react)(call);
         silence
     }
@@ -232,6 +264,18 @@ impl Handler for Recorder {
         self.plain(conn, Event::Starttls);
     }
 
+    fn on_attach(&mut self, conn: &mut Conn<'_>) {
+        self.plain(conn, Event::Attach);
+    }
+
+    fn on_detach(&mut self, conn: &mut Conn<'_>) {
+        self.plain(conn, Event::Detach);
+    }
+
+    fn on_panic(&mut self, conn: &mut Conn<'_>, message: &str) {
+        self.plain(conn, Event::Panic(message.into()));
+    }
+
     fn on_disconnect(&mut self, conn: &mut Conn<'_>, reason: &CloseReason) {
         self.record(conn, Event::Disconnect(reason.to_string()), format!("{reason:?}"));
     }
@@ -241,7 +285,8 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         let (conn, at) = self.last.unzip();
         let at = at.unwrap_or(Tick::ZERO);
-        let seen = Seen { conn, event: Event::Dropped, at, cause: String::new() };
+        let by = self.name;
+        let seen = Seen { conn, by, event: Event::Dropped, at, cause: String::new() };
         let _gone = self.log.send(seen);
     }
 }

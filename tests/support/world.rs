@@ -4,7 +4,7 @@
 
 use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version};
 use shardpoll::{
-    Addr, Config, ConnId, Connect, Engine, Listen, Local, Peer as Accepted, Pinning, Remote,
+    Addr, Config, Conn, ConnId, Connect, Engine, Listen, Local, Peer as Accepted, Pinning, Remote,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -179,6 +179,28 @@ impl World {
     #[must_use]
     pub fn log(&self) -> Sender<Seen> {
         self.log.clone().expect("taken by `finish` only")
+    }
+
+    /// Hands a connection of shard 0 to a recorder of this name.
+    pub fn hand_to(&self, id: ConnId, name: &'static str, react: impl React) {
+        let log = self.log();
+        self.conn(id, move |conn| conn.set_handler(Recorder::named(name, log, react)));
+    }
+
+    /// Runs a task on a connection of shard 0 that is there.
+    pub fn conn<R: Send + 'static>(
+        &self,
+        id: ConnId,
+        f: impl FnOnce(&mut Conn<'_>) -> R + Send + 'static,
+    ) -> R {
+        self.run(move |local| f(&mut local.conn(id).expect("the connection is there")))
+    }
+
+    /// Lets some turns of shard 0 pass.
+    pub fn some_turns(&self) {
+        for _ in 0..20 {
+            self.run(|_| ());
+        }
     }
 
     /// Runs a task on shard 0 and waits for its result.

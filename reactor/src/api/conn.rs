@@ -113,8 +113,8 @@ impl Conn<'_> {
         self.core.revisit(self.id);
     }
 
-    /// How many bytes are queued and not yet given to the kernel; what TLS has sealed already counts
-    /// with what TLS added.
+    /// How many bytes are queued and not yet given to the kernel; what TLS has sealed already
+    /// counts with what TLS added.
     #[must_use]
     pub fn backlog(&self) -> usize {
         let core = &*self.core;
@@ -125,8 +125,8 @@ impl Conn<'_> {
         line.outbox.len() + sealed + staged
     }
 
-    /// Ends the connection once everything queued has been sent (S74, S75). Before it is established,
-    /// or its TLS handshake done, nothing can be sent: what is queued is dropped.
+    /// Ends the connection once everything queued has been sent (S74, S75). Before it is
+    /// established, or its TLS handshake done, nothing can be sent: what is queued is dropped.
     ///
     /// Input that still comes is discarded. A second call does nothing (S78).
     pub fn close(&mut self) {

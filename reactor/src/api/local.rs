@@ -88,13 +88,13 @@ impl Local<'_> {
         });
         if let Some(Err(panic)) = result {
             self.core.count_panic(Some(id));
-            self.core.panic_counted = true;
             // Here, and not while the panic goes on: a second one would end the process.
             self.core.drop_user_value(handler);
             let line = self.core.line(id);
             line.told = true;
             line.fail(CloseReason::HandlerPanic);
             self.core.revisit(id);
+            self.core.panic_counted = true;
             resume_unwind(panic);
         }
         self.core.line(id).handler = Some(handler);
@@ -122,10 +122,10 @@ impl Local<'_> {
 
     /// Calls `task` after this time, and again after each time it returns (S12 to S24).
     ///
-    /// Counted from [`now`](Self::now), the time of this turn: a callback that works for long before
-    /// it adds a timer has used up some of its time. Never earlier than that, never twice in a turn,
-    /// and never in the turn in which it was added or re-armed.
-    /// `None` from `task` ends the timer. A panic in it is caught and counted, and ends it (S21).
+    /// Counted from [`now`](Self::now), the time of this turn: a callback that works for long
+    /// before it adds a timer has used up some of its time. Never earlier than that, never twice in
+    /// a turn, and never in the turn in which it was added or re-armed. `None` from `task` ends the
+    /// timer. A panic in it is caught and counted, and ends it (S21).
     pub fn add_timer(
         &mut self,
         after: Duration,

@@ -119,8 +119,8 @@ impl Line {
         first
     }
 
-    /// What was noted in a long turn was noted at its beginning, and may have happened at its end: the
-    /// peer is given the benefit.
+    /// What was noted in a long turn was noted at its beginning, and may have happened at its end:
+    /// the peer is given the benefit.
     pub(crate) fn excuse(&mut self, turn: Span) {
         for noted in [&mut self.last_read, &mut self.last_progress] {
             if *noted == turn.began {

@@ -37,9 +37,9 @@ use shardpoll_timers::{Tick, TimerId};
 /// What the kernel last said of a descriptor: three bits.
 ///
 /// *readable* and *writable* are cleared when it says would-block or does less than was asked.
-/// *ended* (the peer's end, a hang-up, an error or urgent data was seen) stays: while it is set a short read
-/// does not clear *readable*, since no further event will come for the end that lies behind the
-/// data.
+/// *ended* (the peer's end, a hang-up, an error or urgent data was seen) stays: while it is set a
+/// short read does not clear *readable*, since no further event will come for the end that lies
+/// behind the data.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Ready(u8);
 
@@ -65,8 +65,8 @@ impl Ready {
     }
 }
 
-/// What makes a service more than a read and a flush: callbacks that are due without an event, a lock,
-/// limits of its own. One byte, so that nearly all lines are told to have none by one look.
+/// What makes a service more than a read and a flush: callbacks that are due without an event, a
+/// lock, limits of its own. One byte, so that nearly all lines are told to have none by one look.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Marks(u8);
 

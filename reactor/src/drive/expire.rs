@@ -64,7 +64,8 @@ impl<S: Sys> Reactor<S> {
         if limit == Limit::Read {
             return self.serve(id, Cause::Silence);
         }
-        // Its event may still wait behind others: it is served once more, and only then judged (O7).
+        // Its event may still wait behind others: it is served once more, and only then judged
+        // (O7).
         line.ready.add(Ready::READABLE);
         line.ready.add(Ready::WRITABLE);
         self.serve(id, Cause::Asked);

@@ -63,8 +63,8 @@ impl<S: Sys> Reactor<S> {
     }
 }
 
-/// What users have left on the loop is dropped piece by piece, so that a panic in the `Drop` of one is
-/// caught and counted like any other.
+/// What users have left on the loop is dropped piece by piece, so that a panic in the `Drop` of one
+/// is caught and counted like any other.
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
         let core = &mut self.core;
