@@ -11,6 +11,7 @@ mod semantics {
     mod close;
     mod close_all;
     mod connect;
+    mod detach;
     mod disconnect;
     mod drain;
     mod incoming;
@@ -23,6 +24,7 @@ mod semantics {
     mod predrain;
     mod quit;
     mod read_timeout;
+    mod regressions;
     mod remote;
     mod starttls;
     mod timers;

@@ -56,6 +56,12 @@ impl Peer {
         self.stream.write_all(data).expect("the engine reads");
     }
 
+    /// Sends one byte of urgent data (tcp(7)).
+    pub fn send_urgent(&mut self, byte: u8) {
+        let sent = SockRef::from(&self.stream).send_out_of_band(&[byte]);
+        assert_eq!(sent.expect("connected"), 1);
+    }
+
     /// Sends as much as can be sent; the engine may end it.
     pub fn send_some(&mut self, data: &[u8]) {
         let _refused = self.stream.write_all(data);
@@ -72,12 +78,6 @@ impl Peer {
     pub fn echo(&mut self, data: &[u8]) {
         self.send(data);
         self.expect(data);
-    }
-
-    /// Reads what comes first.
-    pub fn read_some<'a>(&mut self, into: &'a mut [u8]) -> &'a [u8] {
-        let count = self.stream.read(into).expect("an answer in time");
-        &into[..count]
     }
 
     /// Reads to the end, which must be an orderly one.
