@@ -38,4 +38,5 @@ mod kernel {
     mod reuseport;
 }
 
+mod sim;
 mod tidy;
