@@ -46,4 +46,5 @@ mod kernel {
     mod reuseport;
 }
 
+mod sim;
 mod tidy;

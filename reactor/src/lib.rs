@@ -75,6 +75,8 @@ pub use listener::Acceptor;
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;
+#[cfg(feature = "sim")]
+pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
 pub use sys::{
     Event, Events, Interest, Linux, Signal, Signals, Sys, Waker, bind_group, raise_descriptor_limit,
 };

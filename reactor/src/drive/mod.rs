@@ -18,6 +18,8 @@
 //! 3. Timers run between any two batches of events (B1).
 
 mod accept;
+#[cfg(feature = "sim")]
+mod check;
 mod dial;
 mod ends;
 mod expire;

@@ -3,6 +3,7 @@
 //! ```text
 //!   mod    trait Sys: what a loop asks of the world
 //!   linux/ epoll and sockets: the only folder with `unsafe`
+//!   sim/   a simulated network with a clock of its own (feature `sim`)
 //! ```
 //!
 //! Never: calls the loop; knows what a connection is.
@@ -14,8 +15,12 @@
 
 #[expect(unsafe_code, reason = "system calls")]
 mod linux;
+#[cfg(feature = "sim")]
+mod sim;
 
 pub use linux::{Linux, Signal, Signals, Waker, bind_group, raise_descriptor_limit};
+#[cfg(feature = "sim")]
+pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
 
 use crate::api::Addr;
 use crate::conn::Ready;
@@ -64,6 +69,18 @@ impl Events {
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    #[cfg(feature = "sim")]
+    fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds an event as the kernel would write it; more than [`MAX_EVENTS`] do not fit.
+    #[cfg(feature = "sim")]
+    fn push(&mut self, key: u64, mask: libc::c_int) {
+        self.raw[self.len] = libc::epoll_event { events: mask as u32, u64: key };
+        self.len += 1;
     }
 
     #[inline]

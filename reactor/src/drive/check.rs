@@ -1,0 +1,129 @@
+//! What must hold between two turns, looked at from inside: for the simulation and for tests.
+//!
+//! Never: changes anything; is compiled without the feature `sim`.
+
+use super::Reactor;
+use crate::conn::{Line, Ready, Stage};
+use crate::id::ConnId;
+use crate::sys::{Sim, Sys};
+use shardpoll_timers::Tick;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Says what is broken, unless it is not.
+fn hold(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(text()) }
+}
+
+fn stage_name(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Connecting(_) => "connecting",
+        Stage::Handshaking(_) => "handshaking",
+        Stage::Open(_) => "open",
+        Stage::Flushing { .. } => "flushing",
+        Stage::Lingering { .. } => "lingering",
+        Stage::Closed(_) => "closed",
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    /// How many descriptors this loop owns.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        self.fds.iter().flatten().count()
+    }
+
+    /// Verifies the invariants of the loop, which hold between any two turns. Takes O(n).
+    ///
+    /// # Errors
+    /// Says which one is broken, and where: a bug in this library.
+    pub fn check(&self) -> Result<(), String> {
+        let heap = catch_unwind(AssertUnwindSafe(|| self.core.timers.assert_invariants()));
+        hold(heap.is_ok(), || "the timer heap is broken".into())?;
+        let running = self.core.timers.running();
+        hold(running == 0, || format!("{running} timers run between turns"))?;
+        let staging = &self.core.staging;
+        hold(staging.is_empty(), || "bytes are staged between turns".into())?;
+        hold(staging.line().is_none(), || "the staging buffer has an owner".into())?;
+        let ids = self.core.table.snapshot();
+        let live = self.core.table.live();
+        hold(ids.len() == live, || format!("{} slots are taken, not {live}", ids.len()))?;
+        let mut agenda = HashSet::new();
+        for &id in &self.core.agenda {
+            let first = agenda.insert(id) || self.core.table.line(id).is_none();
+            hold(first, || format!("{id} is on the agenda twice"))?;
+        }
+        for &id in &ids {
+            match self.core.table.line(id) {
+                Some(line) => self.check_line(id, line, agenda.contains(&id))?,
+                None => hold(self.owns_fd(id), || format!("listener {id} has no descriptor"))?,
+            }
+        }
+        let owners: HashSet<usize> = ids.iter().map(|id| id.slot()).collect();
+        for (slot, fd) in self.fds.iter().enumerate() {
+            let owned = fd.is_none() || owners.contains(&slot);
+            hold(owned, || format!("the descriptor of slot {slot} belongs to nobody"))?;
+        }
+        Ok(())
+    }
+
+    fn owns_fd(&self, id: ConnId) -> bool {
+        matches!(self.fds.get(id.slot()), Some(Some(_)))
+    }
+
+    fn check_line(&self, id: ConnId, line: &Line, listed: bool) -> Result<(), String> {
+        let core = &self.core;
+        let flag = line.on_agenda;
+        hold(flag == listed, || format!("{id}: on_agenda {flag}, on the agenda {listed}"))?;
+        hold(listed || !line.has_work(), || {
+            let (stage, ready) = (stage_name(&line.stage), line.ready);
+            format!("{id}: {stage}, {ready:?}: has work, and nobody comes back")
+        })?;
+        let has_fd = self.owns_fd(id);
+        // One that connects has none until its wish is carried out; one that failed before may end.
+        let may_lack = matches!(line.stage, Stage::Connecting(_) | Stage::Closed(_));
+        hold(has_fd || may_lack, || format!("{id}: has no descriptor"))?;
+        // One that was aborted from elsewhere drops its handler when it is served.
+        let untold = line.handler.is_none() || !line.told;
+        hold(listed || untold, || format!("{id}: was told of its end and has a handler"))?;
+        let served = line.handler.is_some() || line.told;
+        hold(served, || format!("{id}: has lost its handler"))?;
+        let (queued, cap) = (line.outbox.len(), core.queue_cap);
+        hold(queued <= cap, || format!("{id}: {queued} bytes are queued, above {cap}"))?;
+        let stands =
+            line.entry.map_or(Tick::MAX, |entry| core.timers.due(entry).unwrap_or(Tick::ZERO));
+        let entry_due = line.entry_due;
+        let same = stands == entry_due || line.entry.is_some() && entry_due < stands;
+        hold(same, || format!("{id}: its entry stands at {stands:?}, not {entry_due:?}"))?;
+        let (due, limit) = line.deadline(&core.spans);
+        // A line that is on the agenda is settled before the loop waits.
+        let in_time = listed || stands <= due.max(core.now);
+        hold(in_time, || format!("{id}: {limit:?} is due at {due:?}, its entry at {stands:?}"))
+    }
+}
+
+impl Reactor<Sim> {
+    /// Verifies against the simulated kernel that no line waits for an event that will never come.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_edges(&self) -> Result<(), String> {
+        for id in self.core.table.snapshot() {
+            let (Some(line), Some(Some(fd))) = (self.core.table.line(id), self.fds.get(id.slot()))
+            else {
+                continue;
+            };
+            let deaf = line.wants_read()
+                && !line.ready.has(Ready::READABLE)
+                && !line.on_agenda
+                && fd.has_untold_input();
+            hold(!deaf, || format!("{id}: has input in the kernel, and no edge will come"))?;
+            let mute = line.has_output()
+                && !line.ready.has(Ready::WRITABLE)
+                && !line.on_agenda
+                && fd.lacks_promise_of_room();
+            hold(!mute, || format!("{id}: has output, and no edge will come"))?;
+        }
+        Ok(())
+    }
+}

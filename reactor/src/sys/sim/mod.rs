@@ -1,0 +1,299 @@
+//! A simulated kernel and network: seeded, with a clock of its own and faults.
+//!
+//! ```text
+//!   mod     Sim: the handle to a world, and its verbs as the loop names them
+//!   calls   the system calls: what the kernel answers, and the faults of each
+//!   files   descriptors, and what is watched of them
+//!   net     connections, and what arrives on them
+//!   flight  what is on its way
+//!   peer    SimPeer: the other side of a connection, in a test's hands
+//!   faults  what goes wrong, how often, and the seeded generator
+//! ```
+//!
+//! Edges are those of Linux: a registration goes on the ready list when something changes (input,
+//! the peer's end, a reset, room after a send found none, our own shutdown, and registering
+//! itself), and what is reported is all that is ready at the moment of the wait. So data and a FIN
+//! that came before the wait are one event, and none comes after it.
+//!
+//! Never: reads a real clock or opens a real descriptor.
+//!
+//! Invariants:
+//! 1. Time moves only in a wait that has nothing to report, by [`Sim::advance`], and by
+//!    [`Fault::ClockStep`].
+//! 2. Same seed, same calls, same answers.
+//! 3. After every fault that takes readiness away from a ready descriptor an edge comes.
+
+mod calls;
+mod faults;
+mod files;
+mod flight;
+mod net;
+mod peer;
+#[cfg(test)]
+mod tests;
+
+pub use faults::{Counts, Fault, Faults};
+pub use peer::SimPeer;
+
+use super::{Events, Interest, Sys};
+use crate::api::Addr;
+use calls::{errno, queued};
+use faults::Dice;
+use files::{Listener, What};
+use net::{Net, Stage};
+use shardpoll_timers::Tick;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A simulated kernel and network; clones are handles to the same one.
+///
+/// Give one handle to the [`Reactor`](crate::Reactor) and keep another to play the peers. Nothing
+/// happens on a socket, and no time passes but the clock's own, so a test of hours runs in
+/// microseconds, and every run with the same seed is the same.
+///
+/// ```
+/// use shardpoll_reactor::{
+///     Config, Faults, ListenerId, Place, Reactor, Sim, incoming,
+/// };
+/// use std::time::Duration;
+///
+/// let sim = Sim::new(7, Faults::none());
+/// let mut reactor = Reactor::new(sim.clone(), Place::FIRST, Config::default())?;
+/// let addr = ([10, 0, 0, 1], 5222).into();
+/// let echo = |_: &_| -> Box<dyn shardpoll_reactor::Handler> {
+///     Box::new(incoming(|conn, data| { conn.write(data); }))
+/// };
+/// reactor.add_listener(ListenerId::new(0), sim.listen(addr, 16)?, None, Box::new(echo))?;
+///
+/// let peer = sim.peer(addr);
+/// let mut got = Vec::new();
+/// while got != b"hello" {
+///     if peer.is_connected() && peer.sent() == 0 {
+///         peer.send(b"hello");
+///     }
+///     reactor.turn(Some(Duration::from_millis(1)))?;
+///     got.extend(peer.recv(usize::MAX));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Sim {
+    net: Rc<RefCell<Net>>,
+}
+
+/// A descriptor of a [`Sim`]; dropping it closes it.
+pub struct SimFd {
+    net: Rc<RefCell<Net>>,
+    number: usize,
+}
+
+impl Drop for SimFd {
+    fn drop(&mut self) {
+        let net = &mut *self.net.borrow_mut();
+        match net.files.remove(self.number).map(|file| file.what) {
+            Some(What::Stream(end)) => net.close(end),
+            Some(What::Listener(listener)) => {
+                for end in listener.queue {
+                    net.abort(end);
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Sim {
+    /// A world in which these faults happen.
+    #[must_use]
+    pub fn new(seed: u64, faults: Faults) -> Self {
+        let net = Net::new(Dice::new(seed, faults));
+        Self { net: Rc::new(RefCell::new(net)) }
+    }
+
+    /// Opens a listening descriptor with a queue of this length.
+    ///
+    /// # Errors
+    /// EMFILE at the limit of descriptors, EADDRINUSE when somebody listens there.
+    pub fn listen(&self, addr: SocketAddr, backlog: usize) -> io::Result<SimFd> {
+        let net = &mut *self.net.borrow_mut();
+        net.files.check_limit()?;
+        if net.files.listener_at(addr).is_some() {
+            return errno(libc::EADDRINUSE);
+        }
+        let listener = Listener { addr, backlog, queue: VecDeque::new() };
+        let number = net.files.insert(What::Listener(listener));
+        Ok(self.fd(number))
+    }
+
+    /// Begins to connect from outside; time must pass until the connection stands.
+    #[must_use]
+    pub fn peer(&self, to: SocketAddr) -> SimPeer {
+        let end = self.net.borrow_mut().open(to, None, None);
+        SimPeer::new(&self.net, end)
+    }
+
+    /// As [`peer`](Self::peer); no more than `window` bytes wait unread at the peer.
+    #[must_use]
+    pub fn peer_with_window(&self, to: SocketAddr, window: usize) -> SimPeer {
+        let end = self.net.borrow_mut().open(to, None, Some(window));
+        SimPeer::new(&self.net, end)
+    }
+
+    /// Takes one connection that waits at a listener that no reactor has: the far side of what a
+    /// handler connects to.
+    #[must_use]
+    pub fn accept_peer(&self, listener: &SimFd) -> Option<SimPeer> {
+        let end = self.net.borrow_mut().files.get_mut(listener.number).and_then(queued)?;
+        Some(SimPeer::new(&self.net, end))
+    }
+
+    /// Moves the clock forward; what is due meanwhile arrives at the next wait.
+    pub fn advance(&self, by: Duration) {
+        let net = &mut *self.net.borrow_mut();
+        net.now = net.now.saturating_add(nanos(by));
+    }
+
+    /// The clock, in nanoseconds.
+    #[must_use]
+    pub fn time(&self) -> Tick {
+        Tick::from_nanos(self.net.borrow().now)
+    }
+
+    /// From now on, these faults happen.
+    pub fn set_faults(&self, faults: Faults) {
+        self.net.borrow_mut().dice.set_faults(faults);
+    }
+
+    /// How many descriptors may be open; more are EMFILE. Default: no limit.
+    pub fn set_descriptor_limit(&self, limit: usize) {
+        self.net.borrow_mut().files.limit = limit;
+    }
+
+    /// How many bytes may wait unread at an end made from now on; at least 1, default 64 KiB.
+    pub fn set_window(&self, bytes: usize) {
+        self.net.borrow_mut().window = bytes.max(1);
+    }
+
+    /// How long what is sent is on its way. Default 0.1 to 1 ms.
+    pub fn set_latency(&self, least: Duration, most: Duration) {
+        self.net.borrow_mut().latency = (nanos(least), nanos(most));
+    }
+
+    /// How often each kind of fault has happened.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.net.borrow().dice.counts
+    }
+
+    /// How many descriptors are open.
+    #[must_use]
+    pub fn open_descriptors(&self) -> usize {
+        self.net.borrow().files.open()
+    }
+
+    fn fd(&self, number: usize) -> SimFd {
+        SimFd { net: Rc::clone(&self.net), number }
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let net = self.net.borrow();
+        f.debug_struct("Sim")
+            .field("now", &net.now)
+            .field("descriptors", &net.files.open())
+            .finish_non_exhaustive()
+    }
+}
+
+impl SimFd {
+    /// Whether input waits here that no event will tell of.
+    pub(crate) fn has_untold_input(&self) -> bool {
+        let net = self.net.borrow();
+        let end = net.stream(self.number).ok().and_then(|end| net.end(end));
+        end.is_some_and(|end| end.has_input()) && !net.files.is_event_pending(self.number)
+    }
+
+    /// Whether no event will tell of room to send, whatever the peer does.
+    pub(crate) fn lacks_promise_of_room(&self) -> bool {
+        let net = self.net.borrow();
+        let end = net.stream(self.number).ok().and_then(|end| net.end(end));
+        end.is_some_and(|end| end.stage != Stage::Connecting && !end.full)
+            && !net.files.is_event_pending(self.number)
+    }
+}
+
+impl fmt::Debug for SimFd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SimFd").field(&self.number).finish()
+    }
+}
+
+impl Sys for Sim {
+    type Fd = SimFd;
+
+    fn now(&mut self) -> Tick {
+        self.time()
+    }
+
+    fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
+        events.clear();
+        self.net.borrow_mut().wait(events, until.as_nanos())
+    }
+
+    fn register(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {
+        let net = &mut *self.net.borrow_mut();
+        if net.dice.strikes(Fault::RegisterRefused) {
+            return errno(libc::ENOSPC);
+        }
+        net.files.register(fd.number, interest, key)
+    }
+
+    fn reregister(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {
+        self.net.borrow_mut().files.reregister(fd.number, interest, key)
+    }
+
+    fn accept(&mut self, listener: &SimFd) -> io::Result<(SimFd, Addr)> {
+        let (number, addr) = self.net.borrow_mut().accept(listener.number)?;
+        Ok((self.fd(number), Addr::Ip(addr)))
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> io::Result<SimFd> {
+        let number = self.net.borrow_mut().connect(to)?;
+        Ok(self.fd(number))
+    }
+
+    fn connected(&mut self, fd: &SimFd) -> io::Result<()> {
+        let net = &mut *self.net.borrow_mut();
+        let id = net.stream(fd.number)?;
+        let Some(end) = net.end_mut(id) else { return errno(libc::EBADF) };
+        match end.error.take() {
+            Some(error) => errno(error),
+            None if end.stage == Stage::Connecting => errno(libc::EAGAIN),
+            None => Ok(()),
+        }
+    }
+
+    fn recv(&mut self, fd: &SimFd, buffer: &mut [u8]) -> io::Result<usize> {
+        self.net.borrow_mut().recv(fd.number, buffer)
+    }
+
+    fn send(&mut self, fd: &SimFd, bytes: &[u8]) -> io::Result<usize> {
+        self.net.borrow_mut().send(fd.number, bytes)
+    }
+
+    fn shutdown(&mut self, fd: &SimFd) -> io::Result<()> {
+        let net = &mut *self.net.borrow_mut();
+        let id = net.stream(fd.number)?;
+        net.shutdown(id)
+    }
+}

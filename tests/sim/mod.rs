@@ -1,0 +1,5 @@
+//! The loop itself, on a simulated network with faults.
+
+mod faults;
+mod one_shard;
+pub(crate) mod world;

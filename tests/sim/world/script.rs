@@ -1,0 +1,113 @@
+//! A peer of a simulated world: how it sends, reads and ends.
+//!
+//! Never: acts but when its world lets it step.
+
+use super::history::Shared;
+use shardpoll_reactor::SimPeer;
+
+/// How a peer ends when it has sent everything.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// A FIN; then it reads to the other's end.
+    Finish,
+    /// It says nothing more and waits for the other.
+    Wait,
+    /// A reset.
+    Reset,
+    /// It closes, whatever is unread.
+    Leave,
+}
+
+/// A peer and what it is about to do.
+#[derive(Debug)]
+pub struct Script {
+    peer: SimPeer,
+    me: usize,
+    to_send: usize,
+    /// Bytes a step, and one step of so many.
+    sends: (usize, u32),
+    reads: (usize, u32),
+    ending: Ending,
+    /// Sends what is no TLS to who wants TLS.
+    is_stranger: bool,
+}
+
+impl Script {
+    pub fn new(shared: &Shared, peer: SimPeer, is_stranger: bool) -> Self {
+        let me = shared.borrow_mut().add_record(false);
+        let rng = &mut shared.borrow_mut().rng;
+        let ending = match rng.u32(0..10) {
+            0..5 => Ending::Finish,
+            5..7 => Ending::Wait,
+            7 => Ending::Reset,
+            _ => Ending::Leave,
+        };
+        let pace = |rng: &mut fastrand::Rng| {
+            let bytes = [1, 100, 3000, 60_000][rng.usize(0..4)];
+            (bytes, [1, 2, 30][rng.usize(0..3)])
+        };
+        let most = [100, 2000, 30_000][rng.usize(0..3)];
+        let to_send = rng.usize(0..most);
+        Self { me, to_send, sends: pace(rng), reads: pace(rng), ending, is_stranger, peer }
+    }
+
+    /// Does a little; false when the peer has gone.
+    pub fn step(&mut self, shared: &Shared) -> bool {
+        if self.peer.is_reset() {
+            return false;
+        }
+        if !self.peer.is_connected() {
+            return true;
+        }
+        let calm = shared.borrow().calm;
+        self.read(shared, calm);
+        if self.peer.is_at_end() {
+            shared.borrow_mut().records[self.me].clean_end = true;
+            return false;
+        }
+        if self.to_send > 0 {
+            self.send(shared);
+            return true;
+        }
+        match self.ending {
+            Ending::Finish => self.peer.shutdown(),
+            Ending::Wait if calm => self.peer.shutdown(),
+            Ending::Wait => {}
+            // Not at once: what it has sent may be read before.
+            Ending::Reset | Ending::Leave => {
+                let goes = shared.borrow_mut().rng.u32(0..20) == 0;
+                if goes && matches!(self.ending, Ending::Reset) {
+                    self.peer.reset();
+                }
+                return !goes;
+            }
+        }
+        true
+    }
+
+    fn read(&self, shared: &Shared, calm: bool) {
+        let (most, seldom) = self.reads;
+        let reads = calm || shared.borrow_mut().rng.u32(0..seldom) == 0;
+        if reads {
+            let data = self.peer.recv(if calm { usize::MAX } else { most });
+            if !self.is_stranger {
+                shared.borrow_mut().take(self.me, &data);
+            }
+        }
+    }
+
+    fn send(&mut self, shared: &Shared) {
+        let mut history = shared.borrow_mut();
+        if history.rng.u32(0..self.sends.1) != 0 {
+            return;
+        }
+        let len = self.sends.0.min(self.to_send);
+        let data = if self.is_stranger { vec![b'x'; len] } else { history.say(self.me, len) };
+        let sent = self.peer.send(&data);
+        history.records[self.me].written += sent as u64;
+        self.to_send -= sent;
+        if self.peer.has_ended() {
+            self.to_send = 0;
+        }
+    }
+}
