@@ -207,12 +207,24 @@ impl Core {
         }
         let count = self.next_handlers.iter().filter(|(to, _)| *to == id).count();
         for _ in 0..count {
-            let Some(next) = self.take_next_handler(id) else { return };
+            // Aborted: nothing more is called (S79).
+            if self.line(id).told {
+                return;
+            }
             self.call(id, held, Callback::Detach, |h, c| h.on_detach(c));
-            self.calling = Callback::Drop;
-            drop(held.replace(next));
-            self.call(id, held, Callback::Attach, |h, c| h.on_attach(c));
+            self.attach_next(id, held);
         }
+    }
+
+    /// The next handler named for a line takes over; the old one has been told.
+    pub(crate) fn attach_next(&mut self, id: ConnId, held: &mut Held) {
+        if self.line(id).told {
+            return;
+        }
+        let Some(next) = self.take_next_handler(id) else { return };
+        let old = held.replace(next);
+        self.drop_user_value(old);
+        self.call(id, held, Callback::Attach, |h, c| h.on_attach(c));
     }
 
     pub(crate) fn take_next_handler(&mut self, id: ConnId) -> Held {

@@ -142,11 +142,11 @@ impl Conn<'_> {
     /// Hands the connection to another handler when the running callback returns (S31).
     ///
     /// The old one is told [`on_detach`](Handler::on_detach) and dropped, the new one
-    /// [`on_attach`](Handler::on_attach); no `on_connect` is repeated. On a connection that has
-    /// ended the new one is dropped.
+    /// [`on_attach`](Handler::on_attach); no `on_connect` is repeated. On a connection that is
+    /// closing or has ended the new one is dropped.
     pub fn set_handler(&mut self, next: impl Handler) {
         let line = self.line_mut();
-        if line.told {
+        if line.told || line.is_ending() {
             return;
         }
         line.marks.add(Marks::ATTACH);

@@ -71,6 +71,9 @@ impl Conn<'_> {
         let now = self.core.now;
         let line = self.line_mut();
         if line.marks.take(Marks::WRITE_LOCK) {
+            if let Some(tuning) = &mut line.tuning {
+                tuning.write_due = None;
+            }
             line.last_progress = now;
         }
         self.core.revisit(self.id);

@@ -33,6 +33,11 @@ impl Gate {
         self.0 & !(Reason::Timed as u8) == 0
     }
 
+    /// A debt stops reading, not the delivery of what has been read.
+    pub(crate) fn lets_deliver(self) -> bool {
+        self.0 & !(Reason::Limited as u8) == 0
+    }
+
     pub(crate) fn has(self, reason: Reason) -> bool {
         self.0 & reason as u8 != 0
     }

@@ -220,7 +220,7 @@ impl Line {
     /// Whether the handler may be given input now.
     #[inline]
     pub(crate) fn may_deliver(&self) -> bool {
-        self.stage.is_open() && self.gate.is_open()
+        self.stage.is_open() && self.gate.lets_deliver()
     }
 
     /// Whether the handler is owed something that was received before: plaintext, or the news that

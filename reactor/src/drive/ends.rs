@@ -15,7 +15,8 @@ use crate::table::Entry;
 impl<S: Sys> Reactor<S> {
     /// Callbacks that are due without an event, in their order (S112, S114).
     pub(super) fn call_owed(&mut self, id: ConnId, held: &mut Held) {
-        if self.core.line(id).marks.take(Marks::STARTTLS) {
+        let line = self.core.line(id);
+        if line.marks.take(Marks::STARTTLS) && matches!(line.stage, Stage::Handshaking(_)) {
             self.core.call_out(id, held, Callback::Starttls, |h, c| h.on_starttls(c));
         }
         let line = self.core.line(id);

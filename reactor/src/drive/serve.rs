@@ -205,7 +205,7 @@ impl<S: Sys> Reactor<S> {
             return self.core.drop_user_value(held);
         };
         let goes_on = self.core.config.panic_policy == PanicPolicy::Continue;
-        if goes_on && held.is_some() && self.core.table.line(id).is_some() {
+        if goes_on && held.is_some() && self.core.table.line(id).is_some_and(|line| !line.told) {
             let rest = AssertUnwindSafe(|| self.go_on(id, &mut held, callback, &message));
             match catch_unwind(rest) {
                 Ok(()) => return,
@@ -233,6 +233,14 @@ impl<S: Sys> Reactor<S> {
     /// The rest of a service whose callback has panicked and counts as returned (S27).
     fn go_on(&mut self, id: ConnId, held: &mut Held, callback: Callback, message: &str) {
         self.core.call_out(id, held, Callback::Panic, |h, c| h.on_panic(c, message));
+        match callback {
+            Callback::Detach => self.core.attach_next(id, held),
+            Callback::ReadTimeout => self.core.line(id).fail(CloseReason::Silent),
+            _ => {}
+        }
+        if self.core.next_handlers.iter().any(|(to, _)| *to == id) {
+            self.core.line(id).marks.add(Marks::ATTACH);
+        }
         self.hold_back_undelivered(id);
         self.core.unstage(id);
         // It was called just before an attempt to send, which is made now; else a handler that
@@ -244,6 +252,10 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.core.unstage(id);
+        if self.core.line(id).told {
+            // It was its last callback, and it has had it.
+            drop(held.take());
+        }
         self.conclude_other(id, held);
     }
 }

@@ -363,6 +363,10 @@ impl Handler for Actor {
                 history.violation(format!("handler {}: a forgotten transition", self.me));
             }
         }
+        if conn.write(b"x") != Written::Closed {
+            let text = format!("handler {}: a write at its end was taken", self.me);
+            self.shared.borrow_mut().violation(text);
+        }
         if self.roll(100) == 0 {
             planned_panic(&self.shared, &[self.me]);
         }
