@@ -1,6 +1,7 @@
 //! What the engine has to say, on standard error: warnings and errors, a line each.
 //!
-//! Never: prints what is below a warning, or touches standard output, which others read.
+//! Never: prints what is below a warning, or what libraries beneath the engine log: a TLS peer's
+//! faults are told once, in the words of `failure`. Never touches standard output, which others read.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -8,7 +9,7 @@ struct Notices;
 
 impl Log for Notices {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= LevelFilter::Warn
+        metadata.level() <= LevelFilter::Warn && metadata.target().starts_with("shardpoll")
     }
 
     fn log(&self, record: &Record<'_>) {
