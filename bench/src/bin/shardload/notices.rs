@@ -1,7 +1,8 @@
 //! What the engine has to say, on standard error: warnings and errors, a line each.
 //!
 //! Never: prints what is below a warning, or what libraries beneath the engine log: a TLS peer's
-//! faults are told once, in the words of `failure`. Never touches standard output, which others read.
+//! faults are told once, in the words of `failure`. Never touches standard output, which others
+//! read.
 
 use log::{LevelFilter, Log, Metadata, Record};
 
