@@ -69,6 +69,8 @@ pub use api::{
     Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy, Peer,
     Refused, Silence, Status, Wait, Written, incoming,
 };
+#[cfg(feature = "sim")]
+pub use conn::{Step, Transitions};
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
 pub use listener::Acceptor;

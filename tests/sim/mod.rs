@@ -2,4 +2,4 @@
 
 mod faults;
 mod one_shard;
-pub(crate) mod world;
+mod regressions;

@@ -19,6 +19,7 @@ pub mod leak;
 mod peer;
 mod process;
 mod recorder;
+pub mod simulation;
 mod tls;
 mod trace;
 mod world;

@@ -8,6 +8,7 @@
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
 //!   deadlines when it is too old
+//!   journey   which stages it has gone through (feature `sim`)
 //! ```
 //!
 //! Never: calls the kernel, reads a clock, or calls user code.
@@ -19,6 +20,8 @@
 mod channel;
 mod deadlines;
 mod gate;
+#[cfg(feature = "sim")]
+mod journey;
 mod outbox;
 mod stage;
 mod tuning;
@@ -26,6 +29,10 @@ mod tuning;
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
+#[cfg(feature = "sim")]
+pub(crate) use journey::Journey;
+#[cfg(feature = "sim")]
+pub use journey::{Step, Transitions};
 pub(crate) use outbox::{Chunk, Outbox};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
 pub(crate) use tuning::{Rate, Tuning};
@@ -133,6 +140,8 @@ pub(crate) struct Line {
     /// None for an outgoing connection.
     pub(crate) listener: Option<ListenerId>,
     pub(crate) peer: Addr,
+    #[cfg(feature = "sim")]
+    pub(crate) journey: Journey,
 }
 
 impl Line {
@@ -143,9 +152,9 @@ impl Line {
         listener: Option<ListenerId>,
         now: Tick,
     ) -> Self {
-        Self {
+        let mut line = Self {
             handler,
-            stage,
+            stage: Stage::Closed(CloseReason::Internal),
             outbox: Outbox::default(),
             last_read: now,
             last_progress: now,
@@ -161,7 +170,19 @@ impl Line {
             tuning: None,
             listener,
             peer,
-        }
+            #[cfg(feature = "sim")]
+            journey: Journey::default(),
+        };
+        line.enter(stage);
+        line
+    }
+
+    /// Goes to another stage: the only way there is, so that the simulation sees each.
+    #[inline(always)]
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        #[cfg(feature = "sim")]
+        self.journey.enter(Step::of(&stage));
+        self.stage = stage;
     }
 
     #[inline]
@@ -288,7 +309,7 @@ impl Line {
         match self.stage.take() {
             Stage::Open(channel) => {
                 self.last_progress = now;
-                self.stage = Stage::Flushing { channel, reason };
+                self.enter(Stage::Flushing { channel, reason });
             }
             // Nothing can be delivered before the handshake is done; the peer is told and that is
             // all.
@@ -298,10 +319,10 @@ impl Line {
                 tls.owed.extend(&wire);
                 self.outbox.clear();
                 self.last_progress = now;
-                self.stage = Stage::Flushing { channel: Channel::Tls(tls), reason };
+                self.enter(Stage::Flushing { channel: Channel::Tls(tls), reason });
             }
-            Stage::Connecting(_) => self.stage = Stage::Closed(reason),
-            ending => self.stage = ending,
+            Stage::Connecting(_) => self.enter(Stage::Closed(reason)),
+            ending => self.enter(ending),
         }
         self.marks.take(Marks::BEFORE_END);
     }
@@ -309,7 +330,7 @@ impl Line {
     /// Ends the connection now; what is queued is lost. The first reason stands.
     pub(crate) fn fail(&mut self, reason: CloseReason) {
         if !matches!(self.stage, Stage::Closed(_)) {
-            self.stage = Stage::Closed(reason);
+            self.enter(Stage::Closed(reason));
         }
     }
 

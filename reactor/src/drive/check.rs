@@ -3,7 +3,7 @@
 //! Never: changes anything; is compiled without the feature `sim`.
 
 use super::Reactor;
-use crate::conn::{Line, Ready, Stage};
+use crate::conn::{Line, Ready, Stage, Step, Transitions};
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
 use shardpoll_timers::Tick;
@@ -15,22 +15,17 @@ fn hold(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(text()) }
 }
 
-fn stage_name(stage: &Stage) -> &'static str {
-    match stage {
-        Stage::Connecting(_) => "connecting",
-        Stage::Handshaking(_) => "handshaking",
-        Stage::Open(_) => "open",
-        Stage::Flushing { .. } => "flushing",
-        Stage::Lingering { .. } => "lingering",
-        Stage::Closed(_) => "closed",
-    }
-}
-
 impl<S: Sys> Reactor<S> {
     /// How many descriptors this loop owns.
     #[must_use]
     pub fn descriptors(&self) -> usize {
         self.fds.iter().flatten().count()
+    }
+
+    /// How often connections went from one stage to another; each is counted when it is freed.
+    #[must_use]
+    pub fn transitions(&self) -> Transitions {
+        self.transitions
     }
 
     /// Verifies the invariants of the loop, which hold between any two turns. Takes O(n).
@@ -73,11 +68,13 @@ impl<S: Sys> Reactor<S> {
 
     fn check_line(&self, id: ConnId, line: &Line, listed: bool) -> Result<(), String> {
         let core = &self.core;
+        let (stage, step) = (Step::of(&line.stage), line.journey.last());
+        hold(stage == step, || format!("{id}: is {stage:?} and was seen to be {step:?}"))?;
         let flag = line.on_agenda;
         hold(flag == listed, || format!("{id}: on_agenda {flag}, on the agenda {listed}"))?;
         hold(listed || !line.has_work(), || {
-            let (stage, ready) = (stage_name(&line.stage), line.ready);
-            format!("{id}: {stage}, {ready:?}: has work, and nobody comes back")
+            let (stage, ready) = (Step::of(&line.stage), line.ready);
+            format!("{id}: {stage:?}, {ready:?}: has work, and nobody comes back")
         })?;
         let has_fd = self.owns_fd(id);
         // One that connects has none until its wish is carried out; one that failed before may end.

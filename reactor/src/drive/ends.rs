@@ -6,6 +6,7 @@
 //! 1. `on_disconnect` is called at most once, and nothing after it.
 
 use super::Reactor;
+use crate::api::CloseReason;
 use crate::conn::{Channel, Marks, Stage};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
@@ -79,14 +80,16 @@ impl<S: Sys> Reactor<S> {
         let reason = match line.stage.take() {
             Stage::Closed(reason) => reason,
             Stage::Flushing { reason, .. } => {
-                if !line.input_ended {
-                    line.stage = Stage::Lingering { discarded: 0 };
+                if line.input_ended {
+                    line.enter(Stage::Closed(CloseReason::Asked));
+                } else {
+                    line.enter(Stage::Lingering { discarded: 0 });
                     line.last_progress = now;
                 }
                 reason
             }
             other => {
-                line.stage = other;
+                line.enter(other);
                 return;
             }
         };
@@ -114,6 +117,8 @@ impl<S: Sys> Reactor<S> {
             self.core.timers.remove(entry);
         }
         self.close_fd(id);
+        #[cfg(feature = "sim")]
+        self.transitions.close(line.journey);
         self.core.counters.closed += 1;
     }
 

@@ -61,6 +61,8 @@ pub struct Reactor<S: Sys = Linux> {
     resting: Vec<ConnId>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
+    #[cfg(feature = "sim")]
+    transitions: crate::conn::Transitions,
 }
 
 impl<S: Sys> fmt::Debug for Reactor<S> {
@@ -100,6 +102,8 @@ impl<S: Sys> Reactor<S> {
             wire: Vec::new(),
             resting: Vec::new(),
             descriptor_freed: false,
+            #[cfg(feature = "sim")]
+            transitions: crate::conn::Transitions::default(),
         })
     }
 
@@ -132,6 +136,8 @@ impl<S: Sys> Reactor<S> {
         // A caller of `with` may have caught the panic itself.
         self.core.panic_counted = false;
         self.core.counters.events += self.events.len() as u64;
+        // Before the events: what they arm is for the next turn (S16).
+        self.core.timers.start_turn(now);
         // Taken out, so that the loop over them needs no look at what services may change.
         let events = std::mem::take(&mut self.events);
         self.serve_batch(&events);

@@ -116,10 +116,11 @@ impl<S: Sys> Reactor<S> {
         let Some(line) = table.line_mut(id) else {
             return;
         };
-        line.stage = match line.stage.take() {
+        let next = match line.stage.take() {
             Stage::Handshaking(tls) => Stage::Open(Channel::Tls(tls)),
             other => other,
         };
+        line.enter(next);
         line.last_read = *now;
         line.marks.add(Marks::CONNECT);
         line.marks.add(Marks::DRAIN);

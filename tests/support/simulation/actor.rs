@@ -15,6 +15,7 @@ use std::time::Duration;
 /// The most a handler writes, so that a world comes to an end.
 const BUDGET: u64 = 60_000;
 
+#[derive(Debug)]
 pub struct Actor {
     shared: Shared,
     place: Rc<Place>,

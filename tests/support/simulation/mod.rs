@@ -5,15 +5,19 @@
 //!     actor    the handlers: what they do with their connections
 //!     script   the peers: what they do with theirs
 //!     history  what has happened, and whether it may
+//!     search   many worlds, over several threads
 //! ```
 //!
 //! Never: uses a socket, a clock, or a number that the seed does not give.
 
-#![allow(unreachable_pub, reason = "a module of the tests and of a binary")]
+#![allow(unreachable_pub, reason = "private modules of a harness")]
 
 mod actor;
 mod history;
 mod script;
+mod search;
+
+pub use search::{Enough, Failure, Outcome, Search, all_cores, fresh_seed, search};
 
 use actor::Actor;
 use fastrand::Rng;
@@ -22,7 +26,7 @@ use script::Script;
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
 use shardpoll_reactor::{
     Addr, Config, Counts, Fault, Faults, Handler, ListenerId, Peer, Place as ShardPlace, Reactor,
-    Sim, SimFd, Tick, Turn,
+    Sim, SimFd, Step, Tick, Transitions, Turn,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -51,13 +55,19 @@ pub struct Plan {
     pub seed: u64,
     /// Whether some connections are TLS, whose bytes are not the seed's.
     pub with_tls: bool,
+    /// What goes wrong, and how often.
     pub faults: Faults,
 }
 
+/// One world of so many has TLS: a handshake costs as much as ten worlds without.
+const TLS_ONE_IN: u32 = 8;
+
 impl Plan {
-    /// A plan in which the seed also chooses the faults.
-    pub fn new(seed: u64, with_tls: bool) -> Self {
+    /// The plan in which the seed chooses everything.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0xFA_017);
+        let with_tls = rng.u32(0..TLS_ONE_IN) == 0;
         let mut faults = match rng.u32(0..10) {
             0 => Faults::none(),
             1..5 => Faults::uniform(0.01),
@@ -76,16 +86,24 @@ impl Plan {
 pub struct Report {
     /// Equal for equal histories.
     pub digest: u64,
+    /// Turns of the loops.
     pub turns: u64,
     /// Connections whose both ends, or whose one end, were the loop's: each end counted.
     pub connections: u64,
+    /// Calls of handlers.
     pub callbacks: u64,
+    /// Bytes that the loops took from the kernel.
     pub bytes_in: u64,
+    /// Bytes that the loops gave to the kernel.
     pub bytes_out: u64,
     /// Directions that were checked to be whole, up to an orderly end.
     pub complete: u64,
+    /// Panics of handlers, all planned.
     pub panics: u64,
+    /// Faults of each kind.
     pub faults: Counts,
+    /// Changes of stage, of each kind.
+    pub transitions: Transitions,
 }
 
 impl Report {
@@ -99,10 +117,31 @@ impl Report {
         self.complete += other.complete;
         self.panics += other.panics;
         self.faults.add(&other.faults);
+        self.transitions.add(&other.transitions);
     }
 }
 
+/// The changes of stage that there are (the drawing at the head of `conn/stage`); no others.
+pub const DRAWN: [(Step, Step); 15] = [
+    (Step::Begun, Step::Connecting),
+    (Step::Begun, Step::Handshaking),
+    (Step::Begun, Step::Open),
+    (Step::Connecting, Step::Handshaking),
+    (Step::Connecting, Step::Open),
+    (Step::Connecting, Step::Closed),
+    (Step::Handshaking, Step::Open),
+    (Step::Handshaking, Step::Flushing),
+    (Step::Handshaking, Step::Closed),
+    (Step::Open, Step::Flushing),
+    (Step::Open, Step::Closed),
+    (Step::Flushing, Step::Lingering),
+    (Step::Flushing, Step::Closed),
+    (Step::Lingering, Step::Closed),
+    (Step::Closed, Step::Freed),
+];
+
 /// The addresses of a world.
+#[derive(Debug)]
 pub struct Place {
     plain: SocketAddr,
     tls: SocketAddr,
@@ -340,8 +379,13 @@ impl World {
         if live != Some(0) || owned != 0 {
             return Err(format!("over, but {live:?} are live and {owned} descriptors are owned"));
         }
+        let transitions = self.reactor.transitions();
         // Timers of users outlive the connections; they go with the loop.
         drop(self.reactor);
+        if let Some((from, to, _)) = transitions.iter().find(|&(f, t, _)| !DRAWN.contains(&(f, t)))
+        {
+            return Err(format!("a connection went from {from:?} to {to:?}: there is no such way"));
+        }
         self.scripts.clear();
         let mut history = self.shared.borrow_mut();
         history.judge();
@@ -362,6 +406,7 @@ impl World {
             complete: history.complete(),
             panics: counters.panics,
             faults: self.sim.counts(),
+            transitions,
         })
     }
 }
