@@ -71,6 +71,8 @@ pub use api::{
 };
 #[cfg(feature = "sim")]
 pub use conn::{Step, Transitions};
+#[cfg(feature = "sim")]
+pub use drive::Simulation;
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
 pub use listener::Acceptor;

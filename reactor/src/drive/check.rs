@@ -7,7 +7,6 @@ use crate::conn::{Line, Ready, Stage, Step, Transitions};
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
 use shardpoll_timers::Tick;
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Says what is broken, unless it is not.
@@ -43,20 +42,21 @@ impl<S: Sys> Reactor<S> {
         let ids = self.core.table.snapshot();
         let live = self.core.table.live();
         hold(ids.len() == live, || format!("{} slots are taken, not {live}", ids.len()))?;
-        let mut agenda = HashSet::new();
-        for &id in &self.core.agenda {
-            let first = agenda.insert(id) || self.core.table.line(id).is_none();
-            hold(first, || format!("{id} is on the agenda twice"))?;
+        let mut agenda = self.core.agenda.clone();
+        agenda.sort_unstable();
+        for pair in agenda.windows(2) {
+            let twice = pair[0] == pair[1] && self.core.table.line(pair[0]).is_some();
+            hold(!twice, || format!("{} is on the agenda twice", pair[0]))?;
         }
         for &id in &ids {
             match self.core.table.line(id) {
-                Some(line) => self.check_line(id, line, agenda.contains(&id))?,
+                Some(line) => self.check_line(id, line, agenda.binary_search(&id).is_ok())?,
                 None => hold(self.owns_fd(id), || format!("listener {id} has no descriptor"))?,
             }
         }
-        let owners: HashSet<usize> = ids.iter().map(|id| id.slot()).collect();
+        // A snapshot is in the order of slots.
         for (slot, fd) in self.fds.iter().enumerate() {
-            let owned = fd.is_none() || owners.contains(&slot);
+            let owned = fd.is_none() || ids.binary_search_by_key(&slot, |id| id.slot()).is_ok();
             hold(owned, || format!("the descriptor of slot {slot} belongs to nobody"))?;
         }
         Ok(())

@@ -28,8 +28,12 @@ mod listen;
 mod quit;
 mod read;
 mod serve;
+#[cfg(feature = "sim")]
+mod simulation;
 
 pub use quit::Turn;
+#[cfg(feature = "sim")]
+pub use simulation::Simulation;
 
 use serve::Cause;
 
@@ -182,6 +186,12 @@ impl<S: Sys> Reactor<S> {
             Some(wait) => until.min(self.core.now.saturating_add(wait)),
             None => until,
         }
+    }
+
+    /// Whether the next turn has something to do, whatever the kernel says.
+    #[cfg(feature = "sim")]
+    fn has_work(&self) -> bool {
+        !self.core.agenda.is_empty() || !self.core.wishes.is_empty()
     }
 
     fn work_off_agenda(&mut self) {

@@ -3,11 +3,10 @@
 //! Never: trusts the loop; every callback is judged by the history.
 
 use super::Place;
-use super::history::{Callback, Shared};
-use shardpoll_reactor::tls::{ClientContext, rustls};
-use shardpoll_reactor::{
-    CloseReason, Conn, ConnId, Connect, Handler, Local, Silence, Status, Written,
-};
+use super::deeds;
+use super::history::{Callback, SeatState, Shared};
+use shardpoll_reactor::tls::Error;
+use shardpoll_reactor::{CloseReason, Conn, Handler, Silence, Status, Written};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,9 +16,12 @@ const BUDGET: u64 = 60_000;
 
 #[derive(Debug)]
 pub struct Actor {
-    shared: Shared,
-    place: Rc<Place>,
+    pub shared: Shared,
+    pub place: Rc<Place>,
+    /// The record of its connection.
     pub me: usize,
+    /// Its own number: a connection may have many handlers, one after the other.
+    pub number: usize,
 }
 
 /// Ends a callback, also when it panics.
@@ -33,48 +35,57 @@ impl Drop for Inside {
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        let mut history = self.shared.borrow_mut();
-        let record = &mut history.records[self.me];
-        let again = std::mem::replace(&mut record.dropped, true);
-        if again {
-            history.violation(format!("handler {} was dropped twice", self.me));
-        }
+        self.shared.borrow_mut().drop_seat(self.number);
     }
 }
 
 /// A panic that is wanted, without the message of the panic hook.
-fn planned_panic(shared: &Shared, ends: &[usize]) -> ! {
-    {
-        let mut history = shared.borrow_mut();
-        history.panics += 1;
-        for &me in ends {
-            history.records[me].panicked = true;
-        }
-    }
+pub fn planned_panic(shared: &Shared) -> ! {
+    shared.borrow_mut().panics += 1;
     resume_unwind(Box::new("planned"))
 }
 
 impl Actor {
+    /// The first handler of a connection.
     pub fn new(shared: &Shared, place: &Rc<Place>) -> Self {
         let me = shared.borrow_mut().add_record(true);
-        Self { shared: Rc::clone(shared), place: Rc::clone(place), me }
+        Self::of(shared, place, me, SeatState::Serving)
+    }
+
+    /// One that is to take over from this one.
+    pub fn successor(&self) -> Self {
+        Self::of(&self.shared, &self.place, self.me, SeatState::Waiting)
+    }
+
+    fn of(shared: &Shared, place: &Rc<Place>, me: usize, state: SeatState) -> Self {
+        let number = shared.borrow_mut().add_seat(me, state);
+        Self { shared: Rc::clone(shared), place: Rc::clone(place), me, number }
     }
 
     fn enter(&self, callback: Callback, conn: &mut Conn<'_>) -> Inside {
         let (id, now) = (conn.id(), conn.local().now());
-        self.shared.borrow_mut().enter(self.me, callback, id, now);
+        let mut history = self.shared.borrow_mut();
+        let record = &mut history.records[self.me];
+        record.tls |= conn.tls().is_some();
+        let ending = matches!(callback, Callback::Predrain | Callback::Disconnect);
+        let kept = ending || record.closing || record.flow.look_at_queue(conn.backlog());
+        history.enter(self.number, callback, id, now);
+        if !kept {
+            let text = format!("{id}: something was sent while writes were paused");
+            history.violation(text);
+        }
         Inside(Rc::clone(&self.shared))
     }
 
-    fn roll(&self, end: u32) -> u32 {
+    pub fn roll(&self, end: u32) -> u32 {
         self.shared.borrow_mut().rng.u32(0..end)
     }
 
-    fn span(&self, most_millis: u64) -> Duration {
+    pub fn span(&self, most_millis: u64) -> Duration {
         Duration::from_micros(self.shared.borrow_mut().rng.u64(0..most_millis * 1000))
     }
 
-    fn write(&self, conn: &mut Conn<'_>, len: usize) {
+    pub fn write(&self, conn: &mut Conn<'_>, len: usize) {
         let data = {
             let history = self.shared.borrow();
             if history.records[self.me].written > BUDGET || history.calm {
@@ -88,7 +99,9 @@ impl Actor {
             _ => conn.write(&data),
         };
         if written == Written::Ok {
-            self.shared.borrow_mut().records[self.me].written += len as u64;
+            let record = &mut self.shared.borrow_mut().records[self.me];
+            record.written += len as u64;
+            record.flow.look_at_queue(conn.backlog());
         }
     }
 
@@ -97,7 +110,7 @@ impl Actor {
         if self.shared.borrow().calm {
             return;
         }
-        match self.roll(200) {
+        match self.roll(240) {
             0..30 => {
                 let len = self.roll(300) as usize;
                 self.write(conn, len);
@@ -106,201 +119,65 @@ impl Actor {
                 let len = self.roll(40_000) as usize;
                 self.write(conn, len);
             }
-            36..46 => self.pause(conn),
-            46..50 => {
+            36..80 => self.regulate(conn),
+            80..84 => {
                 self.shared.borrow_mut().records[self.me].closing = true;
                 conn.close();
             }
-            50 => {
+            84 => {
                 self.shared.borrow_mut().records[self.me].aborted = true;
                 conn.abort();
             }
-            51 => planned_panic(&self.shared, &[self.me]),
-            52..64 => self.meddle(conn),
-            64..72 => dial(&self.shared, &self.place, &mut conn.local()),
-            72..84 => add_alarm(&self.shared, &mut conn.local()),
-            84..90 => move_alarm(&self.shared, &mut conn.local()),
+            85..87 => self.panic(),
+            87..93 => conn.set_handler(self.successor()),
+            93..105 => self.meddle(conn),
+            105..113 => deeds::dial(&self.shared, &self.place, &mut conn.local()),
+            113..125 => deeds::add_alarm(&self.shared, &mut conn.local()),
+            125..131 => deeds::move_alarm(&self.shared, &mut conn.local()),
             _ => {}
         }
     }
 
-    fn pause(&self, conn: &mut Conn<'_>) {
-        conn.pause();
-        let id = conn.id();
-        if std::mem::replace(&mut self.shared.borrow_mut().records[self.me].paused, true) {
-            return;
-        }
-        let (shared, me, after) = (Rc::clone(&self.shared), self.me, self.span(300));
-        conn.local().add_timer(after, move |local, _| {
-            shared.borrow_mut().records[me].paused = false;
-            if let Some(mut conn) = local.conn(id) {
-                conn.resume();
-            }
-            None
-        });
+    fn panic(&self) -> ! {
+        self.shared.borrow_mut().panic(self.me);
+        planned_panic(&self.shared)
     }
 
     /// Reaches for another connection, or for one that is long gone.
     fn meddle(&self, conn: &mut Conn<'_>) {
-        let Some(id) = any_id(&self.shared) else { return };
+        let Some(id) = deeds::any_id(&self.shared) else { return };
         let (shared, running) = (&self.shared, self.me);
         let deed = self.roll(40);
         let reached = conn.local().with::<Self, _>(id, |other, conn| {
             let known = shared.borrow().by_id.get(&id).copied();
-            if known != Some(other.me) || other.me == running {
-                let text = format!("{id} led to handler {}, not {known:?}", other.me);
+            let serves = shared.borrow().records[other.me].handler == Some(other.number);
+            if known != Some(other.me) || other.me == running || !serves {
+                let text = format!("{id} led to handler {} of {}", other.number, other.me);
                 shared.borrow_mut().violation(text);
             }
             match deed {
                 0..10 => other.write(conn, 50),
-                10..14 => other.pause(conn),
-                14 => planned_panic(shared, &[other.me, running]),
+                10..18 => other.regulate(conn),
+                18 => conn.set_handler(other.successor()),
+                19 => {
+                    // The one it was called for ends; what of the caller, its policy says.
+                    shared.borrow_mut().records[other.me].panicked = true;
+                    self.panic();
+                }
                 _ => {}
             }
         });
         if reached.is_none() || deed >= 30 {
-            poke(&self.shared, &mut conn.local(), id, deed);
+            deeds::poke(&self.shared, &mut conn.local(), id, deed);
         }
-    }
-}
-
-pub fn any_id(shared: &Shared) -> Option<ConnId> {
-    let history = &mut *shared.borrow_mut();
-    history.rng.choice(&history.ids).copied()
-}
-
-/// Reaches for a connection by its id alone.
-pub fn poke(shared: &Shared, local: &mut Local<'_>, id: ConnId, deed: u32) {
-    let Some(mut conn) = local.conn(id) else { return };
-    let me = {
-        let mut history = shared.borrow_mut();
-        let Some(&me) = history.by_id.get(&id) else { return };
-        let record = &history.records[me];
-        let gone = record.disconnects > 0 || record.aborted || record.panicked;
-        if gone || conn.id() != id {
-            history.violation(format!("{id} is dead and was found"));
-        }
-        me
-    };
-    let record = |set: fn(&mut super::history::Record)| {
-        set(&mut shared.borrow_mut().records[me]);
-    };
-    match deed {
-        30..33 => {
-            record(|r| r.closing = true);
-            conn.close();
-        }
-        33 => {
-            record(|r| r.aborted = true);
-            conn.abort();
-        }
-        _ => {}
-    }
-}
-
-/// Opens a connection to one of the places there are.
-pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
-    let kind = {
-        let history = &mut *shared.borrow_mut();
-        if history.dials == 0 || history.calm {
-            return;
-        }
-        history.dials -= 1;
-        history.rng.u32(0..10)
-    };
-    let to = match kind {
-        0..4 if place.with_tls => client_hello(place),
-        0..6 => Connect::to(place.plain),
-        6..9 => Connect::to(place.outside),
-        _ => Connect::to(place.nowhere),
-    };
-    let actor = Actor::new(shared, place);
-    let me = actor.me;
-    match local.connect(to, actor) {
-        Ok(id) => {
-            shared.borrow_mut().name(me, id);
-            // Written before it stands: waits for it.
-            let early = shared.borrow_mut().rng.u32(0..4) == 0;
-            if let Some(mut conn) = local.conn(id).filter(|_| early) {
-                let data = shared.borrow().say(me, 20);
-                if conn.write(&data) == Written::Ok {
-                    shared.borrow_mut().records[me].written += 20;
-                }
-            }
-        }
-        Err(_) => shared.borrow_mut().records[me].refused = true,
-    }
-}
-
-fn client_hello(place: &Place) -> Connect {
-    let context: ClientContext = super::certificate().1.clone();
-    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-    Connect::to(place.tls).tls(context, name)
-}
-
-fn add_alarm(shared: &Shared, local: &mut Local<'_>) {
-    let after = Duration::from_micros(shared.borrow_mut().rng.u64(0..200_000));
-    let due = local.now().saturating_add(after);
-    let index = shared.borrow_mut().add_alarm(due);
-    let own = Rc::clone(shared);
-    let id = local.add_timer(after, move |local, id| {
-        let deed = {
-            let mut history = own.borrow_mut();
-            history.ring(index, local.now());
-            history.rng.u32(0..100)
-        };
-        if let Some(other) = any_id(&own).filter(|_| deed < 10) {
-            poke(&own, local, other, 30 + deed);
-        }
-        if deed == 10 {
-            own.borrow_mut().disarm(index);
-            planned_panic(&own, &[]);
-        }
-        if deed < 15 && local.stop(id) {
-            own.borrow_mut().disarm(index);
-        }
-        let again = deed % 2 == 0 && !own.borrow().calm;
-        let after = Duration::from_millis(u64::from(deed) / 10 * 3);
-        let stopped = deed < 15;
-        match again {
-            // One that was stopped meanwhile must not come back, whatever is returned.
-            true if stopped => Some(after),
-            true => {
-                own.borrow_mut().arm(index, local.now().saturating_add(after));
-                Some(after)
-            }
-            false => {
-                own.borrow_mut().disarm(index);
-                None
-            }
-        }
-    });
-    shared.borrow_mut().alarms[index].id = Some(id);
-}
-
-fn move_alarm(shared: &Shared, local: &mut Local<'_>) {
-    let picked = {
-        let history = &mut *shared.borrow_mut();
-        let len = history.alarms.len();
-        let index = if len == 0 { 0 } else { history.rng.usize(0..len) };
-        let id = history.alarms.get(index).and_then(|alarm| alarm.id);
-        id.map(|id| (index, id, history.rng.u64(0..50)))
-    };
-    let Some((index, id, millis)) = picked else { return };
-    let after = Duration::from_millis(millis);
-    if millis % 2 == 0 {
-        if local.stop(id) {
-            shared.borrow_mut().disarm(index);
-        }
-    } else if local.reschedule(id, after) {
-        shared.borrow_mut().arm(index, local.now().saturating_add(after));
     }
 }
 
 impl Handler for Actor {
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
         let _inside = self.enter(Callback::Incoming, conn);
-        self.shared.borrow_mut().take(self.me, data);
+        let now = conn.local().now();
+        self.shared.borrow_mut().take(self.me, data, now);
         if self.roll(10) < 7 {
             self.write(conn, data.len());
         }
@@ -338,6 +215,7 @@ impl Handler for Actor {
 
     fn on_read_timeout(&mut self, conn: &mut Conn<'_>) -> Silence {
         let _inside = self.enter(Callback::ReadTimeout, conn);
+        self.expect_silence(conn);
         self.act(conn);
         if self.roll(2) == 0 { Silence::Keep } else { Silence::Close }
     }
@@ -352,6 +230,27 @@ impl Handler for Actor {
         self.act(conn);
     }
 
+    fn on_attach(&mut self, conn: &mut Conn<'_>) {
+        let _inside = self.enter(Callback::Attach, conn);
+        self.act(conn);
+    }
+
+    fn on_detach(&mut self, conn: &mut Conn<'_>) {
+        let _inside = self.enter(Callback::Detach, conn);
+        self.act(conn);
+    }
+
+    fn on_panic(&mut self, conn: &mut Conn<'_>, _: &str) {
+        let _inside = self.enter(Callback::Panic, conn);
+        if self.roll(10) == 0 {
+            self.shared.borrow_mut().records[self.me].panicked = true;
+            planned_panic(&self.shared);
+        }
+        if self.roll(3) == 0 {
+            self.regulate(conn);
+        }
+    }
+
     fn on_disconnect(&mut self, conn: &mut Conn<'_>, reason: &CloseReason) {
         let _inside = self.enter(Callback::Disconnect, conn);
         let orderly = matches!(reason, CloseReason::Asked | CloseReason::PeerClosed);
@@ -360,16 +259,27 @@ impl Handler for Actor {
             let record = &mut history.records[self.me];
             record.graceful = orderly && record.connects == 1;
             record.clean_end = matches!(reason, CloseReason::PeerClosed);
-            if matches!(reason, CloseReason::Internal) {
-                history.violation(format!("handler {}: a forgotten transition", self.me));
+            match reason {
+                CloseReason::Internal => {
+                    let text = format!("{}: a forgotten transition", self.me);
+                    history.violation(text);
+                }
+                // Nobody in this world speaks broken TLS but strangers, and they say it at once.
+                CloseReason::Tls(error)
+                    if record.connects > 0 && matches!(**error, Error::Peer { .. }) =>
+                {
+                    let text = format!("{}: broken TLS from one of our own: {error}", self.me);
+                    history.violation(text);
+                }
+                _ => {}
             }
         }
         if conn.write(b"x") != Written::Closed {
-            let text = format!("handler {}: a write at its end was taken", self.me);
+            let text = format!("{}: a write at its end was taken", self.me);
             self.shared.borrow_mut().violation(text);
         }
         if self.roll(100) == 0 {
-            planned_panic(&self.shared, &[self.me]);
+            self.panic();
         }
     }
 }

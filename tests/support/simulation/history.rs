@@ -2,12 +2,14 @@
 //!
 //! Never: plays; it is told and judges.
 
-use super::pattern;
+use super::record::Record;
+use super::stream;
 use fastrand::Rng;
 use shardpoll_reactor::{ConnId, Tick, TimerId};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A history that handlers, timers and the world write together.
 pub type Shared = Rc<RefCell<History>>;
@@ -22,33 +24,43 @@ pub enum Callback {
     ReadTimeout,
     Status,
     Starttls,
+    Attach,
+    Detach,
+    Panic,
     Disconnect,
 }
 
-/// One side of a connection: a handler's or a peer's.
-#[derive(Default, Debug)]
-pub struct Record {
-    pub id: Option<ConnId>,
-    /// A handler's; else a simulated peer's.
-    pub is_handler: bool,
-    pub connects: u32,
-    pub disconnects: u32,
-    pub aborted: bool,
-    pub panicked: bool,
-    /// `connect` was refused at once: no callbacks.
-    pub refused: bool,
-    /// The handler was dropped.
+/// One handler: a connection has one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat {
+    /// The record of its connection.
+    pub me: usize,
+    pub state: SeatState,
     pub dropped: bool,
-    pub closing: bool,
-    pub paused: bool,
-    /// Bytes given to the connection, and whether all of them must arrive at an orderly end.
-    pub written: u64,
-    pub graceful: bool,
-    /// Bytes that came, the side that sent them (their first eight), and whether it has ended.
-    pub got: u64,
-    pub header: [u8; 8],
-    pub clean_end: bool,
 }
+
+/// Where a handler is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeatState {
+    /// Named by `set_handler`, and not called yet.
+    Waiting,
+    Serving,
+    /// It was told `on_detach`.
+    Left,
+}
+
+/// A listener of the loop.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Door {
+    /// Until when it accepts nobody; [`Tick::MAX`]: for ever.
+    pub paused_until: Option<Tick>,
+    /// Those who wait are accepted all the same.
+    pub closing: bool,
+    pub closed: bool,
+}
+
+/// With so many bytes a sender names itself.
+const HEADER: u64 = 8;
 
 /// A user's timer.
 #[derive(Debug)]
@@ -66,6 +78,8 @@ pub struct History {
     pub turn: u64,
     pub digest: u64,
     pub records: Vec<Record>,
+    pub seats: Vec<Seat>,
+    pub doors: Vec<Door>,
     pub by_id: HashMap<ConnId, usize>,
     pub ids: Vec<ConnId>,
     pub alarms: Vec<Alarm>,
@@ -77,6 +91,10 @@ pub struct History {
     pub dials: usize,
     /// The end has come: nobody begins anything.
     pub calm: bool,
+    /// A handler that panics goes on.
+    pub goes_on: bool,
+    /// How long a peer may be silent.
+    pub read_timeout: Duration,
     pub panics: u64,
     pub callbacks: u64,
 }
@@ -88,6 +106,8 @@ impl History {
             turn: 0,
             digest: seed,
             records: Vec::new(),
+            seats: Vec::new(),
+            doors: Vec::new(),
             by_id: HashMap::new(),
             ids: Vec::new(),
             alarms: Vec::new(),
@@ -95,6 +115,8 @@ impl History {
             running: None,
             dials: 6,
             calm: false,
+            goes_on: false,
+            read_timeout: Duration::ZERO,
             panics: 0,
             callbacks: 0,
         }
@@ -123,47 +145,93 @@ impl History {
         }
     }
 
-    /// A callback begins: may it?
-    pub fn enter(&mut self, me: usize, callback: Callback, id: ConnId, now: Tick) {
+    /// A handler for this connection: the first, or one that waits to take over.
+    pub fn add_seat(&mut self, me: usize, state: SeatState) -> usize {
+        self.seats.push(Seat { me, state, dropped: false });
+        let number = self.seats.len() - 1;
+        if state == SeatState::Serving {
+            self.records[me].handler = Some(number);
+        }
+        number
+    }
+
+    /// A handler is dropped.
+    pub fn drop_seat(&mut self, number: usize) {
+        if std::mem::replace(&mut self.seats[number].dropped, true) {
+            self.violation(format!("handler {number} was dropped twice"));
+        }
+    }
+
+    /// A callback of a handler begins: may it?
+    pub fn enter(&mut self, number: usize, callback: Callback, id: ConnId, now: Tick) {
+        let Seat { me, state, dropped } = self.seats[number];
         self.callbacks += 1;
-        self.note((me as u64) << 8 | callback as u64);
+        self.note((number as u64) << 8 | callback as u64);
         self.note(now.as_nanos());
         if let Some(other) = self.running.replace(me) {
             self.violation(format!("{callback:?} of {me} inside a callback of {other}"));
         }
         self.name(me, id);
+        let attaches = callback == Callback::Attach;
+        let wanted = if attaches { SeatState::Waiting } else { SeatState::Serving };
+        let mut wrong = self.records[me].wrong(callback, now);
+        // One whose on_detach has panicked is told so.
+        let told = callback == Callback::Panic && state == SeatState::Left;
+        if state != wanted && !told || dropped {
+            wrong.push("of a handler that does not serve");
+        }
         let record = &mut self.records[me];
-        let mut wrong = Vec::new();
-        if record.disconnects > 0 {
-            wrong.push("after on_disconnect");
-        }
-        if record.aborted {
-            wrong.push("after abort");
-        }
-        if record.panicked {
-            wrong.push("after a panic");
-        }
-        let early = matches!(callback, Callback::Incoming | Callback::Drain);
-        if record.connects == 0 && (early || callback == Callback::ReadTimeout) {
-            wrong.push("before on_connect");
-        }
-        let ending = matches!(callback, Callback::Predrain | Callback::Disconnect);
-        if record.closing && !ending {
-            wrong.push("after close");
-        }
-        if record.paused && matches!(callback, Callback::Incoming | Callback::ReadTimeout) {
-            wrong.push("while paused");
-        }
         match callback {
-            Callback::Connect => record.connects += 1,
+            Callback::Connect => {
+                record.connects += 1;
+                record.flow.silence_due = now.saturating_add(self.read_timeout);
+            }
             Callback::Disconnect => record.disconnects += 1,
+            Callback::Panic => {
+                record.panic_due = false;
+                record.told_of_panic_in = self.turn;
+            }
+            Callback::Attach => {
+                record.handler = Some(number);
+                self.seats[number].state = SeatState::Serving;
+            }
+            Callback::Detach => self.seats[number].state = SeatState::Left,
             _ => {}
-        }
-        if record.connects > 1 {
-            wrong.push("twice");
         }
         for wrong in wrong {
             self.violation(format!("{callback:?} of {me} ({id}) {wrong}"));
+        }
+    }
+
+    /// A callback panics on purpose: what becomes of its connection?
+    pub fn panic(&mut self, me: usize) {
+        let record = &mut self.records[me];
+        // Nothing more is called for one that was aborted or is told of its end.
+        let is_over = record.aborted || record.disconnects > 0;
+        if self.goes_on && !is_over {
+            record.panic_due = true;
+            // Two in one service end it.
+            record.may_end_silently = record.told_of_panic_in == self.turn;
+        } else {
+            record.panicked = true;
+        }
+    }
+
+    /// A listener accepts; may it?
+    pub fn accept(&mut self, door: usize, now: Tick) {
+        let Door { paused_until, closing, closed } = self.doors[door];
+        if closed {
+            self.violation(format!("listener {door} accepts after its end"));
+        }
+        if paused_until.is_some_and(|until| until > now) && !closing {
+            self.violation(format!("listener {door} accepts while paused"));
+        }
+    }
+
+    /// A listener has ended.
+    pub fn close_door(&mut self, door: usize) {
+        if std::mem::replace(&mut self.doors[door].closed, true) {
+            self.violation(format!("listener {door} has ended twice"));
         }
     }
 
@@ -172,19 +240,30 @@ impl History {
     }
 
     /// Bytes have come; are they the next ones?
-    pub fn take(&mut self, me: usize, data: &[u8]) {
+    pub fn take(&mut self, me: usize, data: &[u8], now: Tick) {
         self.note(data.len() as u64);
         let record = &mut self.records[me];
-        for &byte in data {
+        record.flow.charge(data.len(), now);
+        record.flow.silence_due = now.saturating_add(self.read_timeout);
+        let mut rest = data;
+        while !rest.is_empty() {
             let at = record.got;
-            record.got += 1;
-            let in_header = usize::try_from(at).ok().and_then(|at| record.header.get_mut(at));
-            if let Some(slot) = in_header {
-                *slot = byte;
-            } else if byte != pattern(u64::from_le_bytes(record.header), at) {
-                let text = format!("record {me}: byte {at} is not what was sent there");
-                return self.violation(text);
-            }
+            let count = if at < HEADER {
+                let from = usize::try_from(at).expect("below 8");
+                let count = rest.len().min(record.header.len() - from);
+                record.header[from..from + count].copy_from_slice(&rest[..count]);
+                count
+            } else {
+                let want = stream(u64::from_le_bytes(record.header), at);
+                let count = rest.len().min(want.len());
+                if rest[..count] != want[..count] {
+                    let text = format!("record {me}: after byte {at} comes what was not sent");
+                    return self.violation(text);
+                }
+                count
+            };
+            record.got += count as u64;
+            rest = &rest[count..];
         }
     }
 
@@ -192,11 +271,15 @@ impl History {
     pub fn say(&self, me: usize, len: usize) -> Vec<u8> {
         let from = self.records[me].written;
         let header = (me as u64).to_le_bytes();
-        let byte = |at| match header.get(usize::try_from(at).unwrap_or(usize::MAX)) {
-            Some(&byte) => byte,
-            None => pattern(me as u64, at),
-        };
-        (from..from + len as u64).map(byte).collect()
+        let mut bytes = Vec::with_capacity(len);
+        if from < HEADER {
+            bytes.extend(header.iter().skip(usize::try_from(from).expect("below 8")).take(len));
+        }
+        while bytes.len() < len {
+            let next = stream(me as u64, from + bytes.len() as u64);
+            bytes.extend_from_slice(&next[..next.len().min(len - bytes.len())]);
+        }
+        bytes
     }
 
     pub fn add_alarm(&mut self, due: Tick) -> usize {
@@ -235,23 +318,30 @@ impl History {
         for record in self.records.iter_mut().filter(|record| record.id.is_some()) {
             record.closing = true;
         }
+        for door in &mut self.doors {
+            door.closing = true;
+        }
     }
 
     /// Everything is over: what must have been, has it?
     pub fn judge(&mut self) {
         let mut wrong = Vec::new();
+        for (number, _) in self.seats.iter().enumerate().filter(|(_, seat)| !seat.dropped) {
+            wrong.push(format!("handler {number} was never dropped"));
+        }
+        for (number, _) in self.doors.iter().enumerate().filter(|(_, door)| !door.closed) {
+            wrong.push(format!("listener {number} was not told of its end"));
+        }
         for (me, record) in self.records.iter().enumerate().filter(|(_, r)| r.is_handler) {
-            if !record.dropped {
-                wrong.push(format!("handler {me} was never dropped"));
-            }
             let silent = record.aborted || record.panicked || record.refused;
+            let silent = silent || record.panic_due && record.may_end_silently;
             if record.disconnects == 0 && !silent {
-                wrong.push(format!("handler {me} was not told of its end"));
+                wrong.push(format!("{me} was not told of its end"));
             }
         }
         for (me, record) in self.records.iter().enumerate() {
             let sender = u64::from_le_bytes(record.header);
-            if record.got < 8 {
+            if record.got < HEADER {
                 continue;
             }
             let Some(other) = self.records.get(usize::try_from(sender).unwrap_or(usize::MAX))
@@ -275,7 +365,7 @@ impl History {
         let whole = self.records.iter().filter(|record| {
             let sender = usize::try_from(u64::from_le_bytes(record.header)).unwrap_or(usize::MAX);
             let sent = self.records.get(sender).map(|other| other.written);
-            record.clean_end && record.got >= 8 && sent == Some(record.got)
+            record.clean_end && record.got >= HEADER && sent == Some(record.got)
         });
         whole.count() as u64
     }

@@ -3,8 +3,10 @@
 //! ```text
 //!   Plan (seed, TLS, faults) ──► play ──► Report, or the first thing that may not be
 //!     actor    the handlers: what they do with their connections
+//!     regulate what they ask of the flow of bytes
+//!     deeds    what they do to others: connections, timers
 //!     script   the peers: what they do with theirs
-//!     history  what has happened, and whether it may
+//!     history  what has happened, and whether it may; record: of one side of a connection
 //!     search   many worlds, over several threads
 //! ```
 //!
@@ -13,20 +15,23 @@
 #![allow(unreachable_pub, reason = "private modules of a harness")]
 
 mod actor;
+mod deeds;
 mod history;
+mod record;
+mod regulate;
 mod script;
 mod search;
 
 pub use search::{Enough, Failure, Outcome, Search, all_cores, fresh_seed, search};
 
-use actor::Actor;
+use actor::{Actor, planned_panic};
 use fastrand::Rng;
-use history::{History, Shared};
+use history::{Door, History, Shared};
 use script::Script;
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
 use shardpoll_reactor::{
-    Addr, Config, Counts, Fault, Faults, Handler, ListenerId, Peer, Place as ShardPlace, Reactor,
-    Sim, SimFd, Step, Tick, Transitions, Turn,
+    Accept, Addr, Config, Counts, Fault, Faults, Handler, ListenerId, Local, PanicPolicy, Peer,
+    Place as ShardPlace, Reactor, Sim, SimFd, Step, Tick, Transitions, Turn,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -151,11 +156,20 @@ pub struct Place {
     with_tls: bool,
 }
 
-/// The byte that a sender has at a place of its stream: a stranger's or a lost one shows.
-fn pattern(sender: u64, at: u64) -> u8 {
-    let mixed = (sender << 32 ^ at).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    mixed.to_be_bytes()[1]
+/// What a sender has at a place of its stream, up to some length: a stranger's byte shows, and soon
+/// after one that was lost. The first eight bytes name the sender.
+fn stream(sender: u64, at: u64) -> &'static [u8] {
+    static NOISE: OnceLock<Vec<u8>> = OnceLock::new();
+    let noise = NOISE.get_or_init(|| {
+        let mut rng = Rng::with_seed(0);
+        (0..NOISE_BYTES).map(|_| rng.u8(..)).collect()
+    });
+    let from = sender.wrapping_mul(0x9E37_79B9).wrapping_add(at) % NOISE_BYTES;
+    &noise[usize::try_from(from).expect("below the length")..]
 }
+
+/// A prime, so that no two places of a stream are alike for long.
+const NOISE_BYTES: u64 = 65_521;
 
 /// A server and a client of it; Ed25519, whose signatures have one length.
 fn certificate() -> &'static (ServerContext, ClientContext) {
@@ -171,6 +185,33 @@ fn certificate() -> &'static (ServerContext, ClientContext) {
     })
 }
 
+/// Decides on the connections of a listener.
+struct Gatekeeper {
+    shared: Shared,
+    place: Rc<Place>,
+    number: usize,
+    sim: Sim,
+}
+
+impl Accept for Gatekeeper {
+    fn accept(&mut self, peer: &Peer) -> Box<dyn Handler> {
+        let Addr::Ip(addr) = peer.addr else { panic!("the simulation has internet addresses") };
+        {
+            let mut history = self.shared.borrow_mut();
+            history.note(u64::from(addr.port()));
+            history.accept(self.number, self.sim.time());
+        }
+        if self.shared.borrow_mut().rng.u32(0..200) == 0 {
+            planned_panic(&self.shared);
+        }
+        Box::new(Actor::new(&self.shared, &self.place))
+    }
+
+    fn on_close(&mut self, _: &mut Local<'_>) {
+        self.shared.borrow_mut().close_door(self.number);
+    }
+}
+
 struct World {
     sim: Sim,
     reactor: Reactor<Sim>,
@@ -183,6 +224,8 @@ struct World {
     /// What has moved, at the last turn, and how long it has been so.
     moved: (Tick, u64, u64),
     idle: u32,
+    /// Turns until a quit is withdrawn; 0: nobody has asked for one.
+    withdraws: u32,
 }
 
 /// Plays one world to its end.
@@ -202,6 +245,7 @@ fn play_out(plan: &Plan) -> Result<Report, String> {
     let mut world = World::new(plan);
     for _ in 0..TURNS {
         world.begin_something();
+        world.withdraw_quit();
         world.step_scripts();
         let most = world.rng(|rng| rng.u64(1..60));
         world.turn(Duration::from_millis(most))?;
@@ -217,6 +261,7 @@ fn config(rng: &mut Rng) -> Config {
     config.handshake_timeout = Duration::from_millis(rng.u64(100..1000));
     config.read_size_bytes = [7, 700, 4096, 16_384][rng.usize(0..4)];
     config.max_queued_bytes = rng.usize(20_000..100_000);
+    config.panic_policy = [PanicPolicy::Close, PanicPolicy::Continue][rng.usize(0..2)];
     config
 }
 
@@ -225,6 +270,8 @@ impl World {
         let sim = Sim::new(plan.seed, Faults::none());
         let mut history = History::new(plan.seed);
         let config = config(&mut history.rng);
+        history.read_timeout = config.read_timeout.unwrap_or(Duration::MAX);
+        history.goes_on = config.panic_policy == PanicPolicy::Continue;
         if history.rng.u32(0..3) == 0 {
             sim.set_window(history.rng.usize(100..5000));
         }
@@ -249,26 +296,37 @@ impl World {
             coming: PEERS,
             moved: (Tick::ZERO, 0, 0),
             idle: 0,
+            withdraws: 0,
         };
-        world.listen(1, place.plain);
-        if plan.with_tls {
-            world.listen(2, place.tls);
-        }
+        world.listen_at_both();
         world.sim.set_faults(plan.faults.clone());
         world
     }
 
-    fn listen(&mut self, number: u32, addr: SocketAddr) {
-        let (shared, place) = (Rc::clone(&self.shared), Rc::clone(&self.place));
-        let accept = move |peer: &Peer| -> Box<dyn Handler> {
-            let Addr::Ip(addr) = peer.addr else { panic!("the simulation has internet addresses") };
-            shared.borrow_mut().note(u64::from(addr.port()));
-            Box::new(Actor::new(&shared, &place))
+    /// Listens at the two addresses of the loop.
+    fn listen_at_both(&mut self) {
+        let place = Rc::clone(&self.place);
+        self.listen(place.plain, None);
+        if place.with_tls {
+            self.listen(place.tls, Some(certificate().0.clone()));
+        }
+    }
+
+    fn listen(&mut self, addr: SocketAddr, tls: Option<ServerContext>) {
+        let number = {
+            let mut history = self.shared.borrow_mut();
+            history.doors.push(Door::default());
+            history.doors.len() - 1
         };
-        let fd = self.sim.listen(addr, 3).expect("nobody is there yet");
-        let tls = (number == 2).then(|| certificate().0.clone());
-        let id = ListenerId::new(number);
-        self.reactor.add_listener(id, fd, tls, Box::new(accept)).expect("no faults yet");
+        let (shared, place) = (Rc::clone(&self.shared), Rc::clone(&self.place));
+        let gate = Gatekeeper { shared, place, number, sim: self.sim.clone() };
+        let id = ListenerId::new(u32::try_from(number).expect("few listeners"));
+        let added = self.sim.listen(addr, 3);
+        let added = added.and_then(|fd| self.reactor.add_listener(id, fd, tls, Box::new(gate)));
+        if added.is_err() {
+            // No descriptor, or no room to watch it: there never was one.
+            self.shared.borrow_mut().doors[number].closed = true;
+        }
     }
 
     fn rng<R>(&self, f: impl FnOnce(&mut Rng) -> R) -> R {
@@ -296,24 +354,58 @@ impl World {
         }
         match self.rng(|rng| rng.u32(0..300)) {
             0..20 => {
-                self.reactor.local(|local| actor::dial(shared, place, local));
+                self.reactor.local(|local| deeds::dial(shared, place, local));
             }
-            20 if self.rng(|rng| rng.u32(0..8)) == 0 => {
+            20..30 => {
+                if let Some(id) = deeds::any_id(shared) {
+                    self.reactor.local(|local| deeds::poke(shared, local, id, 30));
+                }
+            }
+            30..34 => {
+                self.reactor.local(|local| deeds::pause_listener(shared, local));
+            }
+            34..36 => {
+                let door = self.rng(|rng| rng.usize(0..8));
+                self.close_listener(door);
+            }
+            36 if self.rng(|rng| rng.u32(0..4)) == 0 => {
                 shared.borrow_mut().close_all();
                 self.reactor.local(|local| local.close_all());
             }
-            20..30 => {
-                if let Some(id) = actor::any_id(shared) {
-                    self.reactor.local(|local| actor::poke(shared, local, id, 30));
-                }
-            }
+            37 if self.rng(|rng| rng.u32(0..4)) == 0 => self.quit_in_vain(),
             _ => {}
+        }
+    }
+
+    fn close_listener(&mut self, door: usize) {
+        if let Some(door) = self.shared.borrow_mut().doors.get_mut(door) {
+            door.closing = true;
+        }
+        let id = ListenerId::new(u32::try_from(door).expect("few listeners"));
+        self.reactor.close_listener(id);
+    }
+
+    /// A quit that is withdrawn: what was closed stays closed.
+    fn quit_in_vain(&mut self) {
+        self.shared.borrow_mut().close_all();
+        self.reactor.quit(Duration::from_millis(self.rng(|rng| rng.u64(0..3000))));
+        self.withdraws = self.rng(|rng| rng.u32(2..10));
+    }
+
+    fn withdraw_quit(&mut self) {
+        if self.withdraws > 0 {
+            self.withdraws -= 1;
+            if self.withdraws == 0 {
+                self.reactor.cancel_quit();
+                self.listen_at_both();
+            }
         }
     }
 
     fn step_scripts(&mut self) {
         let shared = &self.shared;
-        self.scripts.retain_mut(|script| script.step(shared));
+        let now = self.sim.time();
+        self.scripts.retain_mut(|script| script.step(shared, now));
     }
 
     /// One turn, and what must hold after it.
@@ -356,7 +448,11 @@ impl World {
     fn end(mut self) -> Result<Report, String> {
         self.sim.set_descriptor_limit(usize::MAX);
         let time = Duration::from_millis(self.rng(|rng| rng.u64(0..4000)));
-        self.shared.borrow_mut().calm = true;
+        {
+            let mut history = self.shared.borrow_mut();
+            history.calm = true;
+            history.close_all();
+        }
         let deadline = self.sim.time().saturating_add(time);
         self.reactor.quit(time);
         let mut turns = 0;

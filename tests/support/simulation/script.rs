@@ -3,7 +3,7 @@
 //! Never: acts but when its world lets it step.
 
 use super::history::Shared;
-use shardpoll_reactor::SimPeer;
+use shardpoll_reactor::{SimPeer, Tick};
 
 /// How a peer ends when it has sent everything.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ impl Script {
     }
 
     /// Does a little; false when the peer has gone.
-    pub fn step(&mut self, shared: &Shared) -> bool {
+    pub fn step(&mut self, shared: &Shared, now: Tick) -> bool {
         if self.peer.is_reset() {
             return false;
         }
@@ -60,7 +60,7 @@ impl Script {
             return true;
         }
         let calm = shared.borrow().calm;
-        self.read(shared, calm);
+        self.read(shared, calm, now);
         if self.peer.is_at_end() {
             shared.borrow_mut().records[self.me].clean_end = true;
             return false;
@@ -85,13 +85,13 @@ impl Script {
         true
     }
 
-    fn read(&self, shared: &Shared, calm: bool) {
+    fn read(&self, shared: &Shared, calm: bool, now: Tick) {
         let (most, seldom) = self.reads;
         let reads = calm || shared.borrow_mut().rng.u32(0..seldom) == 0;
         if reads {
             let data = self.peer.recv(if calm { usize::MAX } else { most });
             if !self.is_stranger {
-                shared.borrow_mut().take(self.me, &data);
+                shared.borrow_mut().take(self.me, &data, now);
             }
         }
     }

@@ -52,6 +52,8 @@ use std::time::Duration;
 
 /// A simulated kernel and network; clones are handles to the same one.
 ///
+/// [`Simulation`](crate::Simulation) has all of it ready for tests of handlers. Alone:
+///
 /// Give one handle to the [`Reactor`](crate::Reactor) and keep another to play the peers. Nothing
 /// happens on a socket, and no time passes but the clock's own, so a test of hours runs in
 /// microseconds, and every run with the same seed is the same.
@@ -198,6 +200,15 @@ impl Sim {
     #[must_use]
     pub fn open_descriptors(&self) -> usize {
         self.net.borrow().files.open()
+    }
+
+    /// When something happens next; now, if something has happened that nobody was told of.
+    pub(crate) fn next_event(&self) -> Option<Tick> {
+        let net = self.net.borrow();
+        if net.files.ready_len() > 0 {
+            return Some(Tick::from_nanos(net.now));
+        }
+        net.next_arrival().map(|at| Tick::from_nanos(at.max(net.now)))
     }
 
     fn fd(&self, number: usize) -> SimFd {
