@@ -221,21 +221,21 @@ impl<S: Sys> Reactor<S> {
     /// The read timeout has passed: looks once more, and only then judges (O7).
     pub(super) fn judge_silence(&mut self, id: ConnId, held: &mut Held) {
         let line = self.core.line(id);
-        let before = line.last_read;
         line.ready.add(Ready::READABLE);
         if line.wants_read() {
             self.read_any(id, held);
         }
-        let line = self.core.line(id);
-        if line.last_read != before || !line.stage.is_open() || !line.gate.expects_input() {
+        let Core { table, spans, now, .. } = &mut self.core;
+        let line = table.served_mut(id);
+        // Input, or a callback of this service, may have moved it.
+        if line.silence_due(spans) > *now || !line.stage.is_open() {
             return;
         }
         if let Some(tuning) = &mut line.tuning {
             // It is used up; what the callback sets counts (S86).
             tuning.read_due = None;
         }
-        let verdict =
-            self.core.call_out(id, held, Callback::ReadTimeout, |h, c| h.on_read_timeout(c));
+        let verdict = self.core.call(id, held, Callback::ReadTimeout, |h, c| h.on_read_timeout(c));
         let now = self.core.now;
         let line = self.core.line(id);
         match verdict {
@@ -243,6 +243,8 @@ impl<S: Sys> Reactor<S> {
             Some(Silence::Keep) => line.last_read = now,
             Some(Silence::Close) | None => line.fail(CloseReason::Silent),
         }
+        // Behind the verdict, which a panic of the next handler would lose.
+        self.core.exchange_handlers(id, held);
     }
 }
 
