@@ -83,6 +83,7 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
     };
     let actor = Actor::new(shared, place);
     let me = actor.me;
+    shared.borrow_mut().records[me].tls = place.with_tls && kind < 4;
     match local.connect(to, actor) {
         Ok(id) => {
             shared.borrow_mut().name(me, id);

@@ -70,7 +70,7 @@ impl Actor {
     fn lock(&self, conn: &mut Conn<'_>) {
         conn.pause_writes();
         let backlog = conn.backlog();
-        let is_plain = conn.tls().is_none();
+        let is_plain = !self.shared.borrow().records[self.me].tls;
         // Under TLS what was sealed before still goes out.
         self.flow(|flow| flow.locked = is_plain.then_some(backlog));
         self.later(conn, |record, conn, _, _| {
