@@ -5,6 +5,7 @@
 use super::Reactor;
 use crate::api::{Addr, Config, ConfigError, Handler, Local, Peer};
 use crate::id::{ListenerId, Place};
+use crate::listener::ListenerOptions;
 use crate::sys::{Faults, Sim, SimPeer};
 use shardpoll_timers::Tick;
 use std::cell::RefCell;
@@ -87,7 +88,8 @@ impl Simulation {
             let handler = known.borrow_mut().remove(&peer.addr);
             handler.expect("only `connect` knows the address")
         };
-        let added = reactor.add_listener(ListenerId::new(u32::MAX), fd, None, Box::new(accept));
+        let options = ListenerOptions::default();
+        let added = reactor.add_listener(ListenerId::new(u32::MAX), fd, options, Box::new(accept));
         added.expect("without faults every descriptor can be watched");
         sim.set_faults(faults);
         Ok(Self { sim, reactor, expected, tolerates_panics: false })

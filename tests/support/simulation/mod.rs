@@ -30,8 +30,8 @@ use history::{Door, History, Shared};
 use script::Script;
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
 use shardpoll_reactor::{
-    Accept, Addr, Config, Counts, Fault, Faults, Handler, ListenerId, Local, PanicPolicy, Peer,
-    Place as ShardPlace, Reactor, Sim, SimFd, Step, Tick, Transitions, Turn,
+    Accept, Addr, Config, Counts, Fault, Faults, Handler, ListenerId, ListenerOptions, Local,
+    PanicPolicy, Peer, Place as ShardPlace, Reactor, Sim, SimFd, Step, Tick, Transitions, Turn,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -321,8 +321,10 @@ impl World {
         let (shared, place) = (Rc::clone(&self.shared), Rc::clone(&self.place));
         let gate = Gatekeeper { shared, place, number, sim: self.sim.clone() };
         let id = ListenerId::new(u32::try_from(number).expect("few listeners"));
-        let added = self.sim.listen(addr, 3);
-        let added = added.and_then(|fd| self.reactor.add_listener(id, fd, tls, Box::new(gate)));
+        let mut options = ListenerOptions::default();
+        options.tls = tls;
+        let fd = self.sim.listen(addr, 3);
+        let added = fd.and_then(|fd| self.reactor.add_listener(id, fd, options, Box::new(gate)));
         if added.is_err() {
             // No descriptor, or no room to watch it: there never was one.
             self.shared.borrow_mut().doors[number].closed = true;
