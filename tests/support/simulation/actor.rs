@@ -5,8 +5,8 @@
 use super::Place;
 use super::deeds;
 use super::history::{Callback, SeatState, Shared};
-use shardpoll_reactor::tls::Error;
-use shardpoll_reactor::{CloseReason, Conn, Handler, Silence, Status, Written};
+use shardpoll_reactor::tls::{Error, rustls};
+use shardpoll_reactor::{Addr, CloseReason, Conn, Handler, Silence, Status, Written};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
@@ -253,9 +253,11 @@ impl Handler for Actor {
 
     fn on_disconnect(&mut self, conn: &mut Conn<'_>, reason: &CloseReason) {
         let _inside = self.enter(Callback::Disconnect, conn);
+        let peer = conn.peer().clone();
         let orderly = matches!(reason, CloseReason::Asked | CloseReason::PeerClosed);
         {
             let mut history = self.shared.borrow_mut();
+            let is_stranger = history.strangers.iter().any(|addr| Addr::Ip(*addr) == peer);
             let record = &mut history.records[self.me];
             record.graceful = orderly && record.connects == 1;
             record.clean_end = matches!(reason, CloseReason::PeerClosed);
@@ -264,10 +266,7 @@ impl Handler for Actor {
                     let text = format!("{}: a forgotten transition", self.me);
                     history.violation(text);
                 }
-                // Nobody in this world speaks broken TLS but strangers, and they say it at once.
-                CloseReason::Tls(error)
-                    if record.connects > 0 && matches!(**error, Error::Peer { .. }) =>
-                {
+                CloseReason::Tls(error) if !is_stranger && is_broken_tls(error) => {
                     let text = format!("{}: broken TLS from one of our own: {error}", self.me);
                     history.violation(text);
                 }
@@ -282,4 +281,11 @@ impl Handler for Actor {
             self.panic();
         }
     }
+}
+
+/// Whether a peer has broken the protocol. Nobody in this world does but strangers; one that closes
+/// in the middle of a handshake says so.
+fn is_broken_tls(error: &Error) -> bool {
+    let told = rustls::Error::AlertReceived(rustls::AlertDescription::CloseNotify);
+    matches!(error, Error::Peer { source } if **source != told)
 }

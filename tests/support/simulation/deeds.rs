@@ -8,6 +8,7 @@ use super::history::Shared;
 use super::record::Record;
 use shardpoll_reactor::tls::{ClientContext, rustls};
 use shardpoll_reactor::{ConnId, Connect, ListenerId, Local, Tick, Written};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -76,7 +77,8 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
         history.rng.u32(0..10)
     };
     let to = match kind {
-        0..4 if place.with_tls => client_hello(place),
+        0..3 if place.with_tls => client_hello(place.tls),
+        3 if place.with_tls => client_hello(place.silent),
         0..6 => Connect::to(place.plain),
         6..9 => Connect::to(place.outside),
         _ => Connect::to(place.nowhere),
@@ -100,10 +102,10 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
     }
 }
 
-fn client_hello(place: &Place) -> Connect {
+fn client_hello(to: SocketAddr) -> Connect {
     let context: ClientContext = super::certificate().1.clone();
     let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-    Connect::to(place.tls).tls(context, name)
+    Connect::to(to).tls(context, name)
 }
 
 pub fn add_alarm(shared: &Shared, local: &mut Local<'_>) {

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use shardpoll_reactor::{ConnId, Tick, TimerId};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub struct History {
     pub records: Vec<Record>,
     pub seats: Vec<Seat>,
     pub doors: Vec<Door>,
+    /// Peers that speak no TLS to who wants it.
+    pub strangers: Vec<SocketAddr>,
     pub by_id: HashMap<ConnId, usize>,
     pub ids: Vec<ConnId>,
     pub alarms: Vec<Alarm>,
@@ -108,6 +111,7 @@ impl History {
             records: Vec::new(),
             seats: Vec::new(),
             doors: Vec::new(),
+            strangers: Vec::new(),
             by_id: HashMap::new(),
             ids: Vec::new(),
             alarms: Vec::new(),

@@ -27,7 +27,7 @@ pub use search::{Enough, Failure, Outcome, Search, all_cores, fresh_seed, search
 use actor::{Actor, planned_panic};
 use fastrand::Rng;
 use history::{Door, History, Shared};
-use script::Script;
+use script::{Role, Script};
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
 use shardpoll_reactor::{
     Accept, Addr, Config, Counts, Fault, Faults, Handler, ListenerId, ListenerOptions, Local,
@@ -152,6 +152,8 @@ pub struct Place {
     tls: SocketAddr,
     /// Where peers listen, not the loop.
     outside: SocketAddr,
+    /// Where a peer listens that never answers.
+    silent: SocketAddr,
     nowhere: SocketAddr,
     with_tls: bool,
 }
@@ -218,6 +220,7 @@ struct World {
     shared: Shared,
     place: Rc<Place>,
     outside: SimFd,
+    silent: SimFd,
     scripts: Vec<Script>,
     /// Peers that are yet to come.
     coming: usize,
@@ -280,18 +283,21 @@ impl World {
             plain: at(1),
             tls: at(2),
             outside: at(3),
+            silent: at(5),
             nowhere: at(4),
             with_tls: plan.with_tls,
         });
         let shared = Rc::new(RefCell::new(history));
         let reactor = Reactor::new(sim.clone(), ShardPlace::FIRST, config).expect("a good one");
         let outside = sim.listen(place.outside, 4).expect("nobody is there yet");
+        let silent = sim.listen(place.silent, 4).expect("nobody is there yet");
         let mut world = Self {
             sim,
             reactor,
             shared,
             place: Rc::clone(&place),
             outside,
+            silent,
             scripts: Vec::new(),
             coming: PEERS,
             moved: (Tick::ZERO, 0, 0),
@@ -342,11 +348,15 @@ impl World {
             let to_tls = self.place.with_tls && self.rng(|rng| rng.u32(0..8)) == 0;
             let window = self.rng(|rng| rng.usize(1..20_000));
             let to = if to_tls { self.place.tls } else { self.place.plain };
+            let role = if to_tls { Role::Stranger } else { Role::Speaker };
             let peer = self.sim.peer_with_window(to, window);
-            self.scripts.push(Script::new(&self.shared, peer, to_tls));
+            self.scripts.push(Script::new(&self.shared, peer, role));
         }
         if let Some(peer) = self.sim.accept_peer(&self.outside) {
-            self.scripts.push(Script::new(&self.shared, peer, false));
+            self.scripts.push(Script::new(&self.shared, peer, Role::Speaker));
+        }
+        if let Some(peer) = self.sim.accept_peer(&self.silent) {
+            self.scripts.push(Script::new(&self.shared, peer, Role::Listener));
         }
         let (shared, place) = (&self.shared, &self.place);
         match shared.borrow_mut().rng.u32(0..300) {
@@ -416,8 +426,8 @@ impl World {
         let turn = self.reactor.turn(Some(most)).map_err(|error| format!("turn: {error}"))?;
         self.reactor.check()?;
         self.reactor.check_edges()?;
-        // One is the listener of the peers.
-        let (open, owned) = (self.sim.open_descriptors() - 1, self.reactor.descriptors());
+        // Two are the listeners of the peers.
+        let (open, owned) = (self.sim.open_descriptors() - 2, self.reactor.descriptors());
         if open != owned {
             return Err(format!("{open} descriptors are open, {owned} are owned"));
         }
