@@ -81,6 +81,7 @@ fn print(outcome: &Outcome, first: u64, time: Duration) {
     println!("bytes in     {}", sum.bytes_in);
     println!("bytes out    {}", sum.bytes_out);
     println!("complete     {} directions, to an orderly end", sum.complete);
+    println!("relayed      {} of them, over links", sum.relayed);
     println!("panics       {}, all planned", sum.panics);
     print!("\nfaults\n{}\ntransitions\n{}\n", sum.faults, sum.transitions);
 }

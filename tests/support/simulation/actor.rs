@@ -25,7 +25,7 @@ pub struct Actor {
 }
 
 /// Ends a callback, also when it panics.
-struct Inside(Shared);
+pub struct Inside(Shared);
 
 impl Drop for Inside {
     fn drop(&mut self) {
@@ -43,6 +43,33 @@ impl Drop for Actor {
 pub fn planned_panic(shared: &Shared) -> ! {
     shared.borrow_mut().panics += 1;
     resume_unwind(Box::new("planned"))
+}
+
+/// A callback begins: the history judges it.
+pub fn enter(
+    shared: &Shared,
+    me: usize,
+    number: usize,
+    callback: Callback,
+    conn: &mut Conn<'_>,
+) -> Inside {
+    let (id, now, backlog) = (conn.id(), conn.local().now(), conn.backlog());
+    let mut history = shared.borrow_mut();
+    let low_water = history.low_water;
+    let record = &mut history.records[me];
+    record.tls |= conn.tls().is_some();
+    let ending = matches!(callback, Callback::Predrain | Callback::Disconnect);
+    let kept = ending || record.closing || record.flow.look_at_queue(backlog);
+    // Under TLS what is sealed counts with what TLS has added.
+    let low = callback != Callback::LowWater || record.tls || backlog <= low_water;
+    history.enter(number, callback, id, now);
+    if !kept {
+        history.violation(format!("{id}: something was sent while writes were paused"));
+    }
+    if !low {
+        history.violation(format!("{id}: {backlog} bytes are queued: that is not low water"));
+    }
+    Inside(Rc::clone(shared))
 }
 
 impl Actor {
@@ -63,18 +90,7 @@ impl Actor {
     }
 
     fn enter(&self, callback: Callback, conn: &mut Conn<'_>) -> Inside {
-        let (id, now) = (conn.id(), conn.local().now());
-        let mut history = self.shared.borrow_mut();
-        let record = &mut history.records[self.me];
-        record.tls |= conn.tls().is_some();
-        let ending = matches!(callback, Callback::Predrain | Callback::Disconnect);
-        let kept = ending || record.closing || record.flow.look_at_queue(conn.backlog());
-        history.enter(self.number, callback, id, now);
-        if !kept {
-            let text = format!("{id}: something was sent while writes were paused");
-            history.violation(text);
-        }
-        Inside(Rc::clone(&self.shared))
+        enter(&self.shared, self.me, self.number, callback, conn)
     }
 
     pub fn roll(&self, end: u32) -> u32 {
@@ -98,10 +114,15 @@ impl Actor {
             1 => conn.write_shared(data.into()),
             _ => conn.write(&data),
         };
-        if written == Written::Ok {
-            let record = &mut self.shared.borrow_mut().records[self.me];
+        let mut history = self.shared.borrow_mut();
+        let record = &mut history.records[self.me];
+        if matches!(written, Written::Ok | Written::High) {
             record.written += len as u64;
             record.flow.look_at_queue(conn.backlog());
+            if record.half_closed {
+                let text = format!("{}: a write after half_close was taken", self.me);
+                history.violation(text);
+            }
         }
     }
 
@@ -119,7 +140,8 @@ impl Actor {
                 let len = self.roll(40_000) as usize;
                 self.write(conn, len);
             }
-            36..80 => self.regulate(conn),
+            36..79 => self.regulate(conn),
+            79 => self.half_close(conn),
             80..84 => {
                 self.shared.borrow_mut().records[self.me].closing = true;
                 conn.close();
@@ -136,6 +158,14 @@ impl Actor {
             125..131 => deeds::move_alarm(&self.shared, &mut conn.local()),
             _ => {}
         }
+    }
+
+    /// Its own side ends; the other may go on.
+    fn half_close(&self, conn: &mut Conn<'_>) {
+        conn.half_close();
+        let record = &mut self.shared.borrow_mut().records[self.me];
+        // No-op before it is established.
+        record.half_closed = record.connects > 0;
     }
 
     fn panic(&self) -> ! {
@@ -211,6 +241,16 @@ impl Handler for Actor {
         if self.roll(10) == 0 {
             self.act(conn);
         }
+    }
+
+    fn on_high_water(&mut self, conn: &mut Conn<'_>) {
+        let _inside = self.enter(Callback::HighWater, conn);
+        self.act(conn);
+    }
+
+    fn on_low_water(&mut self, conn: &mut Conn<'_>) {
+        let _inside = self.enter(Callback::LowWater, conn);
+        self.act(conn);
     }
 
     fn on_read_timeout(&mut self, conn: &mut Conn<'_>) -> Silence {

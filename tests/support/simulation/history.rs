@@ -22,6 +22,8 @@ pub enum Callback {
     Connect,
     Predrain,
     Drain,
+    HighWater,
+    LowWater,
     ReadTimeout,
     Status,
     Starttls,
@@ -81,6 +83,10 @@ pub struct History {
     pub records: Vec<Record>,
     pub seats: Vec<Seat>,
     pub doors: Vec<Door>,
+    /// Relays: the records of their two sides.
+    pub pairs: Vec<(usize, usize)>,
+    /// The side of a relay that this peer has come to.
+    pub fronts: HashMap<SocketAddr, usize>,
     /// Peers that speak no TLS to who wants it.
     pub strangers: Vec<SocketAddr>,
     pub by_id: HashMap<ConnId, usize>,
@@ -98,6 +104,9 @@ pub struct History {
     pub goes_on: bool,
     /// How long a peer may be silent.
     pub read_timeout: Duration,
+    /// Who has much queued is not read.
+    pub pauses_peers: bool,
+    pub low_water: usize,
     pub panics: u64,
     pub callbacks: u64,
 }
@@ -111,6 +120,8 @@ impl History {
             records: Vec::new(),
             seats: Vec::new(),
             doors: Vec::new(),
+            pairs: Vec::new(),
+            fronts: HashMap::new(),
             strangers: Vec::new(),
             by_id: HashMap::new(),
             ids: Vec::new(),
@@ -121,6 +132,8 @@ impl History {
             calm: false,
             goes_on: false,
             read_timeout: Duration::ZERO,
+            pauses_peers: false,
+            low_water: 0,
             panics: 0,
             callbacks: 0,
         }
@@ -179,6 +192,10 @@ impl History {
         let attaches = callback == Callback::Attach;
         let wanted = if attaches { SeatState::Waiting } else { SeatState::Serving };
         let mut wrong = self.records[me].wrong(callback, now);
+        let full = self.pauses_peers && self.records[me].flow.high;
+        if full && callback == Callback::Incoming {
+            wrong.push("while its own queue is high");
+        }
         // One whose on_detach has panicked is told so.
         let told = callback == Callback::Panic && state == SeatState::Left;
         if state != wanted && !told || dropped {
@@ -191,6 +208,8 @@ impl History {
                 record.flow.silence_due = now.saturating_add(self.read_timeout);
             }
             Callback::Disconnect => record.disconnects += 1,
+            Callback::HighWater => record.flow.high = true,
+            Callback::LowWater => record.flow.high = false,
             Callback::Panic => {
                 record.panic_due = false;
                 record.told_of_panic_in = self.turn;
@@ -247,7 +266,10 @@ impl History {
     pub fn take(&mut self, me: usize, data: &[u8], now: Tick) {
         self.note(data.len() as u64);
         let record = &mut self.records[me];
-        record.flow.charge(data.len(), now);
+        if !record.flow.charge(data.len(), now) {
+            let text = format!("record {me}: {} bytes came, beyond its credit", data.len());
+            self.violations.push(text);
+        }
         record.flow.silence_due = now.saturating_add(self.read_timeout);
         let mut rest = data;
         while !rest.is_empty() {
@@ -356,12 +378,40 @@ impl History {
             if record.got > other.written {
                 wrong.push(format!("{me} got {}, {sender} sent {}", record.got, other.written));
             }
-            if record.clean_end && other.graceful && record.got < other.written {
+            let relayed = self.relay_was_graceful(record, other);
+            if record.clean_end && other.graceful && relayed && record.got < other.written {
                 let (got, written) = (record.got, other.written);
                 wrong.push(format!("{me} got {got} and an orderly end, {sender} sent {written}"));
             }
         }
         self.violations.extend(wrong);
+    }
+
+    /// Whether nothing but the ends of the two has ended the relay between them, if there is one.
+    fn relay_was_graceful(&self, one: &Record, other: &Record) -> bool {
+        if one.is_handler || other.is_handler {
+            return true;
+        }
+        let front = |record: &Record| self.fronts.get(&record.addr?).copied();
+        let front = front(one).or_else(|| front(other));
+        let pair = self.pairs.iter().find(|(known, _)| Some(*known) == front);
+        pair.is_some_and(|&(front, back)| {
+            self.records[front].clean_end && self.records[back].clean_end
+        })
+    }
+
+    /// Directions over relays that were checked to be whole.
+    pub fn relayed(&self) -> u64 {
+        let whole = self.records.iter().filter(|record| {
+            let sender = usize::try_from(u64::from_le_bytes(record.header)).unwrap_or(usize::MAX);
+            let sender = self.records.get(sender).filter(|_| record.got >= HEADER);
+            !record.is_handler
+                && sender.is_some_and(|sender| {
+                    let through = !sender.is_handler && self.relay_was_graceful(record, sender);
+                    through && record.clean_end && record.got == sender.written
+                })
+        });
+        whole.count() as u64
     }
 
     /// Sides that got all of what the other had written, up to an orderly end.

@@ -4,6 +4,7 @@
 //!   Plan (seed, TLS, faults) ──► play ──► Report, or the first thing that may not be
 //!     actor    the handlers: what they do with their connections
 //!     regulate what they ask of the flow of bytes
+//!     relay    pairs of connections that are linked
 //!     deeds    what they do to others: connections, timers
 //!     script   the peers: what they do with theirs
 //!     history  what has happened, and whether it may; record: of one side of a connection
@@ -19,6 +20,7 @@ mod deeds;
 mod history;
 mod record;
 mod regulate;
+mod relay;
 mod script;
 mod search;
 
@@ -27,11 +29,13 @@ pub use search::{Enough, Failure, Outcome, Search, all_cores, fresh_seed, search
 use actor::{Actor, planned_panic};
 use fastrand::Rng;
 use history::{Door, History, Shared};
+use relay::Relay;
 use script::{Role, Script};
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
 use shardpoll_reactor::{
     Accept, Addr, Config, Counts, Fault, Faults, Handler, ListenerId, ListenerOptions, Local,
     PanicPolicy, Peer, Place as ShardPlace, Reactor, Sim, SimFd, Step, Tick, Transitions, Turn,
+    WhenFull,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -51,7 +55,7 @@ const MOST_TURNS: u32 = 100_000;
 const IDLE_TURNS: u32 = 20;
 
 /// Peers that come to the listeners.
-const PEERS: usize = 8;
+const PEERS: usize = 10;
 
 /// What to play.
 #[derive(Clone, Debug)]
@@ -103,6 +107,8 @@ pub struct Report {
     pub bytes_out: u64,
     /// Directions that were checked to be whole, up to an orderly end.
     pub complete: u64,
+    /// Of these, over a relay made of links.
+    pub relayed: u64,
     /// Panics of handlers, all planned.
     pub panics: u64,
     /// Faults of each kind.
@@ -120,6 +126,7 @@ impl Report {
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
         self.complete += other.complete;
+        self.relayed += other.relayed;
         self.panics += other.panics;
         self.faults.add(&other.faults);
         self.transitions.add(&other.transitions);
@@ -154,6 +161,8 @@ pub struct Place {
     outside: SocketAddr,
     /// Where a peer listens that never answers.
     silent: SocketAddr,
+    /// Where relays accept; they connect to the outside.
+    relayed: SocketAddr,
     nowhere: SocketAddr,
     with_tls: bool,
 }
@@ -192,6 +201,7 @@ struct Gatekeeper {
     shared: Shared,
     place: Rc<Place>,
     number: usize,
+    relays: bool,
     sim: Sim,
 }
 
@@ -205,6 +215,9 @@ impl Accept for Gatekeeper {
         }
         if self.shared.borrow_mut().rng.u32(0..200) == 0 {
             planned_panic(&self.shared);
+        }
+        if self.relays {
+            return Box::new(Relay::front(&self.shared, &self.place));
         }
         Box::new(Actor::new(&self.shared, &self.place))
     }
@@ -264,6 +277,10 @@ fn config(rng: &mut Rng) -> Config {
     config.handshake_timeout = Duration::from_millis(rng.u64(100..1000));
     config.read_size_bytes = [7, 700, 4096, 16_384][rng.usize(0..4)];
     config.max_queued_bytes = rng.usize(20_000..100_000);
+    config.max_shard_queued_bytes = rng.usize(60_000..300_000);
+    config.high_water_bytes = rng.usize(0..30_000);
+    config.low_water_bytes = rng.usize(0..=config.high_water_bytes);
+    config.when_full = [WhenFull::Cut, WhenFull::Refuse, WhenFull::PausePeer][rng.usize(0..3)];
     config.panic_policy = [PanicPolicy::Close, PanicPolicy::Continue][rng.usize(0..2)];
     config
 }
@@ -274,6 +291,8 @@ impl World {
         let mut history = History::new(plan.seed);
         let config = config(&mut history.rng);
         history.read_timeout = config.read_timeout.unwrap_or(Duration::MAX);
+        history.low_water = config.low_water_bytes;
+        history.pauses_peers = config.when_full == WhenFull::PausePeer;
         history.goes_on = config.panic_policy == PanicPolicy::Continue;
         if history.rng.u32(0..3) == 0 {
             sim.set_window(history.rng.usize(100..5000));
@@ -284,6 +303,7 @@ impl World {
             tls: at(2),
             outside: at(3),
             silent: at(5),
+            relayed: at(6),
             nowhere: at(4),
             with_tls: plan.with_tls,
         });
@@ -304,28 +324,29 @@ impl World {
             idle: 0,
             withdraws: 0,
         };
-        world.listen_at_both();
+        world.listen_everywhere();
         world.sim.set_faults(plan.faults.clone());
         world
     }
 
-    /// Listens at the two addresses of the loop.
-    fn listen_at_both(&mut self) {
+    /// Listens at the addresses of the loop.
+    fn listen_everywhere(&mut self) {
         let place = Rc::clone(&self.place);
-        self.listen(place.plain, None);
+        self.listen(place.plain, None, false);
+        self.listen(place.relayed, None, true);
         if place.with_tls {
-            self.listen(place.tls, Some(certificate().0.clone()));
+            self.listen(place.tls, Some(certificate().0.clone()), false);
         }
     }
 
-    fn listen(&mut self, addr: SocketAddr, tls: Option<ServerContext>) {
+    fn listen(&mut self, addr: SocketAddr, tls: Option<ServerContext>, relays: bool) {
         let number = {
             let mut history = self.shared.borrow_mut();
             history.doors.push(Door::default());
             history.doors.len() - 1
         };
         let (shared, place) = (Rc::clone(&self.shared), Rc::clone(&self.place));
-        let gate = Gatekeeper { shared, place, number, sim: self.sim.clone() };
+        let gate = Gatekeeper { shared, place, number, relays, sim: self.sim.clone() };
         let id = ListenerId::new(u32::try_from(number).expect("few listeners"));
         let mut options = ListenerOptions::default();
         options.tls = tls;
@@ -347,7 +368,12 @@ impl World {
             self.coming -= 1;
             let to_tls = self.place.with_tls && self.rng(|rng| rng.u32(0..8)) == 0;
             let window = self.rng(|rng| rng.usize(1..20_000));
-            let to = if to_tls { self.place.tls } else { self.place.plain };
+            let relayed = !to_tls && self.rng(|rng| rng.u32(0..4)) == 0;
+            let to = match (to_tls, relayed) {
+                (true, _) => self.place.tls,
+                (_, true) => self.place.relayed,
+                _ => self.place.plain,
+            };
             let role = if to_tls { Role::Stranger } else { Role::Speaker };
             let peer = self.sim.peer_with_window(to, window);
             self.scripts.push(Script::new(&self.shared, peer, role));
@@ -409,7 +435,7 @@ impl World {
             self.withdraws -= 1;
             if self.withdraws == 0 {
                 self.reactor.cancel_quit();
-                self.listen_at_both();
+                self.listen_everywhere();
             }
         }
     }
@@ -512,6 +538,7 @@ impl World {
             bytes_in: counters.bytes_in,
             bytes_out: counters.bytes_out,
             complete: history.complete(),
+            relayed: history.relayed(),
             panics: counters.panics,
             faults: self.sim.counts(),
             transitions,

@@ -3,7 +3,8 @@
 //! Never: plays; it is told and judges.
 
 use super::history::Callback;
-use shardpoll_reactor::{ConnId, Tick};
+use shardpoll_reactor::{ConnId, Credit, Tick};
+use std::net::SocketAddr;
 
 /// One side of a connection: a handler's or a peer's.
 #[derive(Default, Debug)]
@@ -11,6 +12,8 @@ pub struct Record {
     pub id: Option<ConnId>,
     /// A handler's; else a simulated peer's.
     pub is_handler: bool,
+    /// A peer's own address.
+    pub addr: Option<SocketAddr>,
     /// The handler that serves it now, by its number.
     pub handler: Option<usize>,
     pub connects: u32,
@@ -27,6 +30,9 @@ pub struct Record {
     pub refused: bool,
     pub closing: bool,
     pub tls: bool,
+    /// It carries the bytes of others, and has none of its own.
+    pub is_relay: bool,
+    pub half_closed: bool,
     pub flow: Flow,
     /// Bytes given to the connection, and whether all of them must arrive at an orderly end.
     pub written: u64,
@@ -47,6 +53,10 @@ pub struct Flow {
     pub rate: Option<(u64, Tick)>,
     /// What was queued when it was locked or last looked at.
     pub locked: Option<usize>,
+    /// What may still be delivered.
+    pub credit: Option<Credit>,
+    /// More is queued than the high water mark, as far as was told.
+    pub high: bool,
     /// When silence may be told at the earliest.
     pub silence_due: Tick,
 }
@@ -107,8 +117,11 @@ impl Flow {
                 let paid = self.rate.is_none_or(|(_, paid)| paid <= now);
                 unless(tls || paid, "before the last is paid for");
             }
+            Callback::HighWater => unless(!self.high, "twice"),
+            Callback::LowWater => unless(self.high, "without on_high_water"),
             Callback::ReadTimeout => {
                 unless(!self.paused, "while paused");
+                unless(self.has_credit(), "without credit");
                 // Under TLS a wait ends with bytes that are never delivered.
                 unless(tls || self.silence_due <= now, "early");
             }
@@ -116,12 +129,24 @@ impl Flow {
         }
     }
 
-    /// Takes note of bytes that were delivered.
-    pub fn charge(&mut self, bytes: usize, now: Tick) {
+    /// Takes note of bytes that were delivered; whether they might be.
+    pub fn charge(&mut self, bytes: usize, now: Tick) -> bool {
         if let Some((bytes_per_second, paid)) = &mut self.rate {
             let nanos = bytes as u64 * 1_000_000_000 / *bytes_per_second;
             *paid = (*paid).max(now).saturating_add(std::time::Duration::from_nanos(nanos));
         }
+        let (left, cost) = match &mut self.credit {
+            None => return true,
+            Some(Credit::Bytes(left)) => (left, bytes),
+            Some(Credit::Chunks(left)) => (left, 1),
+        };
+        let enough = *left >= cost;
+        *left = left.saturating_sub(cost);
+        enough
+    }
+
+    fn has_credit(&self) -> bool {
+        !matches!(self.credit, Some(Credit::Bytes(0) | Credit::Chunks(0)))
     }
 
     /// Takes note of what is queued on a connection that is locked.

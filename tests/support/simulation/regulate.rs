@@ -4,7 +4,7 @@
 
 use super::actor::Actor;
 use super::record::{Flow, Record};
-use shardpoll_reactor::{Conn, Tick, Wait};
+use shardpoll_reactor::{Conn, Credit, Tick, Wait};
 use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
@@ -16,14 +16,15 @@ impl Actor {
 
     /// Changes something of the flow of its own connection.
     pub fn regulate(&self, conn: &mut Conn<'_>) {
-        match self.roll(16) {
+        match self.roll(18) {
             0..5 => self.pause(conn),
             5..8 => self.pause_for(conn),
             8 => self.resume(conn),
             9..11 => self.limit(conn),
             11..13 => self.lock(conn),
             13 => self.wait_for_input(conn),
-            14 => conn.set_write_timeout(self.wait()),
+            14..16 => self.set_credit(conn),
+            16 => conn.set_write_timeout(self.wait()),
             _ => conn.read_size(1 + self.roll(5000) as usize),
         }
     }
@@ -76,6 +77,29 @@ impl Actor {
         self.later(conn, |record, conn, _, _| {
             record.flow.locked = None;
             conn.resume_writes();
+        });
+    }
+
+    fn set_credit(&self, conn: &mut Conn<'_>) {
+        let amount = self.roll(3000) as usize;
+        let credit = match self.roll(4) {
+            0 => Credit::Chunks(amount % 4),
+            _ => Credit::Bytes(amount),
+        };
+        conn.set_credit(Some(credit));
+        self.flow(|flow| flow.credit = Some(credit));
+        self.later(conn, move |record, conn, _, _| {
+            let flow = &mut record.flow;
+            match (amount % 3, flow.credit) {
+                (0, Some(Credit::Bytes(left))) => {
+                    conn.grant(Credit::Bytes(100));
+                    flow.credit = Some(Credit::Bytes(left + 100));
+                }
+                _ => {
+                    conn.set_credit(None);
+                    flow.credit = None;
+                }
+            }
         });
     }
 

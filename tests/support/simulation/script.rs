@@ -50,6 +50,7 @@ pub struct Script {
 impl Script {
     pub fn new(shared: &Shared, peer: SimPeer, role: Role) -> Self {
         let me = shared.borrow_mut().add_record(false);
+        shared.borrow_mut().records[me].addr = Some(peer.addr());
         if role == Role::Stranger {
             shared.borrow_mut().strangers.push(peer.addr());
         }
