@@ -2,9 +2,9 @@
 //!
 //! Never: trusts the loop; every callback is judged by the history.
 
-use super::Place;
 use super::deeds;
 use super::history::{Callback, SeatState, Shared};
+use super::place::Place;
 use shardpoll_reactor::tls::{Error, rustls};
 use shardpoll_reactor::{Addr, CloseReason, Conn, Handler, Silence, Status, Written};
 use std::panic::resume_unwind;

@@ -2,9 +2,9 @@
 //!
 //! Never: is a handler; actors, timers and the world call it.
 
-use super::Place;
 use super::actor::{Actor, planned_panic};
 use super::history::Shared;
+use super::place::Place;
 use super::record::Record;
 use shardpoll_reactor::tls::{ClientContext, rustls};
 use shardpoll_reactor::{ConnId, Connect, ListenerId, Local, Tick, Written};
@@ -103,7 +103,7 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
 }
 
 fn client_hello(to: SocketAddr) -> Connect {
-    let context: ClientContext = super::certificate().1.clone();
+    let context: ClientContext = super::place::certificate().1.clone();
     let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
     Connect::to(to).tls(context, name)
 }

@@ -2,9 +2,9 @@
 //!
 //! Never: changes a byte, or writes one of its own.
 
-use super::Place;
 use super::actor::{Inside, enter};
 use super::history::{Callback, SeatState, Shared};
+use super::place::Place;
 use shardpoll_reactor::{
     Addr, CloseReason, Conn, ConnId, Connect, Handler, LinkOptions, Local, Written,
 };
