@@ -177,6 +177,8 @@ impl Core {
                     self.staging.close();
                 }
                 line.close(reason, self.now);
+                // What waited for a handshake is dropped.
+                self.recount(id);
                 self.revisit(id);
             }
             Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),

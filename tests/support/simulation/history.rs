@@ -205,7 +205,10 @@ impl History {
         match callback {
             Callback::Connect => {
                 record.connects += 1;
-                record.flow.silence_due = now.saturating_add(self.read_timeout);
+                // A wait that was asked for earlier counts on.
+                if record.flow.silence_due == Tick::ZERO {
+                    record.flow.silence_due = now.saturating_add(self.read_timeout);
+                }
             }
             Callback::Disconnect => record.disconnects += 1,
             Callback::HighWater => record.flow.high = true,
