@@ -63,14 +63,16 @@ mod listener;
 mod staging;
 mod sys;
 mod table;
+mod watch;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy, Peer,
-    Refused, Silence, Status, Wait, Written, incoming,
+    Addr, CloseReason, Config, ConfigError, Conn, Connect, EventAnswer, EventMode, Handler, Local,
+    PanicPolicy, Peer, Refused, Silence, Status, Wait, Watch, WatchInterest, Watcher, Written,
+    events, incoming,
 };
 pub use drive::{Reactor, Turn};
-pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
+pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
 pub use listener::Acceptor;
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.

@@ -5,14 +5,18 @@
 
 mod config;
 mod conn;
+mod emulation;
 mod flow;
 mod handler;
 mod local;
 mod reason;
+mod watch;
 
 pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer};
 pub use conn::{Conn, Written};
+pub use emulation::{EventAnswer, EventMode, events};
 pub use flow::Wait;
 pub use handler::{Handler, Silence, Status, incoming};
 pub use local::{Local, Refused};
 pub use reason::CloseReason;
+pub use watch::{Watch, WatchInterest, Watcher};

@@ -1,0 +1,101 @@
+//! Watches: the kernel is told what they want, and they are told what is ready.
+//!
+//! Never: reads or writes a watched descriptor; keeps one that is not watched any more.
+//!
+//! Invariants:
+//! 1. Nothing is told to the kernel that it knows already (S42).
+//! 2. A watch is freed here only, by its wish, so never while one of its callbacks runs.
+
+use super::Reactor;
+use crate::api::{PanicPolicy, Watch, WatchInterest};
+use crate::conn::Ready;
+use crate::core::Callback;
+use crate::id::{ConnId, WatchId};
+use crate::sys::Sys;
+use crate::table::Entry;
+use std::io;
+use std::os::fd::AsFd;
+
+impl<S: Sys> Reactor<S> {
+    /// An event of a watched descriptor: the readable half first (S4).
+    pub(super) fn serve_watch(&mut self, id: ConnId, ready: Ready) {
+        if ready.has(Ready::READABLE) {
+            self.call_watcher(id, WatchInterest::READABLE, Callback::Readable);
+        }
+        if ready.has(Ready::WRITABLE) {
+            self.call_watcher(id, WatchInterest::WRITABLE, Callback::Writable);
+        }
+    }
+
+    /// Calls one half, unless it is not wanted any more.
+    fn call_watcher(&mut self, id: ConnId, half: WatchInterest, callback: Callback) {
+        let core = &mut self.core;
+        let wanted = core.table.watch_mut(id).filter(|watch| watch.wants(half));
+        let Some(mut watcher) = wanted.and_then(|watch| watch.watcher.take()) else { return };
+        let returned = core.run(callback, |local| {
+            let watch = &mut Watch { core: local.core, id: WatchId(id) };
+            if half.readable { watcher.on_readable(watch) } else { watcher.on_writable(watch) }
+        });
+        if returned.is_none() && core.config.panic_policy == PanicPolicy::Close {
+            core.drop_user_value(watcher);
+            core.close_watch(id);
+        } else if let Some(watch) = core.table.watch_mut(id) {
+            watch.watcher = Some(watcher);
+        }
+    }
+
+    /// The time of a pause is over.
+    pub(super) fn end_pause(&mut self, id: ConnId) {
+        if let Some(watch) = self.core.table.watch_mut(id) {
+            watch.pause = None;
+            self.core.revisit_watch(id);
+        }
+    }
+
+    /// Makes the kernel agree with what a watch wants by now.
+    pub(super) fn settle_watch(&mut self, id: ConnId) {
+        let Some(watch) = self.core.table.watch_mut(id) else { return };
+        watch.wished = false;
+        if watch.closing {
+            return self.free_watch(id, None);
+        }
+        let (wanted, registered) = (watch.wanted(), watch.registered);
+        if wanted == registered {
+            return;
+        }
+        let (fd, nothing) = (watch.fd.as_fd(), WatchInterest::NOTHING);
+        self.core.counters.watch_changes += 1;
+        let told = if wanted == nothing {
+            self.sys.unwatch(fd)
+        } else if registered == nothing {
+            self.sys.watch(fd, wanted, id.key())
+        } else {
+            self.sys.rewatch(fd, wanted, id.key())
+        };
+        match told {
+            Ok(()) => watch.registered = wanted,
+            Err(error) => self.free_watch(id, Some(error)),
+        }
+    }
+
+    /// The watch is over: its descriptor goes back to its watcher, open (S140). One whose watcher
+    /// has panicked is closed.
+    pub(super) fn free_watch(&mut self, id: ConnId, error: Option<io::Error>) {
+        let Some(Entry::Watch(watch)) = self.core.table.remove(id) else { return };
+        if let Some(pause) = watch.pause {
+            self.core.timers.remove(pause);
+        }
+        if watch.registered != WatchInterest::NOTHING {
+            self.core.counters.watch_changes += 1;
+            // One that the kernel no longer knows counts as removed (S43).
+            if let Err(error) = self.sys.unwatch(watch.fd.as_fd()) {
+                log::debug!("watch {id}: {error}");
+            }
+        }
+        self.descriptor_freed = true;
+        let fd = watch.fd;
+        if let Some(watcher) = watch.watcher {
+            self.core.run(Callback::WatchClosed, |local| watcher.on_closed(local, fd, error));
+        }
+    }
+}
