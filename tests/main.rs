@@ -14,6 +14,7 @@ mod semantics {
     mod detach;
     mod disconnect;
     mod drain;
+    mod emulation;
     mod incoming;
     mod limit;
     mod own_timeouts;
@@ -26,9 +27,12 @@ mod semantics {
     mod read_timeout;
     mod regressions;
     mod remote;
+    mod signals;
     mod starttls;
     mod timers;
     mod tls;
+    mod turn;
+    mod watch;
     mod with;
     mod write;
     mod write_lock;

@@ -9,14 +9,15 @@
 use crate::error::StartError;
 use crate::latch::Latch;
 use crate::listen::Listen;
-use crate::mailbox::{Inbox, ListenOrder, Order, mailbox};
+use crate::mailbox::{Inbox, ListenOrder, Order, SignalOrder, mailbox};
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
 use crate::worker::Worker;
 use core_affinity::CoreId;
 use parking_lot::Mutex;
 use shardpoll_reactor::{
-    Config, Handler, Linux, ListenerId, MAX_SHARDS, Peer, Place, Reactor, Turn, bind_group,
+    Config, Handler, Linux, ListenerId, Local, MAX_SHARDS, Peer, Place, Reactor, Signal, Signals,
+    Turn, bind_group,
 };
 use std::cell::Cell;
 use std::fmt;
@@ -139,7 +140,7 @@ fn shard_thread(
     }
     let reactor = Reactor::new(linux, at, config).expect("checked before the thread began");
     let mut worker = Worker::new(reactor, inbox);
-    while worker.turn()? == Turn::Live {}
+    while worker.turn()? != Turn::Drained {}
     ended.failed = false;
     Ok(())
 }
@@ -219,6 +220,46 @@ impl Engine {
         for mailbox in &*self.remote.mailboxes {
             mailbox.order(Order::CloseListener(listener));
         }
+    }
+
+    /// Calls `f` on shard 0 for each of these signals, until the engine quits (L30).
+    ///
+    /// Like a watch on that shard, but it goes on after [`close_all`](Self::close_all), and after a
+    /// panic in `f`, which is caught, counted and logged. What comes while the engine quits stays
+    /// blocked.
+    ///
+    /// ```
+    /// use shardpoll::{Engine, Signals};
+    /// use std::time::Duration;
+    ///
+    /// // Before the engine's threads start, so that they inherit it.
+    /// let signals = Signals::block()?;
+    /// let engine = Engine::builder().shards(1).start()?;
+    /// let remote = engine.remote();
+    /// engine.on_signals(signals, move |_local, _signal| remote.quit(Duration::from_secs(5)))?;
+    /// # engine.quit(Duration::ZERO);
+    /// engine.join()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`] when the engine quits or has ended, when the kernel refuses, or when called
+    /// from a callback.
+    pub fn on_signals(
+        &self,
+        signals: Signals,
+        f: impl FnMut(&mut Local<'_>, Signal) + Send + 'static,
+    ) -> Result<(), StartError> {
+        if ON_SHARD.get() {
+            return Err(StartError::OnShard);
+        }
+        let (reply, replies) = crossbeam_channel::bounded(1);
+        let order = SignalOrder { signals, callback: Box::new(f), reply };
+        if !self.remote.mailboxes[0].order(Order::Signals(Box::new(order))) {
+            return Err(StartError::Ended);
+        }
+        let result = replies.recv().map_err(|_| StartError::Ended)?;
+        result.map_err(|source| StartError::Shard { shard: 0, source })
     }
 
     /// The address a listener has, with the port the kernel chose if it was 0.

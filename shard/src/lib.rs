@@ -67,7 +67,8 @@ pub use listen::{Listen, ParseListenError};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
-    Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Handler, ListenerId,
-    Local, PanicPolicy, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId, Wait,
-    Written, incoming, raise_descriptor_limit, tls,
+    Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, EventAnswer,
+    EventMode, Handler, ListenerId, Local, PanicPolicy, Peer, Refused, Signal, Signals, Silence,
+    Status, Tick, TimerId, Wait, Watch, WatchId, WatchInterest, Watcher, Written, events, incoming,
+    raise_descriptor_limit, tls,
 };

@@ -18,7 +18,9 @@
 use crate::error::Undelivered;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{Acceptor, ConnId, Handler, ListenerId, Local, Peer, Waker};
+use shardpoll_reactor::{
+    Acceptor, ConnId, Handler, ListenerId, Local, Peer, Signal, Signals, Waker,
+};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -44,6 +46,7 @@ const _: () = assert!(size_of::<Task>() <= 64);
 pub(crate) enum Order {
     Listen(Box<ListenOrder>),
     CloseListener(ListenerId),
+    Signals(Box<SignalOrder>),
     CloseAll,
     Quit(Duration),
 }
@@ -68,6 +71,16 @@ impl ListenOrder {
         // Whoever asked may have gone; the listener stands all the same.
         let _gone = self.reply.send(result);
     }
+}
+
+/// What is called for a signal.
+pub(crate) type SignalCallback = Box<dyn FnMut(&mut Local<'_>, Signal) + Send>;
+
+/// Signals on their way to their shard.
+pub(crate) struct SignalOrder {
+    pub(crate) signals: Signals,
+    pub(crate) callback: SignalCallback,
+    pub(crate) reply: Sender<io::Result<()>>,
 }
 
 /// The senders' side.

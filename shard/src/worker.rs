@@ -49,6 +49,11 @@ fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
         Order::Listen(order) => {
             order.carry_out(|id, socket, tls, accept| reactor.add_listener(id, socket, tls, accept))
         }
+        Order::Signals(order) => {
+            let result = reactor.on_signals(order.signals, order.callback);
+            // Whoever asked may have gone; the signals are heard all the same.
+            let _gone = order.reply.send(result);
+        }
         Order::CloseListener(id) => reactor.close_listener(id),
         Order::CloseAll => {
             reactor.local(|local| local.close_all());

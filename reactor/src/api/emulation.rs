@@ -42,16 +42,23 @@ pub enum EventAnswer {
 /// use shardpoll_reactor::{
 ///     Config, EventAnswer, EventMode, Linux, Place, Reactor, events,
 /// };
+/// use std::cell::Cell;
 /// use std::os::unix::net::UnixStream;
+/// use std::rc::Rc;
 ///
 /// let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
 /// let (ours, theirs) = UnixStream::pair()?;
-/// let mode = EventMode::Read;
-/// reactor.local(|local| {
-///     local.watch(ours, mode.into(), events(mode, |_watch| EventAnswer::Leave))
+/// let calls = Rc::new(Cell::new(0));
+/// let (mode, counted) = (EventMode::Read, Rc::clone(&calls));
+/// let watcher = events(mode, move |_watch| {
+///     counted.set(counted.get() + 1);
+///     EventAnswer::Leave
 /// });
+/// reactor.local(|local| local.watch(ours, mode.into(), watcher));
 /// drop(theirs); // which is something to read
-/// reactor.turn(None)?;
+/// while calls.get() == 0 {
+///     reactor.turn(None)?;
+/// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn events(

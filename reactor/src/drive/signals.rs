@@ -5,7 +5,7 @@
 use super::Reactor;
 use crate::api::{Local, Watch, WatchInterest, Watcher};
 use crate::core::Callback;
-use crate::sys::{Linux, Signal, Signals, Sys, take_signal};
+use crate::sys::{Linux, Signal, Signals, take_signal};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -24,10 +24,14 @@ impl Reactor<Linux> {
         f: impl FnMut(&mut Local<'_>, Signal) + 'static,
     ) -> io::Result<()> {
         let fd = signals.into_fd()?;
-        self.core.now = self.sys.now();
-        let mut local = Local { core: &mut self.core };
-        let watched = local.watch(fd, WatchInterest::READABLE, SignalWatcher(f));
-        watched.map(drop).map_err(io::Error::other)
+        let watcher = SignalWatcher(f);
+        // One that is refused is dropped, and that is the user's.
+        let watched = self.local(|local| local.watch(fd, WatchInterest::READABLE, watcher));
+        match watched {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(refused)) => Err(io::Error::other(refused)),
+            None => Err(io::Error::other("refused, and its drop has panicked")),
+        }
     }
 }
 
