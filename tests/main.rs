@@ -33,6 +33,7 @@ mod semantics {
     mod tls;
     mod turn;
     mod watch;
+    mod watch_end;
     mod with;
     mod write;
     mod write_lock;

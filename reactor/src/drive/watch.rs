@@ -66,7 +66,10 @@ impl<S: Sys> Reactor<S> {
         let (fd, nothing) = (watch.fd.as_fd(), WatchInterest::NOTHING);
         self.core.counters.watch_changes += 1;
         let told = if wanted == nothing {
-            self.sys.unwatch(fd)
+            // One that the kernel no longer knows counts as removed (S43).
+            self.sys
+                .unwatch(fd)
+                .or_else(|error| if is_unknown(&error) { Ok(()) } else { Err(error) })
         } else if registered == nothing {
             self.sys.watch(fd, wanted, id.key())
         } else {
@@ -87,7 +90,6 @@ impl<S: Sys> Reactor<S> {
         }
         if watch.registered != WatchInterest::NOTHING {
             self.core.counters.watch_changes += 1;
-            // One that the kernel no longer knows counts as removed (S43).
             if let Err(error) = self.sys.unwatch(watch.fd.as_fd()) {
                 log::debug!("watch {id}: {error}");
             }
@@ -98,4 +100,10 @@ impl<S: Sys> Reactor<S> {
             self.core.run(Callback::WatchClosed, |local| watcher.on_closed(local, fd, error));
         }
     }
+}
+
+/// Whether the kernel does not know the descriptor (any more): somebody has put another in its
+/// place (dup2 in dup(2)), which ends the registration.
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF))
 }
