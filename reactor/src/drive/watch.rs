@@ -107,3 +107,34 @@ impl<S: Sys> Reactor<S> {
 fn is_unknown(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EBADF))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Config, Watcher};
+    use crate::id::Place;
+    use crate::sys::Linux;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    struct Silent;
+
+    impl Watcher for Silent {}
+
+    #[test]
+    fn a_descriptor_that_the_kernel_does_not_know_any_more_counts_as_removed() {
+        // S43
+        let linux = Linux::new().expect("descriptors");
+        let mut reactor = Reactor::new(linux, Place::FIRST, Config::default()).expect("good");
+        let (ours, _theirs) = UnixStream::pair().expect("two descriptors");
+        let watched = reactor.local(|local| local.watch(ours, WatchInterest::READABLE, Silent));
+        let id = watched.expect("no panic").expect("room");
+        reactor.turn(Some(Duration::ZERO)).expect("no error");
+        let watch = reactor.core.table.watch(id.0).expect("it stays");
+        reactor.sys.unwatch(watch.fd.as_fd()).expect("behind the loop's back");
+        reactor.local(|local| local.set_watch(id, Some(false), None));
+        reactor.turn(Some(Duration::ZERO)).expect("no error");
+        let watch = reactor.core.table.watch(id.0).expect("no reason to end");
+        assert_eq!(watch.registered, WatchInterest::NOTHING);
+    }
+}
