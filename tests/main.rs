@@ -11,12 +11,18 @@ mod semantics {
     mod close;
     mod close_all;
     mod connect;
+    mod credit;
     mod detach;
     mod disconnect;
     mod drain;
     mod emulation;
+    mod half_close;
+    mod high_water;
     mod incoming;
     mod limit;
+    mod link;
+    mod listener;
+    mod low_water;
     mod own_timeouts;
     mod panic;
     mod panic_policy;
@@ -35,6 +41,7 @@ mod semantics {
     mod watch;
     mod watch_end;
     mod with;
+    mod workers;
     mod write;
     mod write_lock;
     mod write_timeout;

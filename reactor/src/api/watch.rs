@@ -38,7 +38,7 @@ impl WatchInterest {
 /// Decides what happens when a watched descriptor is ready: one object per watch.
 ///
 /// Called by the loop, never nested, never from another thread. Watches are level-triggered: what
-/// is not taken from the descriptor is reported again in the next turn, and its end is reported until
+/// is not taken from the descriptor is reported again in the next turn, and its end as well, until
 /// the watch is closed or loses interest. When both halves are ready,
 /// [`on_readable`](Self::on_readable) is called first (S4). What a callback asks for through
 /// [`Watch`] takes effect when it has returned; several changes cost one system call (S42).

@@ -23,7 +23,11 @@ impl<S: Sys> Reactor<S> {
                 }
                 Due::Watch(id) => {
                     self.core.timers.retire(timer);
-                    self.end_pause(id);
+                    self.end_watch_pause(id);
+                }
+                Due::ListenerPause(id) => {
+                    self.core.timers.retire(timer);
+                    self.end_pause(timer, id);
                 }
                 Due::Task(task) => self.run_task(timer, task),
             }

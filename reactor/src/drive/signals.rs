@@ -14,7 +14,7 @@ impl Reactor<Linux> {
     ///
     /// A watch like any other, and counted as one; but it goes on after [`Local::close_all`], and
     /// after a panic in `f`, which is caught, counted and logged. What comes while the loop quits
-    /// stays blocked.
+    /// stays blocked, also when the quit is withdrawn (S149).
     ///
     /// # Errors
     /// While quitting (S150), when this shard's table is full, and the kernel's.

@@ -45,7 +45,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// The time of a pause is over.
-    pub(super) fn end_pause(&mut self, id: ConnId) {
+    pub(super) fn end_watch_pause(&mut self, id: ConnId) {
         if let Some(watch) = self.core.table.watch_mut(id) {
             watch.pause = None;
             self.core.revisit_watch(id);
