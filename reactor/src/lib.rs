@@ -32,12 +32,13 @@
 //!
 //! ```
 //! use shardpoll_reactor::{
-//!     Config, Linux, ListenerId, Place, Reactor, Turn, bind_group, incoming,
+//!     BindOptions, Config, Linux, ListenerId, Place, Reactor, Turn, bind_group, incoming,
 //! };
 //! use std::time::Duration;
 //!
 //! let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
-//! let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, 128)?;
+//! let any = ([127, 0, 0, 1], 0).into();
+//! let (mut sockets, addr) = bind_group(any, 1, &BindOptions::default())?;
 //! let socket = sockets.pop().expect("asked for one");
 //! reactor.add_listener(ListenerId::new(0), socket, None, Box::new(|_peer| {
 //!     Box::new(incoming(|conn, data| { conn.write(data); }))
@@ -66,8 +67,9 @@ mod table;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy, Peer,
-    Refused, Silence, Status, Wait, Written, incoming,
+    AcceptOptions, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Handler,
+    Local, NoAddress, PanicPolicy, ParseConnectError, Peer, Refused, Silence, SocketOption, Status,
+    UnixPathError, Wait, Written, incoming,
 };
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
@@ -78,5 +80,6 @@ pub use shardpoll_tls as tls;
 #[cfg(feature = "sim")]
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
 pub use sys::{
-    Event, Events, Interest, Linux, Signal, Signals, Sys, Waker, bind_group, raise_descriptor_limit,
+    Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Waker, bind_group, bind_unix,
+    raise_descriptor_limit, share_listener,
 };

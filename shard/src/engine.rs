@@ -8,7 +8,7 @@
 
 use crate::error::StartError;
 use crate::latch::Latch;
-use crate::listen::Listen;
+use crate::listen::{Listen, Sockets};
 use crate::mailbox::{Inbox, ListenOrder, Order, mailbox};
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
@@ -16,7 +16,7 @@ use crate::worker::Worker;
 use core_affinity::CoreId;
 use parking_lot::Mutex;
 use shardpoll_reactor::{
-    Config, Handler, Linux, ListenerId, MAX_SHARDS, Peer, Place, Reactor, Turn, bind_group,
+    Addr, Config, Handler, Linux, ListenerId, MAX_SHARDS, Peer, Place, Reactor, Turn,
 };
 use std::cell::Cell;
 use std::fmt;
@@ -87,12 +87,18 @@ impl EngineBuilder {
         }
         let latch = Arc::new(Latch::new(count));
         let remote = Remote { mailboxes: mailboxes.into() };
-        let mut engine = Engine { remote, latch, threads: Vec::new(), addrs: Mutex::default() };
+        let mut engine = Engine {
+            remote,
+            latch,
+            threads: Vec::new(),
+            addrs: Mutex::default(),
+            config: self.config,
+        };
         let number = ENGINES.fetch_add(1, Ordering::Relaxed);
         for (shard, (linux, inbox, core)) in parts.into_iter().enumerate() {
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
-            let config = self.config.clone();
+            let config = engine.config.clone();
             let latch = Arc::clone(&engine.latch);
             let body = move || shard_thread(at, shard, core, linux, config, inbox, &latch);
             let name = format!("shardpoll-{shard}");
@@ -150,7 +156,8 @@ pub struct Engine {
     latch: Arc<Latch>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     /// By the number of the listener.
-    addrs: Mutex<Vec<SocketAddr>>,
+    addrs: Mutex<Vec<Addr>>,
+    config: Config,
 }
 
 impl Engine {
@@ -175,22 +182,26 @@ impl Engine {
         if ON_SHARD.get() {
             return Err(StartError::OnShard);
         }
-        let Listen { addr, tls, backlog } = at;
-        let failed = |source| StartError::Listen { addr, source };
-        let (sockets, bound) = bind_group(addr, self.remote.shards(), backlog).map_err(failed)?;
+        let opened = at.open(self.remote.shards(), &self.config)?;
+        let Sockets { each: sockets, addr, accept: options, file } = opened;
         let id = {
             let mut addrs = self.addrs.lock();
-            addrs.push(bound);
+            addrs.push(addr.clone());
             ListenerId::new(u32::try_from(addrs.len() - 1).unwrap_or(u32::MAX))
         };
         let (reply, replies) = crossbeam_channel::bounded(sockets.len());
         for (socket, mailbox) in sockets.into_iter().zip(&*self.remote.mailboxes) {
             let mut accept = accept.clone();
+            // Held by each acceptor, which is dropped after its socket: the last one removes it.
+            let file = file.clone();
             let order = ListenOrder {
                 id,
                 socket,
-                tls: tls.clone(),
-                accept: Box::new(move |peer| Box::new(accept(peer))),
+                options: options.clone(),
+                accept: Box::new(move |peer| {
+                    let _held = &file;
+                    Box::new(accept(peer))
+                }),
                 reply: reply.clone(),
             };
             if !mailbox.order(Order::Listen(Box::new(order))) {
@@ -202,7 +213,9 @@ impl Engine {
         for _ in 0..self.remote.shards() {
             match replies.recv() {
                 Ok(Ok(())) => {}
-                Ok(Err(source)) => outcome = Err(failed(source)),
+                Ok(Err(source)) => {
+                    outcome = Err(StartError::Listen { addr: addr.clone(), source });
+                }
                 Err(_) => return Err(StartError::Ended),
             }
         }
@@ -221,10 +234,17 @@ impl Engine {
         }
     }
 
-    /// The address a listener has, with the port the kernel chose if it was 0.
+    /// The internet address a listener has, with the port the kernel chose if it was 0; `None` for
+    /// a unix socket, see [`listener_addr`](Self::listener_addr).
     #[must_use]
     pub fn addr(&self, listener: ListenerId) -> Option<SocketAddr> {
-        self.addrs.lock().get(listener.number() as usize).copied()
+        self.listener_addr(listener).and_then(|addr| addr.ip())
+    }
+
+    /// The address a listener has, of whatever kind.
+    #[must_use]
+    pub fn listener_addr(&self, listener: ListenerId) -> Option<Addr> {
+        self.addrs.lock().get(listener.number() as usize).cloned()
     }
 
     /// A handle that reaches any shard from any thread.

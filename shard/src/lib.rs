@@ -68,6 +68,7 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Handler, ListenerId,
-    Local, PanicPolicy, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId, Wait,
-    Written, incoming, raise_descriptor_limit, tls,
+    Local, NoAddress, PanicPolicy, ParseConnectError, Peer, Refused, Signal, Signals, Silence,
+    SocketOption, Status, Tick, TimerId, UnixPathError, Wait, Written, incoming,
+    raise_descriptor_limit, tls,
 };

@@ -17,8 +17,7 @@
 
 use crate::error::Undelivered;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{Acceptor, ConnId, Handler, ListenerId, Local, Peer, Waker};
+use shardpoll_reactor::{AcceptOptions, Acceptor, ConnId, Handler, ListenerId, Local, Peer, Waker};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -54,7 +53,7 @@ pub(crate) type SendAcceptor = Box<dyn FnMut(&Peer) -> Box<dyn Handler> + Send>;
 pub(crate) struct ListenOrder {
     pub(crate) id: ListenerId,
     pub(crate) socket: OwnedFd,
-    pub(crate) tls: Option<ServerContext>,
+    pub(crate) options: AcceptOptions,
     pub(crate) accept: SendAcceptor,
     pub(crate) reply: Sender<io::Result<()>>,
 }
@@ -62,9 +61,9 @@ pub(crate) struct ListenOrder {
 impl ListenOrder {
     pub(crate) fn carry_out(
         self,
-        add: impl FnOnce(ListenerId, OwnedFd, Option<ServerContext>, Acceptor) -> io::Result<()>,
+        add: impl FnOnce(ListenerId, OwnedFd, AcceptOptions, Acceptor) -> io::Result<()>,
     ) {
-        let result = add(self.id, self.socket, self.tls, self.accept);
+        let result = add(self.id, self.socket, self.options, self.accept);
         // Whoever asked may have gone; the listener stands all the same.
         let _gone = self.reply.send(result);
     }

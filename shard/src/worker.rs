@@ -47,7 +47,7 @@ impl Worker {
 fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
     match order {
         Order::Listen(order) => {
-            order.carry_out(|id, socket, tls, accept| reactor.add_listener(id, socket, tls, accept))
+            order.carry_out(|id, socket, how, accept| reactor.add_listener(id, socket, how, accept))
         }
         Order::CloseListener(id) => reactor.close_listener(id),
         Order::CloseAll => {

@@ -168,7 +168,7 @@ impl Conn<'_> {
         Local { core: self.core }
     }
 
-    fn line(&self) -> &Line {
+    pub(super) fn line(&self) -> &Line {
         self.core.table.line(self.id).expect("a cursor's connection is alive")
     }
 

@@ -18,9 +18,6 @@ pub enum Wait {
     After(Duration),
 }
 
-/// The largest read size, in bytes.
-const MAX_READ_SIZE: usize = 1024 * 1024;
-
 impl Conn<'_> {
     /// Stops reading; the read timeout stops too (S94). Idempotent.
     ///
@@ -120,7 +117,7 @@ impl Conn<'_> {
     /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB,
     /// what lies beyond is taken as the nearer end (S54).
     pub fn read_size(&mut self, bytes: usize) {
-        tuning(self.line_mut()).read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+        self.line_mut().set_read_size(bytes);
     }
 
     fn due(&self, wait: Wait) -> Option<shardpoll_timers::Tick> {

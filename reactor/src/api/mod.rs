@@ -3,16 +3,24 @@
 //! Never: calls the kernel. Whatever is done through [`Conn`] and [`Local`] changes state, and the
 //! loop makes the kernel agree with it after the callback has returned.
 
+mod addr;
 mod config;
 mod conn;
+mod connect;
 mod flow;
 mod handler;
 mod local;
+mod option;
 mod reason;
 
-pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer};
+pub use addr::{Addr, UnixPathError};
+pub use config::{Config, ConfigError, PanicPolicy, Peer};
 pub use conn::{Conn, Written};
+pub(crate) use connect::Target;
+pub use connect::{Connect, NoAddress, ParseConnectError};
 pub use flow::Wait;
 pub use handler::{Handler, Silence, Status, incoming};
 pub use local::{Local, Refused};
+pub(crate) use option::Options;
+pub use option::{AcceptOptions, BindOptions, SocketOption};
 pub use reason::CloseReason;

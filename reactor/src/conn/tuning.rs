@@ -6,6 +6,7 @@
 //! 1. A wait of its own is used once: the next read, or the next progress of output, ends it (S84,
 //!    S89).
 
+use super::{Line, Marks};
 use shardpoll_timers::Tick;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -22,6 +23,18 @@ pub(crate) struct Tuning {
     /// The largest chunk, in bytes.
     pub(crate) read_size: Option<usize>,
     pub(crate) rate: Option<Rate>,
+}
+
+/// The largest read size, in bytes.
+const MAX_READ_SIZE: usize = 1024 * 1024;
+
+impl Line {
+    /// Sets the largest chunk its handler is given; what lies beyond is taken as the nearer end
+    /// (S54).
+    pub(crate) fn set_read_size(&mut self, bytes: usize) {
+        self.marks.add(Marks::TUNED);
+        self.tuning.get_or_insert_default().read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+    }
 }
 
 /// A limit of bytes per second, and what has been read beyond it.

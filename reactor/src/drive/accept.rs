@@ -9,15 +9,16 @@
 
 use super::Reactor;
 use super::serve::Cause;
-use crate::api::{Addr, CloseReason, Peer};
+use crate::api::{AcceptOptions, Addr, CloseReason, Peer};
 use crate::conn::{Channel, Line, Marks, Ready, Stage, TlsChannel};
 use crate::core::{Callback, Due};
 use crate::id::{ConnId, ListenerId};
 use crate::listener::{Acceptor, Listener};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
-use shardpoll_tls::{ServerContext, Session};
+use shardpoll_tls::Session;
 use std::io;
+use std::rc::Rc;
 
 /// How many a listener that ends still accepts: no more can wait, as Linux caps a queue at 65,535,
 /// and a stream of new ones shall not keep it.
@@ -59,7 +60,8 @@ impl AcceptError {
 }
 
 impl<S: Sys> Reactor<S> {
-    /// Accepts on a listening descriptor from now on; TLS from the first byte when `tls` is given.
+    /// Accepts on a listening descriptor from now on; the options are a `ServerContext` for TLS,
+    /// `None`, or [`AcceptOptions`].
     ///
     /// The descriptor must be non-blocking.
     ///
@@ -70,13 +72,20 @@ impl<S: Sys> Reactor<S> {
         &mut self,
         id: ListenerId,
         fd: S::Fd,
-        tls: Option<ServerContext>,
+        options: impl Into<AcceptOptions>,
         accept: Acceptor,
     ) -> io::Result<()> {
         if self.core.quitting.is_some() {
             return Err(io::Error::other("the loop is quitting"));
         }
-        let listener = Box::new(Listener { id, tls, accept: Some(accept) });
+        let local = self.sys.local_addr(&fd)?;
+        let listener = Box::new(Listener {
+            id,
+            options: options.into(),
+            is_wildcard: local.is_wildcard(),
+            local: Rc::new(local),
+            accept: Some(accept),
+        });
         let entry = Entry::Listener(listener);
         let Some(key) = self.core.table.insert(entry) else {
             return Err(io::Error::other("too many connections on this shard"));
@@ -123,7 +132,9 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let peer = Peer { addr, listener: listener.id };
-        let session = listener.tls.as_ref().map(Session::server).transpose();
+        let read_size = listener.options.read_size;
+        let local = listener_addr(&mut self.sys, listener, &fd);
+        let session = listener.options.tls.as_ref().map(Session::server).transpose();
         let Some(mut accept) = listener.accept.take() else {
             return;
         };
@@ -141,6 +152,10 @@ impl<S: Sys> Reactor<S> {
         let panicked = handler.is_none();
         let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
         line.marks = owed;
+        line.local = local;
+        if let Some(bytes) = read_size {
+            line.set_read_size(bytes);
+        }
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         if panicked {
@@ -233,6 +248,18 @@ impl<S: Sys> Reactor<S> {
             }
         }
     }
+}
+
+/// Our address on a connection: the listener's, and only one that listens on every address has to
+/// ask.
+fn listener_addr<S: Sys>(sys: &mut S, listener: &mut Listener, fd: &S::Fd) -> Option<Rc<Addr>> {
+    if listener.is_wildcard {
+        let addr = sys.local_addr(fd).ok()?;
+        if addr != *listener.local {
+            listener.local = Rc::new(addr);
+        }
+    }
+    Some(Rc::clone(&listener.local))
 }
 
 #[cfg(test)]

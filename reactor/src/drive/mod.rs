@@ -25,6 +25,7 @@ mod ends;
 mod expire;
 mod flush;
 mod quit;
+mod race;
 mod read;
 mod serve;
 

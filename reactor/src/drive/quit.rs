@@ -72,7 +72,7 @@ impl<S: Sys> Drop for Reactor<S> {
             match core.table.remove(id) {
                 Some(Entry::Line(line)) => core.drop_user_value(line),
                 Some(Entry::Listener(listener)) => core.drop_user_value(listener),
-                Some(Entry::Vacant(_)) | None => {}
+                Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}
             }
         }
         while let Some((_, handler)) = core.next_handlers.pop() {

@@ -120,6 +120,10 @@ impl<S: Sys> Reactor<S> {
     fn serve_other(&mut self, id: ConnId) {
         match self.core.table.entry_mut(id) {
             Some(Entry::Listener(_)) => self.accept(id),
+            Some(Entry::Attempt(attempt)) => {
+                let attempt = *attempt;
+                self.attempt_event(id, attempt);
+            }
             // Its slot was freed earlier in this batch (B4).
             _ => self.core.counters.stale_events += 1,
         }
