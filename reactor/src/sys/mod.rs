@@ -142,7 +142,8 @@ pub trait Sys {
     /// The kernel's, such as its limit of watches.
     fn register(&mut self, fd: &Self::Fd, interest: Interest, key: u64) -> io::Result<()>;
 
-    /// Changes what is reported of a descriptor, or under which key; what is ready is reported anew.
+    /// Changes what is reported of a descriptor, or under which key; what is ready is reported
+    /// anew.
     ///
     /// # Errors
     /// The kernel's.

@@ -1,4 +1,4 @@
-//! Socket addresses as the kernel writes them. They travel as bytes, so only system calls are unsafe.
+//! Socket addresses as the kernel writes them: as bytes, so that only system calls are unsafe.
 //!
 //! Never: calls the kernel but to ask for an address.
 

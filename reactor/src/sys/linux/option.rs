@@ -55,7 +55,7 @@ fn set_named(
 
 /// Whole seconds, rounded up; what is too long for the kernel is refused by it.
 fn seconds(time: Duration) -> c_int {
-    let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let whole = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
     c_int::try_from(whole).unwrap_or(c_int::MAX)
 }
 
