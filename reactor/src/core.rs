@@ -11,7 +11,7 @@ use crate::api::{
     Addr, CloseReason, Config, Conn, Handler, Local, Options, Refused, SocketOption, Target,
 };
 use crate::conn::{Line, Marks, Span, Spans, Stage, TlsPlan};
-use crate::id::{ConnId, Place, TimerId};
+use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::staging::STAGED_BYTES;
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -32,6 +32,8 @@ pub(crate) enum Due {
     Line(ConnId),
     /// This listener has rested long enough.
     Listener(ConnId),
+    /// The pause of this listener is over.
+    ListenerPause(ConnId),
     Task(Task),
 }
 
@@ -40,6 +42,8 @@ pub(crate) enum Wish {
     Connect(ConnId, Dial),
     Option(ConnId, SocketOption),
     CloseListener(ConnId),
+    /// Its state has changed, and the kernel does not know.
+    SettleListener(ConnId),
 }
 
 /// How a connection is to be made.
@@ -62,6 +66,8 @@ pub(crate) struct Core {
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
     pub(crate) agenda: Vec<ConnId>,
     pub(crate) wishes: Vec<Wish>,
+    /// The listeners in the table, by name.
+    pub(crate) listeners: Vec<(ListenerId, ConnId)>,
     /// Handlers that take over when the callback of their line has returned, in order.
     pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
@@ -92,6 +98,7 @@ impl Core {
             timers: Heap::new(),
             agenda: Vec::new(),
             wishes: Vec::new(),
+            listeners: Vec::new(),
             next_handlers: Vec::new(),
             staging: Staging::default(),
             spans: Spans::new(&config),

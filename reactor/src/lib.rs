@@ -32,7 +32,8 @@
 //!
 //! ```
 //! use shardpoll_reactor::{
-//!     BindOptions, Config, Linux, ListenerId, Place, Reactor, Turn, bind_group, incoming,
+//!     BindOptions, Config, Handler, Linux, ListenerId, Peer, Place, Reactor, Turn, bind_group,
+//!     incoming,
 //! };
 //! use std::time::Duration;
 //!
@@ -40,7 +41,7 @@
 //! let any = ([127, 0, 0, 1], 0).into();
 //! let (mut sockets, addr) = bind_group(any, 1, &BindOptions::default())?;
 //! let socket = sockets.pop().expect("asked for one");
-//! reactor.add_listener(ListenerId::new(0), socket, None, Box::new(|_peer| {
+//! reactor.add_listener(ListenerId::new(0), socket, None, Box::new(|_: &Peer| -> Box<dyn Handler> {
 //!     Box::new(incoming(|conn, data| { conn.write(data); }))
 //! }))?;
 //! println!("listening on {addr}");
@@ -67,9 +68,9 @@ mod table;
 
 pub use crate::counters::Counters;
 pub use api::{
-    AcceptOptions, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Handler,
-    Local, NoAddress, PanicPolicy, ParseConnectError, Peer, Refused, Silence, SocketOption, Status,
-    UnixPathError, Wait, Written, incoming,
+    Accept, AcceptOptions, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect,
+    Handler, Local, NoAddress, PanicPolicy, ParseConnectError, Peer, Refused, Silence,
+    SocketOption, Status, UnixPathError, Wait, Written, incoming,
 };
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};

@@ -46,7 +46,7 @@ pub(crate) struct Sockets {
     /// One for each shard.
     pub(crate) each: Vec<OwnedFd>,
     pub(crate) addr: Addr,
-    pub(crate) accept: AcceptOptions,
+    pub(crate) options: AcceptOptions,
     /// Removed when the last of those who hold it lets go.
     pub(crate) file: Option<Arc<SocketFile>>,
 }
@@ -160,7 +160,7 @@ impl Listen {
 
     /// Opens the sockets, one for each shard.
     pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
-        let Self { place, accept, mut bind, no_delay, keep_alive } = self;
+        let Self { place, accept: options, mut bind, no_delay, keep_alive } = self;
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
         let failed = |addr: Addr| move |source| StartError::Listen { addr, source };
@@ -168,19 +168,19 @@ impl Listen {
             Place::Ip(addr) => {
                 let (each, bound) =
                     bind_group(addr, shards, &bind).map_err(failed(Addr::Ip(addr)))?;
-                Ok(Sockets { each, addr: Addr::Ip(bound), accept, file: None })
+                Ok(Sockets { each, addr: Addr::Ip(bound), options, file: None })
             }
             Place::Unix(path) => {
                 let addr = Addr::Unix(Some(path.as_path().into()));
                 let (each, file) =
                     bind_unix(&path, shards, bind.backlog).map_err(failed(addr.clone()))?;
-                Ok(Sockets { each, addr, accept, file: Some(Arc::new(file)) })
+                Ok(Sockets { each, addr, options, file: Some(Arc::new(file)) })
             }
             Place::Inherited(listener) => {
                 let fd = listener.as_raw_fd();
                 let shared = own(listener).and_then(|own| share_listener(own, shards, &bind));
                 let (each, addr) = shared.map_err(|source| StartError::Inherited { fd, source })?;
-                Ok(Sockets { each, addr, accept, file: None })
+                Ok(Sockets { each, addr, options, file: None })
             }
         }
     }

@@ -55,7 +55,9 @@ impl Bench {
         let addr = SocketAddr::from(([10, 0, 0, 9], 7));
         let fd = sim.listen(addr, 64).expect("nobody is there yet");
         let own = Rc::clone(&log);
-        let accept = move |_: &_| -> Box<dyn Handler> { Box::new(Echo(Rc::clone(&own))) };
+        let accept = move |_: &shardpoll_reactor::Peer| -> Box<dyn Handler> {
+            Box::new(Echo(Rc::clone(&own)))
+        };
         reactor.add_listener(ListenerId::new(0), fd, None, Box::new(accept)).expect("no faults");
         Self { sim, reactor, log, addr }
     }
