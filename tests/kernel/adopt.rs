@@ -157,15 +157,16 @@ fn a_loop_that_quits_adopts_nothing_and_closes_it() {
     // S150
     let (ours, mut theirs) = UnixStream::pair().expect("a pair");
     theirs.set_read_timeout(Some(PATIENCE)).expect("more than zero");
-    let world = Setup::new().echo();
-    let stays = world.connect();
-    world.engine().quit(PATIENCE);
-    let refused = world.run(move |local| local.adopt(ours, shardpoll::incoming(|_, _| {})));
+    let linux = Linux::new().expect("descriptors");
+    let mut reactor = Reactor::new(linux, Place::FIRST, Default::default()).expect("a good one");
+    reactor.quit(PATIENCE);
+    let refused = reactor.local(|local| local.adopt(ours, shardpoll::incoming(|_, _| {})));
+    assert_eq!(refused, Some(Err(Refused::Quitting)));
+    assert_eq!(theirs.read(&mut [0; 8]).expect("an end in time"), 0);
+    let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+    let refused = reactor.adopt(ours.into(), shardpoll::incoming(|_, _| {}));
     assert_eq!(refused, Err(Refused::Quitting));
     assert_eq!(theirs.read(&mut [0; 8]).expect("an end in time"), 0);
-    drop(stays);
-    let mut world = world;
-    let _trace = world.end();
 }
 
 /// Says what it is told into a shared list.

@@ -290,7 +290,7 @@ fn one_that_is_closed_before_it_was_begun_tries_nothing() {
 #[test]
 fn what_is_written_early_arrives_once_and_only_at_the_winner() {
     let mut bench = Bench::new(Config::default());
-    bench.sim.set_latency(200 * MILLI, 200 * MILLI);
+    bench.sim.set_latency(300 * MILLI, 300 * MILLI);
     let (first, second) = (bench.address(1, 8), bench.address(2, 8));
     let id = bench.dial(&[first, second]);
     bench.reactor.local(|local| local.conn(id).expect("just begun").write(b"early"));
@@ -299,7 +299,7 @@ fn what_is_written_early_arrives_once_and_only_at_the_winner() {
     bench.pass(10 * DELAY);
     let winner = bench.accept(0).expect("the first");
     assert_eq!(winner.recv(100), b"early");
-    let loser = bench.accept(1).expect("begun at 250 ms");
+    let loser = bench.accept(1).expect("begun at 250 ms, there at 550 ms");
     assert_eq!(loser.recv(100), b"");
     assert!(loser.is_at_end() || loser.is_reset());
 }
