@@ -76,6 +76,9 @@ pub(crate) struct Core {
     /// What a connection may have queued, and of that staged, in bytes.
     pub(crate) queue_cap: usize,
     pub(crate) staged_cap: usize,
+    /// What all connections have queued, and what they may, in bytes.
+    pub(crate) queued: usize,
+    pub(crate) shard_queue_cap: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     pub(crate) last_turn: Span,
@@ -103,7 +106,9 @@ impl Core {
             staging: Staging::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
-            staged_cap: config.queue_cap().min(STAGED_BYTES) + 1,
+            staged_cap: config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1,
+            queued: 0,
+            shard_queue_cap: config.shard_queue_cap(),
             config,
             now,
             last_turn: Span { began: now, ended: now },
@@ -147,7 +152,15 @@ impl Core {
                 line.keep(self.staging.as_slice(), self.now);
             }
             self.staging.clear();
+            self.recount(id);
         }
+    }
+
+    /// Brings what the shard has counted as queued up to date for a line.
+    pub(crate) fn recount(&mut self, id: ConnId) {
+        let line = self.table.served_mut(id);
+        let len = line.outbox.len();
+        self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
     }
 
     /// Whether all that was written to a line that is being served has gone to the kernel.
@@ -177,7 +190,8 @@ impl Core {
             return Err(Refused::Quitting);
         }
         let handler: Box<dyn Handler> = Box::new(handler);
-        let line = Line::new(Stage::Connecting(tls), Some(handler), peer, None, self.now);
+        let mut line = Line::new(Stage::Connecting(tls), Some(handler), peer, None, self.now);
+        line.when_full = self.config.when_full;
         self.table.insert(Entry::Line(line)).ok_or(Refused::TableFull)
     }
 

@@ -5,18 +5,31 @@
 //! Invariants:
 //! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
 
-use crate::api::{Accept, AcceptOptions, Addr};
+use crate::api::{Accept, Addr, WhenFull};
 use crate::id::ListenerId;
 use shardpoll_timers::TimerId;
+use shardpoll_tls::ServerContext;
 use std::rc::Rc;
 
 /// What decides on the connections of a listener.
 pub type Acceptor = Box<dyn Accept>;
 
+/// What the connections of a listener begin with.
+#[derive(Clone, Default, Debug)]
+#[non_exhaustive]
+pub struct ListenerOptions {
+    /// TLS from the first byte on. Default: none.
+    pub tls: Option<ServerContext>,
+    /// What becomes of one that writes more than it may queue. Default: as the configuration says.
+    pub when_full: Option<WhenFull>,
+    /// The largest chunk a handler is given, in bytes, as
+    /// [`Conn::read_size`](crate::Conn::read_size) sets it. Default: as the configuration says.
+    pub read_size: Option<usize>,
+}
+
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
-    /// How what it accepts begins.
-    pub(crate) options: AcceptOptions,
+    pub(crate) options: ListenerOptions,
     /// The address it listens on, lent to what it accepts. One that listens on every address lends
     /// the one that the last connection came to.
     pub(crate) local: Rc<Addr>,
@@ -35,7 +48,7 @@ impl Listener {
     pub(crate) fn new(
         id: ListenerId,
         local: Addr,
-        options: AcceptOptions,
+        options: ListenerOptions,
         accept: Acceptor,
     ) -> Box<Self> {
         Box::new(Self {

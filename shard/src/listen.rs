@@ -5,7 +5,8 @@
 use crate::error::StartError;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
-    AcceptOptions, Addr, BindOptions, Config, SocketFile, bind_group, bind_unix, share_listener,
+    Addr, BindOptions, Config, ListenerOptions, SocketFile, WhenFull, bind_group, bind_unix,
+    share_listener,
 };
 use std::fmt;
 use std::io;
@@ -26,7 +27,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Listen {
     place: Place,
-    accept: AcceptOptions,
+    options: ListenerOptions,
     bind: BindOptions,
     /// `None`: what the configuration says.
     no_delay: Option<bool>,
@@ -46,15 +47,15 @@ pub(crate) struct Sockets {
     /// One for each shard.
     pub(crate) each: Vec<OwnedFd>,
     pub(crate) addr: Addr,
-    pub(crate) options: AcceptOptions,
+    pub(crate) options: ListenerOptions,
     /// Removed when the last of those who hold it lets go.
     pub(crate) file: Option<Arc<SocketFile>>,
 }
 
 impl Listen {
     fn at(place: Place) -> Self {
-        let (accept, bind) = (AcceptOptions::default(), BindOptions::default());
-        Self { place, accept, bind, no_delay: None, keep_alive: None }
+        let (options, bind) = (ListenerOptions::default(), BindOptions::default());
+        Self { place, options, bind, no_delay: None, keep_alive: None }
     }
 
     /// Listens on this address; port 0 lets the kernel choose one, the same for all shards.
@@ -103,7 +104,15 @@ impl Listen {
     /// TLS from the first byte on.
     #[must_use]
     pub fn tls(mut self, context: ServerContext) -> Self {
-        self.accept.tls = Some(context);
+        self.options.tls = Some(context);
+        self
+    }
+
+    /// What becomes of a connection that writes more than it may queue. Default: as
+    /// [`Config::when_full`](crate::Config::when_full) says.
+    #[must_use]
+    pub fn when_full(mut self, then: WhenFull) -> Self {
+        self.options.when_full = Some(then);
         self
     }
 
@@ -154,13 +163,13 @@ impl Listen {
     /// it. Default: the configured one.
     #[must_use]
     pub fn read_size(mut self, bytes: usize) -> Self {
-        self.accept.read_size = Some(bytes);
+        self.options.read_size = Some(bytes);
         self
     }
 
     /// Opens the sockets, one for each shard.
     pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
-        let Self { place, accept: options, mut bind, no_delay, keep_alive } = self;
+        let Self { place, options, mut bind, no_delay, keep_alive } = self;
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
         let failed = |addr: Addr| move |source| StartError::Listen { addr, source };

@@ -3,6 +3,7 @@
 //! Never: looks a name up; addresses are numbers or paths.
 
 use super::addr::{Addr, UnixPathError};
+use super::config::WhenFull;
 use super::option::{Options, SocketOption};
 use crate::conn::TlsPlan;
 use shardpoll_tls::ClientContext;
@@ -32,6 +33,7 @@ pub struct Connect {
     pub(crate) options: Options,
     pub(crate) fast_open: bool,
     pub(crate) read_size: Option<usize>,
+    pub(crate) when_full: Option<WhenFull>,
 }
 
 /// What a connection is made from.
@@ -47,7 +49,7 @@ pub(crate) enum Target {
 impl Connect {
     fn new(target: Target) -> Self {
         let options = Options::default();
-        Self { target, tls: None, options, fast_open: false, read_size: None }
+        Self { target, tls: None, options, fast_open: false, read_size: None, when_full: None }
     }
 
     /// Connects to this address over TCP.
@@ -146,6 +148,14 @@ impl Connect {
     #[must_use]
     pub fn read_size(mut self, bytes: usize) -> Self {
         self.read_size = Some(bytes);
+        self
+    }
+
+    /// What becomes of the connection when it writes more than it may queue. Default: as the
+    /// configuration says.
+    #[must_use]
+    pub fn when_full(mut self, then: WhenFull) -> Self {
+        self.when_full = Some(then);
         self
     }
 }

@@ -108,7 +108,7 @@ impl Local<'_> {
     /// # Errors
     /// [`Refused`] when it cannot be tried; then there is no callback.
     pub fn connect(&mut self, to: Connect, handler: impl Handler) -> Result<ConnId, Refused> {
-        let Connect { target, tls, options, fast_open, read_size } = to;
+        let Connect { target, tls, options, fast_open, read_size, when_full } = to;
         let (peer, options) = match &target {
             Target::One(to @ Addr::Ip(_)) => (to.clone(), options.of_fresh(&self.core.config)),
             Target::One(to @ Addr::Unix(_)) => (to.clone(), Options::default()),
@@ -121,6 +121,9 @@ impl Local<'_> {
         let id = self.core.add_outgoing(peer, tls, handler)?;
         if let Some(bytes) = read_size {
             self.core.line(id).set_read_size(bytes);
+        }
+        if let Some(then) = when_full {
+            self.core.line(id).when_full = then;
         }
         let dial = Dial { target, options, fast_open };
         self.core.wishes.push(Wish::Connect(id, dial));

@@ -4,7 +4,6 @@
 
 use super::{Addr, Config, Conn};
 use crate::core::Wish;
-use shardpoll_tls::ServerContext;
 use std::fmt;
 use std::time::Duration;
 
@@ -83,29 +82,6 @@ impl Default for BindOptions {
             fast_open: None,
             defer_accept: None,
         }
-    }
-}
-
-/// How the connections of a listener begin.
-///
-/// ```
-/// let mut options = shardpoll_reactor::AcceptOptions::default();
-/// options.read_size = Some(4096);
-/// ```
-#[derive(Clone, Default, Debug)]
-#[non_exhaustive]
-pub struct AcceptOptions {
-    /// TLS from the first byte on.
-    pub tls: Option<ServerContext>,
-    /// The largest chunk a handler is given, in bytes, as
-    /// [`Conn::read_size`](crate::Conn::read_size) sets it. `None`: the configured one.
-    pub read_size: Option<usize>,
-}
-
-/// With TLS or without, and nothing else of their own.
-impl From<Option<ServerContext>> for AcceptOptions {
-    fn from(tls: Option<ServerContext>) -> Self {
-        Self { tls, ..Self::default() }
     }
 }
 

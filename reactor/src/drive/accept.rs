@@ -79,6 +79,7 @@ impl<S: Sys> Reactor<S> {
         let read_size = listener.options.read_size;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let session = listener.options.tls.as_ref().map(Session::server).transpose();
+        let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
         let Some(mut accept) = listener.accept.take() else {
             return;
         };
@@ -100,6 +101,7 @@ impl<S: Sys> Reactor<S> {
         if let Some(bytes) = read_size {
             line.set_read_size(bytes);
         }
+        line.when_full = when_full;
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         if panicked {

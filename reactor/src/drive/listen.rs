@@ -9,10 +9,9 @@
 
 use super::Reactor;
 use super::accept::AcceptError;
-use crate::api::AcceptOptions;
 use crate::core::{Callback, Due};
 use crate::id::{ConnId, ListenerId};
-use crate::listener::{Acceptor, Listener};
+use crate::listener::{Acceptor, Listener, ListenerOptions};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_timers::TimerId;
@@ -23,8 +22,7 @@ use std::io;
 const LAST_ACCEPTS: usize = 65_536;
 
 impl<S: Sys> Reactor<S> {
-    /// Accepts on a listening descriptor from now on; the options are a `ServerContext` for TLS,
-    /// `None`, or [`AcceptOptions`].
+    /// Accepts on a listening descriptor from now on.
     ///
     /// The descriptor must be non-blocking.
     ///
@@ -35,14 +33,14 @@ impl<S: Sys> Reactor<S> {
         &mut self,
         id: ListenerId,
         fd: S::Fd,
-        options: impl Into<AcceptOptions>,
+        options: ListenerOptions,
         accept: Acceptor,
     ) -> io::Result<()> {
         if self.core.quitting.is_some() {
             return Err(io::Error::other("the loop is quitting"));
         }
         let local = self.sys.local_addr(&fd)?;
-        let entry = Entry::Listener(Listener::new(id, local, options.into(), accept));
+        let entry = Entry::Listener(Listener::new(id, local, options, accept));
         let Some(key) = self.core.table.insert(entry) else {
             return Err(io::Error::other("too many connections on this shard"));
         };
