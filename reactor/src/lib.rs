@@ -32,9 +32,8 @@
 //!
 //! ```
 //! use shardpoll_reactor::{
-//!     BindOptions, Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor, Turn,
-//!     bind_group,
-//!     incoming,
+//!     BindOptions, Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor,
+//!     Turn, bind_group, incoming,
 //! };
 //! use std::time::Duration;
 //!
