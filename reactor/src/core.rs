@@ -216,6 +216,8 @@ impl Core {
                     self.staging.close();
                 }
                 line.close(reason, self.now);
+                // A handshake that is closed gives up what waited for its end.
+                self.recount(id);
                 self.revisit(id);
             }
             Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),
