@@ -1,0 +1,135 @@
+//! The handler of every connection: records each callback, then does what its listener says.
+//!
+//! Never: does anything once the run is over.
+
+use crate::perform::{Here, Scope, perform};
+use crate::record::Arg;
+use crate::run::Run;
+use crate::scenario::Listener;
+use serde_json::Value;
+use shardpoll::{CloseReason, Conn, Handler, Silence, Status};
+use std::sync::Arc;
+
+pub(crate) struct Player {
+    run: Arc<Run>,
+    label: String,
+    listener: Arc<Listener>,
+    /// What `setlistener` gave along.
+    data: Value,
+    known: bool,
+    /// TLS has begun and is not established.
+    handshaking: bool,
+}
+
+impl Player {
+    pub(crate) fn new(run: &Arc<Run>, label: String, listener: Arc<Listener>) -> Self {
+        let (run, data) = (Arc::clone(run), Value::Null);
+        Self { run, label, listener, data, known: false, handshaking: false }
+    }
+
+    /// One that takes over, with data.
+    pub(crate) fn attached(mut self, data: Value) -> Self {
+        self.data = data;
+        self
+    }
+
+    /// Records a callback, and runs its actions; gives what they return.
+    fn call(&mut self, conn: &mut Conn<'_>, name: &str, args: Vec<Arg>) -> Value {
+        if !std::mem::replace(&mut self.known, true) {
+            self.run.known().conns.insert(self.label.clone(), conn.id());
+        }
+        let n = self.run.count_call(&self.label, name);
+        let Some(actions) = self.listener.callback(name).map(Arc::clone) else {
+            return Value::Null;
+        };
+        if self.run.record.is_over() {
+            return Value::Null;
+        }
+        let arg = args.first().cloned();
+        self.run.record.server(&self.label, name, args);
+        let scope = Scope { own: Some(self.label.clone()), origin: self.label.clone(), arg, n };
+        perform(&self.run, &mut Here::Conn(conn), &scope, &actions)
+    }
+
+    /// What a read says of itself: null when it was full, else what lies behind it (S46).
+    fn after_input(&self, _conn: &Conn<'_>, _data: &[u8]) -> Arg {
+        if self.run.scenario.view.incoming_err {
+            self.run.not_offered("what a read says of itself");
+        }
+        Arg::null()
+    }
+
+    fn reason(&self, reason: &CloseReason) -> Arg {
+        let text = reason.to_string();
+        match reason {
+            CloseReason::Asked => Arg::null(),
+            // Whatever ends a handshake but a timeout is the TLS library's to tell.
+            _ if self.handshaking && !text.ends_with("timeout") => Arg::text("<error>"),
+            _ => Arg::text(text),
+        }
+    }
+}
+
+impl Handler for Player {
+    fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+        let after = self.after_input(conn, data);
+        self.call(conn, "incoming", vec![Arg::data(data), after]);
+    }
+
+    fn on_connect(&mut self, conn: &mut Conn<'_>) {
+        self.call(conn, "connect", Vec::new());
+    }
+
+    fn on_predrain(&mut self, conn: &mut Conn<'_>) {
+        self.call(conn, "predrain", Vec::new());
+    }
+
+    fn on_drain(&mut self, conn: &mut Conn<'_>) {
+        self.call(conn, "drain", Vec::new());
+    }
+
+    fn on_read_timeout(&mut self, conn: &mut Conn<'_>) -> Silence {
+        match self.call(conn, "readtimeout", Vec::new()) {
+            Value::Null | Value::Bool(false) => Silence::Close,
+            _ => Silence::Keep,
+        }
+    }
+
+    fn on_status(&mut self, conn: &mut Conn<'_>, status: &Status) {
+        self.handshaking = false;
+        self.call(conn, "status", vec![Arg::text(status.to_string())]);
+    }
+
+    fn on_starttls(&mut self, conn: &mut Conn<'_>) {
+        self.handshaking = true;
+        self.call(conn, "starttls", Vec::new());
+    }
+
+    fn on_attach(&mut self, conn: &mut Conn<'_>) {
+        let data = std::mem::take(&mut self.data);
+        self.call(conn, "attach", vec![Arg::Value(data)]);
+    }
+
+    fn on_detach(&mut self, conn: &mut Conn<'_>) {
+        self.call(conn, "detach", Vec::new());
+    }
+
+    fn on_panic(&mut self, conn: &mut Conn<'_>, message: &str) {
+        let settings = &self.run.scenario.settings;
+        let record = |name| self.run.record.server("log", name, vec![Arg::text(message)]);
+        if !settings.protect {
+            // Where an error would leave the loop of the reference.
+            record("escaped-error");
+        } else if self.listener.on_error {
+            record("onerror");
+        }
+        if settings.protect && settings.fatal {
+            conn.abort();
+        }
+    }
+
+    fn on_disconnect(&mut self, conn: &mut Conn<'_>, reason: &CloseReason) {
+        let reason = self.reason(reason);
+        self.call(conn, "disconnect", vec![reason]);
+    }
+}
