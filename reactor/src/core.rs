@@ -8,7 +8,7 @@
 
 use crate::api::{CloseReason, Config, Conn, Handler, Local};
 use crate::conn::{Line, Marks, Span, Spans, Stage};
-use crate::id::{ConnId, Place, TimerId};
+use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::staging::STAGED_BYTES;
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -30,6 +30,8 @@ pub(crate) enum Due {
     Line(ConnId),
     /// This listener has rested long enough.
     Listener(ConnId),
+    /// The pause of this listener is over.
+    ListenerPause(ConnId),
     Task(Task),
 }
 
@@ -37,6 +39,8 @@ pub(crate) enum Due {
 pub(crate) enum Wish {
     Connect(ConnId, SocketAddr),
     CloseListener(ConnId),
+    /// Its state has changed, and the kernel does not know.
+    SettleListener(ConnId),
 }
 
 /// A shutdown under way.
@@ -52,6 +56,8 @@ pub(crate) struct Core {
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
     pub(crate) agenda: Vec<ConnId>,
     pub(crate) wishes: Vec<Wish>,
+    /// The listeners in the table, by name.
+    pub(crate) listeners: Vec<(ListenerId, ConnId)>,
     /// Handlers that take over when the callback of their line has returned, in order.
     pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
@@ -60,6 +66,9 @@ pub(crate) struct Core {
     /// What a connection may have queued, and of that staged, in bytes.
     pub(crate) queue_cap: usize,
     pub(crate) staged_cap: usize,
+    /// What all connections have queued, and what they may, in bytes.
+    pub(crate) queued: usize,
+    pub(crate) shard_queue_cap: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     pub(crate) last_turn: Span,
@@ -82,11 +91,14 @@ impl Core {
             timers: Heap::new(),
             agenda: Vec::new(),
             wishes: Vec::new(),
+            listeners: Vec::new(),
             next_handlers: Vec::new(),
             staging: Staging::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
-            staged_cap: config.queue_cap().min(STAGED_BYTES) + 1,
+            staged_cap: config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1,
+            queued: 0,
+            shard_queue_cap: config.shard_queue_cap(),
             config,
             now,
             last_turn: Span { began: now, ended: now },
@@ -130,7 +142,15 @@ impl Core {
                 line.keep(self.staging.as_slice(), self.now);
             }
             self.staging.clear();
+            self.recount(id);
         }
+    }
+
+    /// Brings what the shard has counted as queued up to date for a line.
+    pub(crate) fn recount(&mut self, id: ConnId) {
+        let line = self.table.served_mut(id);
+        let len = line.outbox.len();
+        self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
     }
 
     /// Whether all that was written to a line that is being served has gone to the kernel.
