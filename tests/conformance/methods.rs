@@ -3,7 +3,7 @@
 //! Never: makes up what the engine does not offer; such a run fails and says so.
 
 use crate::action::{Action, Verb};
-use crate::perform::{Here, Scope};
+use crate::perform::Scope;
 use crate::player::Player;
 use crate::record::Arg;
 use crate::run::Run;
@@ -127,15 +127,4 @@ fn names(run: &Arc<Run>, _conn: &mut Conn<'_>, _label: &str) {
 fn set_option(run: &Arc<Run>, _conn: &mut Conn<'_>, _name: &str, _value: &Value) -> bool {
     run.not_offered("setoption");
     false
-}
-
-/// Everything read from one is written to the other.
-pub(crate) fn link(
-    run: &Arc<Run>,
-    _here: &mut Here<'_, '_>,
-    _from: &str,
-    _to: &str,
-    _read_size: Option<usize>,
-) {
-    run.not_offered("link");
 }

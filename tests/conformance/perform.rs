@@ -8,7 +8,7 @@ use crate::record::Arg;
 use crate::run::{Run, shard_here};
 use crate::{dial, servers, watches};
 use serde_json::Value;
-use shardpoll::{Conn, Local};
+use shardpoll::{Conn, LinkOptions, Local};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
@@ -101,7 +101,7 @@ fn perform_one(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &
         Verb::Watch(plan) => watches::watch(run, here, plan),
         Verb::AddEvent(plan) => watches::add_event(run, here, plan),
         Verb::Link { from, to, read_size } => {
-            methods::link(run, here, from, to, *read_size);
+            link(run, here, from, to, *read_size);
         }
         Verb::CloseAll => close_all(run, here),
         Verb::SetQuitting(quit) => servers::set_quitting(run, *quit),
@@ -142,15 +142,15 @@ fn on_target(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &Ac
     let label = action.conn.as_ref().or(scope.own.as_ref());
     let whose = label.unwrap_or(&scope.origin).clone();
     let target = target(run, scope, label, here);
-    if let Target::Conn(id) = target {
-        if id.shard() != shard_here() {
-            let (scope, action) = (scope.clone(), action.clone());
-            let task = move |run: &Arc<Run>, local: &mut Local<'_>| {
-                on_target(run, &mut Here::Shard(local), &scope, &action);
-            };
-            run.send(id.shard(), task);
-            return;
-        }
+    if let Target::Conn(id) = target
+        && id.shard() != shard_here()
+    {
+        let (scope, action) = (scope.clone(), action.clone());
+        let task = move |run: &Arc<Run>, local: &mut Local<'_>| {
+            on_target(run, &mut Here::Shard(local), &scope, &action);
+        };
+        run.send(id.shard(), task);
+        return;
     }
     match &action.verb {
         Verb::Mark(text) => return run.record.server(&whose, "mark", vec![Arg::text(text)]),
@@ -162,6 +162,9 @@ fn on_target(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &Ac
         _ => {}
     }
     if watches::method(run, here, &whose, action) {
+        return;
+    }
+    if matches!(target, Target::Nobody) && servers::method_later(run, &whose, action) {
         return;
     }
     let results = match (target, here) {
@@ -241,6 +244,23 @@ fn run_timer(
     }
     let index = usize::try_from(runs - 1).ok()?;
     timer.returns.get(index).and_then(Value::as_f64).map(crate::fields::seconds)
+}
+
+/// Everything read from one is written to the other.
+fn link(run: &Arc<Run>, here: &mut Here<'_, '_>, from: &str, to: &str, read_size: Option<usize>) {
+    let known = run.known();
+    let ids = (known.conns.get(from).copied(), known.conns.get(to).copied());
+    drop(known);
+    let (Some(from), Some(to)) = ids else { return };
+    let mut options = LinkOptions::default();
+    if let Some(size) = read_size {
+        options = options.read_size(size);
+    }
+    on_shard(run, here, from.shard(), move |run, here| {
+        if let Err(error) = here.local(|local| local.link_with(from, to, options)) {
+            run.record.server("log", "error", vec![Arg::text(error.to_string())]);
+        }
+    });
 }
 
 fn close_all(run: &Arc<Run>, here: &mut Here<'_, '_>) {

@@ -17,6 +17,7 @@ pub(crate) struct Player {
     /// What `setlistener` gave along.
     data: Value,
     known: bool,
+    read_size: Option<usize>,
     /// TLS has begun and is not established.
     handshaking: bool,
 }
@@ -24,7 +25,13 @@ pub(crate) struct Player {
 impl Player {
     pub(crate) fn new(run: &Arc<Run>, label: String, listener: Arc<Listener>) -> Self {
         let (run, data) = (Arc::clone(run), Value::Null);
-        Self { run, label, listener, data, known: false, handshaking: false }
+        Self { run, label, listener, data, known: false, read_size: None, handshaking: false }
+    }
+
+    /// With a read size of its own.
+    pub(crate) fn read_size(mut self, bytes: Option<usize>) -> Self {
+        self.read_size = bytes;
+        self
     }
 
     /// One that takes over, with data.
@@ -37,6 +44,9 @@ impl Player {
     fn call(&mut self, conn: &mut Conn<'_>, name: &str, args: Vec<Arg>) -> Value {
         if !std::mem::replace(&mut self.known, true) {
             self.run.known().conns.insert(self.label.clone(), conn.id());
+            if let Some(bytes) = self.read_size {
+                conn.read_size(bytes);
+            }
         }
         let n = self.run.count_call(&self.label, name);
         let Some(actions) = self.listener.callback(name).map(Arc::clone) else {

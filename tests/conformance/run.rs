@@ -7,7 +7,7 @@ use crate::record::{Arg, Record};
 use crate::scenario::{Listener, Scenario};
 use shardpoll::{Addr, ConnId, Engine, ListenerId, Local, Remote, TimerId};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -36,6 +36,8 @@ pub(crate) struct Known {
     pub(crate) ports: HashMap<String, u16>,
     pub(crate) conns: HashMap<String, ConnId>,
     pub(crate) servers: HashMap<String, ListenerId>,
+    /// Labels that `listen` was asked for.
+    pub(crate) coming: HashSet<String>,
     pub(crate) timers: HashMap<String, TimerId>,
     calls: HashMap<(String, String), u64>,
     strangers: usize,

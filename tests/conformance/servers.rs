@@ -5,12 +5,14 @@
 use crate::action::{Action, Verb};
 use crate::certs;
 use crate::fields::Outcome;
+use crate::methods::record_results;
+use crate::perform::{Here, Scope, perform};
 use crate::player::Player;
 use crate::ports::loopback;
 use crate::record::Arg;
 use crate::run::Run;
 use crate::scenario::{Listener, Server};
-use shardpoll::{Engine, Listen, ListenerId, Peer, StartError};
+use shardpoll::{Accept, Engine, Handler, Listen, ListenerId, Local, Peer, StartError};
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
@@ -35,21 +37,55 @@ fn listen(
     at: Listen,
     label: &str,
     listener: Arc<Listener>,
-    _read_size: Option<usize>,
+    read_size: Option<usize>,
 ) -> Result<(), StartError> {
     let at = at.backlog(run.scenario.settings.backlog);
-    let acceptor = Arc::clone(run);
-    let accept = move |peer: &Peer| {
-        let label = acceptor.label_of(&peer.addr);
-        Player::new(&acceptor, label, Arc::clone(&listener))
-    };
-    let id = engine.listen(at, accept)?;
+    let label = Arc::from(label);
+    let door = Door { run: Arc::clone(run), label: Arc::clone(&label), listener, read_size };
+    let id = engine.listen_with(at, door)?;
+    if run.scenario.links {
+        // Linked connections must be on one shard, so all come to one.
+        for shard in 1..engine.shards() {
+            run.send(shard, move |_, local| {
+                local.close_listener(id);
+            });
+        }
+    }
     let known = &mut *run.known();
-    known.servers.insert(label.into(), id);
+    known.servers.insert(label.to_string(), id);
     if let Some(addr) = engine.addr(id) {
-        known.ports.insert(label.into(), addr.port());
+        known.ports.insert(label.to_string(), addr.port());
     }
     Ok(())
+}
+
+/// What a listener does with whom it accepts, and with its own end.
+#[derive(Clone)]
+struct Door {
+    run: Arc<Run>,
+    label: Arc<str>,
+    listener: Arc<Listener>,
+    read_size: Option<usize>,
+}
+
+impl Accept for Door {
+    fn accept(&mut self, peer: &Peer) -> Box<dyn Handler> {
+        let label = self.run.label_of(&peer.addr);
+        let player = Player::new(&self.run, label, Arc::clone(&self.listener));
+        Box::new(player.read_size(self.read_size))
+    }
+
+    fn on_close(&mut self, local: &mut Local<'_>) {
+        let Some(actions) = self.listener.callback("disconnect").map(Arc::clone) else { return };
+        if self.run.record.is_over() {
+            return;
+        }
+        let n = self.run.count_call(&self.label, "disconnect");
+        self.run.record.server(&self.label, "disconnect", Vec::new());
+        let own = self.label.to_string();
+        let scope = Scope { own: Some(own.clone()), origin: own, arg: None, n };
+        perform(&self.run, &mut Here::Shard(local), &scope, &actions);
+    }
 }
 
 /// The action `listen`: its result is recorded as soon as it is known.
@@ -61,6 +97,7 @@ pub(crate) fn listen_later(run: &Arc<Run>, label: &str, listener: &str, port_of:
         Err(fault) => return run.record.fault(fault),
     };
     let (run_later, label) = (Arc::clone(run), label.to_owned());
+    run.known().coming.insert(label.clone());
     run.errand(move |engine| {
         let mut args = vec![Arg::text("listen")];
         match listen(&run_later, engine, at, &label, listener, None) {
@@ -85,19 +122,41 @@ fn in_words(error: &StartError) -> String {
 /// What can be done to a listener, on all its shards; gives what the method returns.
 pub(crate) fn method(run: &Arc<Run>, id: ListenerId, action: &Action) -> Vec<Arg> {
     match &action.verb {
-        Verb::Close | Verb::Destroy => run.errand(move |engine| engine.close_listener(id)),
-        Verb::Pause | Verb::Resume | Verb::PauseFor(_) => {
-            run.not_offered(&format!("{} of a listener", action.name));
+        Verb::Close | Verb::Destroy => run.remote.close_listener(id),
+        Verb::Pause => {
+            run.remote.pause_listener(id);
+            return vec![Arg::from(true)];
         }
+        Verb::Resume => {
+            run.remote.resume_listener(id);
+            return vec![Arg::from(true)];
+        }
+        Verb::PauseFor(Some(time)) => run.remote.pause_listener_for(id, *time),
+        // Stops the clock, and resumes nothing (S97).
+        Verb::PauseFor(None) => run.remote.pause_listener(id),
         other => run.record.fault(format!("{other:?} is for no listener")),
     }
     Vec::new()
+}
+
+/// The same for a listener that `listen` has yet to bring; false when there is no such label.
+pub(crate) fn method_later(run: &Arc<Run>, label: &str, action: &Action) -> bool {
+    if !run.known().coming.contains(label) {
+        return false;
+    }
+    let (run_later, label, action) = (Arc::clone(run), label.to_owned(), action.clone());
+    run.errand(move |_| {
+        let id = run_later.known().servers.get(&label).copied();
+        let results = id.map(|id| method(&run_later, id, &action)).unwrap_or_default();
+        record_results(&run_later, &label, &action, results);
+    });
+    true
 }
 
 pub(crate) fn set_quitting(run: &Arc<Run>, quit: bool) {
     if quit {
         run.remote.quit(run.scenario.settings.deadline);
     } else {
-        run.not_offered("setquitting false");
+        run.remote.cancel_quit();
     }
 }

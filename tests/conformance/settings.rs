@@ -37,6 +37,8 @@ impl Settings {
         config.accept_retry_interval = Duration::from_secs(10);
         config.read_size_bytes = 8192;
         config.max_queued_bytes = 32 * 1024 * 1024;
+        // The reference has no such limit.
+        config.max_shard_queued_bytes = 0;
         for (key, value) in entries {
             let known = this.set(&key, &value);
             known.ok_or_else(|| format!("config: {key:?} cannot be {value}"))?;
