@@ -70,9 +70,9 @@ mod table;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Credit, Handler, LinkError,
-    LinkOptions, Local, PanicPolicy, Peer, Refused, Silence, Status, Wait, WhenFull, Written,
-    incoming,
+    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Credit, Handler, Input,
+    LinkError, LinkOptions, Local, PanicPolicy, Peer, Refused, Silence, Status, Wait, WhenFull,
+    Written, incoming,
 };
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};

@@ -72,7 +72,7 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    Handler, LinkError, LinkOptions, ListenerId, Local, PanicPolicy, Peer, Refused, Signal,
+    Handler, Input, LinkError, LinkOptions, ListenerId, Local, PanicPolicy, Peer, Refused, Signal,
     Signals, Silence, Status, Tick, TimerId, Turn, Wait, WhenFull, Written, incoming,
     raise_descriptor_limit, tls,
 };

@@ -14,7 +14,7 @@ mod reason;
 
 pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer, WhenFull};
 pub use conn::{Conn, Written};
-pub use flow::{Credit, Wait};
+pub use flow::{Credit, Input, Wait};
 pub use handler::{Handler, Silence, Status, incoming};
 pub use link::{LinkError, LinkOptions};
 pub use listen::Accept;
