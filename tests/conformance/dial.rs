@@ -4,6 +4,7 @@
 
 use crate::action::{Action, Dial};
 use crate::certs;
+use crate::methods::set_read_size;
 use crate::perform::{Here, Scope, perform};
 use crate::player::Player;
 use crate::record::Arg;
@@ -40,7 +41,7 @@ fn begun(
     let (own, origin) = (Some(plan.label.clone()), plan.label.clone());
     let scope = Scope { own, origin, arg: None, n: 1 };
     if let Some(size) = plan.read_size {
-        here.local(|local| local.conn(id).map(|mut conn| conn.read_size(size)));
+        here.local(|local| local.conn(id).map(|mut conn| set_read_size(run, &mut conn, size)));
     }
     perform(run, here, &scope, &plan.then);
 }

@@ -46,7 +46,7 @@ pub(crate) fn of_conn(
         Verb::ResumeWrites => conn.resume_writes(),
         Verb::PauseFor(time) => conn.pause_for(*time),
         Verb::SetLimit(rate) => conn.limit(whole_rate(*rate)),
-        Verb::SetMode(size) => conn.read_size(*size),
+        Verb::SetMode(size) => set_read_size(run, conn, *size),
         Verb::SetReadTimeout(wait) => conn.set_read_timeout(*wait),
         Verb::SetWriteTimeout(wait) => conn.set_write_timeout(*wait),
         Verb::SetListener { listener, data } => match run.listener(listener) {
@@ -97,6 +97,12 @@ pub(crate) fn record_results(run: &Run, label: &str, action: &Action, results: V
         args.extend(results);
         run.record.server(label, "ret", args);
     }
+}
+
+/// Sets a connection's read size, which is remembered: a chunk of that size was a full read.
+pub(crate) fn set_read_size(run: &Run, conn: &mut Conn<'_>, bytes: usize) {
+    conn.read_size(bytes);
+    run.known().read_sizes.insert(conn.id(), bytes);
 }
 
 fn written(len: usize, outcome: Written) -> Vec<Arg> {

@@ -257,8 +257,9 @@ fn link(run: &Arc<Run>, here: &mut Here<'_, '_>, from: &str, to: &str, read_size
         options = options.read_size(size);
     }
     on_shard(run, here, from.shard(), move |run, here| {
-        if let Err(error) = here.local(|local| local.link_with(from, to, options)) {
-            run.record.server("log", "error", vec![Arg::text(error.to_string())]);
+        let linked = here.local(|local| local.link_with(from, to, options));
+        if let (Ok(()), Some(size)) = (linked, read_size) {
+            run.known().read_sizes.insert(from, size);
         }
     });
 }

@@ -2,12 +2,13 @@
 //!
 //! Never: does anything once the run is over.
 
+use crate::methods::set_read_size;
 use crate::perform::{Here, Scope, perform};
 use crate::record::Arg;
 use crate::run::Run;
 use crate::scenario::Listener;
 use serde_json::Value;
-use shardpoll::{CloseReason, Conn, Handler, Silence, Status};
+use shardpoll::{CloseReason, Conn, Handler, Input, Silence, Status};
 use std::sync::Arc;
 
 pub(crate) struct Player {
@@ -40,14 +41,19 @@ impl Player {
         self
     }
 
-    /// Records a callback, and runs its actions; gives what they return.
-    fn call(&mut self, conn: &mut Conn<'_>, name: &str, args: Vec<Arg>) -> Value {
+    /// Before the first callback: this label is that connection.
+    fn arrive(&mut self, conn: &mut Conn<'_>) {
         if !std::mem::replace(&mut self.known, true) {
             self.run.known().conns.insert(self.label.clone(), conn.id());
             if let Some(bytes) = self.read_size {
-                conn.read_size(bytes);
+                set_read_size(&self.run, conn, bytes);
             }
         }
+    }
+
+    /// Records a callback, and runs its actions; gives what they return.
+    fn call(&mut self, conn: &mut Conn<'_>, name: &str, args: Vec<Arg>) -> Value {
+        self.arrive(conn);
         let n = self.run.count_call(&self.label, name);
         let Some(actions) = self.listener.callback(name).map(Arc::clone) else {
             return Value::Null;
@@ -62,11 +68,12 @@ impl Player {
     }
 
     /// What a read says of itself: null when it was full, else what lies behind it (S46).
-    fn after_input(&self, _conn: &Conn<'_>, _data: &[u8]) -> Arg {
-        if self.run.scenario.view.incoming_err {
-            self.run.not_offered("what a read says of itself");
+    fn after_input(&self, conn: &Conn<'_>, data: &[u8]) -> Arg {
+        let usual = self.run.scenario.settings.config.read_size_bytes;
+        if data.len() >= self.run.read_size(conn.id()).unwrap_or(usual) {
+            return Arg::null();
         }
-        Arg::null()
+        Arg::text(if conn.input() == Input::Ended { "closed" } else { "timeout" })
     }
 
     fn reason(&self, reason: &CloseReason) -> Arg {
@@ -82,6 +89,7 @@ impl Player {
 
 impl Handler for Player {
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+        self.arrive(conn);
         let after = self.after_input(conn, data);
         self.call(conn, "incoming", vec![Arg::data(data), after]);
     }

@@ -39,6 +39,7 @@ pub(crate) struct Known {
     /// Labels that `listen` was asked for.
     pub(crate) coming: HashSet<String>,
     pub(crate) timers: HashMap<String, TimerId>,
+    pub(crate) read_sizes: HashMap<ConnId, usize>,
     calls: HashMap<(String, String), u64>,
     strangers: usize,
     /// Descriptors that came back and must stay open until the end.
@@ -84,6 +85,11 @@ impl Run {
         let count = known.calls.entry((label.into(), callback.into())).or_default();
         *count += 1;
         *count
+    }
+
+    /// The read size of its own that a connection has, if it has one.
+    pub(crate) fn read_size(&self, conn: ConnId) -> Option<usize> {
+        self.known().read_sizes.get(&conn).copied()
     }
 
     pub(crate) fn listener(&self, name: &str) -> Outcome<Arc<Listener>> {
