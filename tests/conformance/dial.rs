@@ -59,6 +59,9 @@ fn connect(run: &Arc<Run>, here: &mut Here<'_, '_>, plan: &Dial) -> Result<ConnI
 
 /// Where a plan leads: to the port of a label, or to an address, which is no name.
 fn address(run: &Run, plan: &Dial) -> Result<SocketAddr, String> {
+    if run.known().quitting {
+        return Err("quitting".into());
+    }
     if !matches!(plan.typ.as_deref(), None | Some("tcp" | "tcp4" | "tcp6")) {
         return Err("invalid socket type".into());
     }

@@ -104,7 +104,7 @@ fn perform_one(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &
             link(run, here, from, to, *read_size);
         }
         Verb::CloseAll => close_all(run, here),
-        Verb::SetQuitting(quit) => servers::set_quitting(run, *quit),
+        Verb::SetQuitting(quit) => set_quitting(run, here, *quit),
         _ => on_target(run, here, scope, action),
     }
 }
@@ -262,6 +262,18 @@ fn link(run: &Arc<Run>, here: &mut Here<'_, '_>, from: &str, to: &str, read_size
             run.known().read_sizes.insert(from, size);
         }
     });
+}
+
+/// The flag, and at once everything is closed (S147); the loops end when nothing is left.
+fn set_quitting(run: &Arc<Run>, here: &mut Here<'_, '_>, quit: bool) {
+    run.known().quitting = quit;
+    if quit {
+        // The engine's own quit comes with the end of this turn.
+        close_all(run, here);
+        run.remote.quit(run.scenario.settings.deadline);
+    } else {
+        run.remote.cancel_quit();
+    }
 }
 
 fn close_all(run: &Arc<Run>, here: &mut Here<'_, '_>) {

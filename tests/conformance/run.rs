@@ -39,6 +39,8 @@ pub(crate) struct Known {
     /// Labels that `listen` was asked for.
     pub(crate) coming: HashSet<String>,
     pub(crate) timers: HashMap<String, TimerId>,
+    /// The engine was told to quit: it refuses new sockets from its next turn on (S150).
+    pub(crate) quitting: bool,
     pub(crate) read_sizes: HashMap<ConnId, usize>,
     calls: HashMap<(String, String), u64>,
     strangers: usize,

@@ -97,6 +97,10 @@ pub(crate) fn listen_later(run: &Arc<Run>, label: &str, listener: &str, port_of:
         Err(fault) => return run.record.fault(fault),
     };
     let (run_later, label) = (Arc::clone(run), label.to_owned());
+    if run.known().quitting {
+        let args = vec![Arg::text("listen"), Arg::null(), Arg::text("quitting")];
+        return run.record.server(&label, "ret", args);
+    }
     run.known().coming.insert(label.clone());
     run.errand(move |engine| {
         let mut args = vec![Arg::text("listen")];
@@ -151,12 +155,4 @@ pub(crate) fn method_later(run: &Arc<Run>, label: &str, action: &Action) -> bool
         record_results(&run_later, &label, &action, results);
     });
     true
-}
-
-pub(crate) fn set_quitting(run: &Arc<Run>, quit: bool) {
-    if quit {
-        run.remote.quit(run.scenario.settings.deadline);
-    } else {
-        run.remote.cancel_quit();
-    }
 }
