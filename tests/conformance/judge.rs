@@ -77,7 +77,10 @@ impl Case<'_> {
             let (got, want) = (self.comparable(&got), self.comparable(self.want));
             match self.scenario.view.compare(&got, &want) {
                 Verdict::Same => return Ok(()),
-                Verdict::Late(_) if left > 0 => {
+                Verdict::Late(what) if left > 0 => {
+                    if show {
+                        eprintln!("{} is played again: time of {what}", stem(self.path));
+                    }
                     left -= 1;
                     *replays += 1;
                 }

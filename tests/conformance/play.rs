@@ -94,7 +94,8 @@ fn do_errands(engine: &Engine, inbox: &Receiver<Option<Errand>>) {
 }
 
 fn open(run: &Arc<Run>, engine: &Engine) -> Outcome<()> {
-    run.scenario.servers.iter().try_for_each(|server| servers::open(run, engine, server))
+    run.scenario.servers.iter().try_for_each(|server| servers::open(run, engine, server))?;
+    if run.scenario.links { servers::place(run) } else { Ok(()) }
 }
 
 /// Where each client connects to.

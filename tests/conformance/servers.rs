@@ -16,6 +16,7 @@ use shardpoll::{Accept, Engine, Handler, Listen, ListenerId, Local, Peer, StartE
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 /// Listens for a server of the scenario.
 pub(crate) fn open(run: &Arc<Run>, engine: &Engine, server: &Server) -> Outcome<()> {
@@ -43,18 +44,32 @@ fn listen(
     let label = Arc::from(label);
     let door = Door { run: Arc::clone(run), label: Arc::clone(&label), listener, read_size };
     let id = engine.listen_with(at, door)?;
-    if run.scenario.links {
-        // Linked connections must be on one shard, so all come to one.
-        for shard in 1..engine.shards() {
-            run.send(shard, move |_, local| {
-                local.close_listener(id);
-            });
-        }
-    }
     let known = &mut *run.known();
     known.servers.insert(label.to_string(), id);
     if let Some(addr) = engine.addr(id) {
         known.ports.insert(label.to_string(), addr.port());
+    }
+    Ok(())
+}
+
+/// Linked connections must be on one shard: the others stop listening, so that all come to it.
+pub(crate) fn place(run: &Arc<Run>) -> Outcome<()> {
+    let ids: Vec<ListenerId> = run.known().servers.values().copied().collect();
+    for shard in 1..run.remote.shards() {
+        loop {
+            let (reply, live) = channel();
+            let ids = ids.clone();
+            run.send(shard, move |_, local| {
+                for id in ids {
+                    local.close_listener(id);
+                }
+                let _gone = reply.send(local.live());
+            });
+            // The sockets are closed at the end of that turn.
+            if live.recv().map_err(|_| "a shard has ended")? == 0 {
+                break;
+            }
+        }
     }
     Ok(())
 }

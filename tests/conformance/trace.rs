@@ -93,7 +93,8 @@ impl View {
         let at = event.at.saturating_sub(from).as_secs_f64() * 1000.0;
         let time = if is_timed { json!((at * 10.0).round() / 10.0) } else { Value::Null };
         let mut list = vec![time, json!(event.label), json!(event.name)];
-        let args = event.args.iter().map(write_arg);
+        let kept = if event.name == "incoming" && !self.incoming_err { 1 } else { usize::MAX };
+        let args = event.args.iter().take(kept).map(write_arg);
         if event.name == "disconnect" {
             list.extend(args.map(reason));
         } else {
@@ -167,7 +168,6 @@ fn joined(events: Vec<Event>) -> Vec<Event> {
             pieces.push(Vec::new());
             continue;
         }
-        event.args.truncate(1);
         let data = event.args.first().and_then(Arg::bytes).unwrap_or_default().to_vec();
         match (result.last(), pieces.last_mut()) {
             (Some(last), Some(piece)) if last.name == "incoming" && last.label == event.label => {
