@@ -56,18 +56,41 @@ pub(crate) fn of_conn(
             }
             Err(fault) => run.record.fault(fault),
         },
-        Verb::Starttls { cert, server } => return start_tls(run, conn, cert, *server),
+        // Under TLS there is nothing to upgrade (S116).
+        Verb::Starttls { .. } if conn.tls().is_some() => starttls_unavailable(run, label),
+        Verb::Starttls { cert, server } => start_tls(run, conn, cert, *server),
         _ => inform(run, conn, action, label),
     }
     Vec::new()
+}
+
+/// One that is gone returns nothing, which is recorded where an answer always is.
+pub(crate) fn of_nobody(run: &Run, action: &Action, label: &str) -> Option<Vec<Arg>> {
+    let record = |name, args| run.record.server(label, name, args);
+    match &action.verb {
+        Verb::Ssl => record("mark", vec![Arg::text("plain")]),
+        Verb::HasStarttls => record("mark", vec![Arg::text("starttls unavailable")]),
+        Verb::Names => record("names", Vec::new()),
+        Verb::Starttls { .. } => starttls_unavailable(run, label),
+        Verb::SetOption { .. } => record("ret", vec![Arg::text("setoption"), Arg::from(false)]),
+        _ => {}
+    }
+    None
+}
+
+fn starttls_unavailable(run: &Run, label: &str) {
+    run.record.server(label, "ret", vec![Arg::text("starttls"), Arg::text("unavailable")]);
 }
 
 /// What is asked of a connection is recorded in words of its own.
 fn inform(run: &Arc<Run>, conn: &mut Conn<'_>, action: &Action, label: &str) {
     let mark = |text: &str| run.record.server(label, "mark", vec![Arg::text(text)]);
     match &action.verb {
-        Verb::Ssl => mark(if conn.tls().is_some() { "tls" } else { "plain" }),
-        // Under TLS there is nothing to upgrade (S116).
+        Verb::Ssl => {
+            // At its end a connection has nothing left that could be asked.
+            let is_tls = conn.tls().is_some() || run.known().encrypted.contains(label);
+            mark(if is_tls { "tls" } else { "plain" });
+        }
         Verb::HasStarttls if conn.tls().is_some() => mark("starttls unavailable"),
         Verb::HasStarttls => run.not_offered("has_starttls"),
         Verb::Server => match conn.listener() {
@@ -119,11 +142,8 @@ fn whole_rate(rate: f64) -> Option<NonZeroU64> {
     (rate > 0.0).then(|| NonZeroU64::new(rate.round() as u64).unwrap_or(NonZeroU64::MIN))
 }
 
-fn start_tls(run: &Arc<Run>, conn: &mut Conn<'_>, _cert: &str, _server: bool) -> Vec<Arg> {
-    if conn.tls().is_none() {
-        run.not_offered("starttls");
-    }
-    Vec::new()
+fn start_tls(run: &Run, _conn: &mut Conn<'_>, _cert: &str, _server: bool) {
+    run.not_offered("starttls");
 }
 
 fn names(run: &Arc<Run>, _conn: &mut Conn<'_>, _label: &str) {

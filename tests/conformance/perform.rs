@@ -110,7 +110,7 @@ fn perform_one(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &
 }
 
 /// Runs a task on a shard: now if it is this one.
-fn on_shard(
+pub(crate) fn on_shard(
     run: &Arc<Run>,
     here: &mut Here<'_, '_>,
     shard: usize,
@@ -169,12 +169,12 @@ fn on_target(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &Ac
     }
     let results = match (target, here) {
         (Target::Own, Here::Conn(conn)) => Some(methods::of_conn(run, conn, scope, action, &whose)),
-        (Target::Conn(id), here) => here.local(|local| {
-            let mut conn = local.conn(id)?;
-            Some(methods::of_conn(run, &mut conn, scope, action, &whose))
+        (Target::Conn(id), here) => here.local(|local| match local.conn(id) {
+            Some(mut conn) => Some(methods::of_conn(run, &mut conn, scope, action, &whose)),
+            None => methods::of_nobody(run, action, &whose),
         }),
-        (Target::Server(id), _) => Some(servers::method(run, id, action)),
-        _ => None,
+        (Target::Server(id), here) => Some(servers::method(run, here, id, action)),
+        _ => methods::of_nobody(run, action, &whose),
     };
     // One that is gone returns nothing.
     methods::record_results(run, &whose, action, results.unwrap_or_default());

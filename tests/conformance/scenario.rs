@@ -61,7 +61,6 @@ pub(crate) struct Server {
 /// What a listener does in its callbacks; one that it lacks is not there.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) name: String,
     callbacks: HashMap<&'static str, Actions>,
     pub(crate) on_error: bool,
 }
@@ -112,7 +111,7 @@ impl Listener {
         }
         let on_error = fields.is_set("onerror")?;
         fields.end()?;
-        Ok(Self { name: name.into(), callbacks, on_error })
+        Ok(Self { callbacks, on_error })
     }
 }
 
@@ -137,8 +136,10 @@ impl Scenario {
             listeners.insert(name, Arc::new(listener));
         }
         let duration = fields.number("duration_ms")?.unwrap_or(500.0) / 1000.0;
+        let mut settings = Settings::parse(fields.entries("config")?)?;
+        settings.choose_policy(listeners.values().any(|listener| listener.on_error));
         let this = Self {
-            settings: Settings::parse(fields.entries("config")?)?,
+            settings,
             servers: each(fields.list("servers")?, server)?,
             listeners,
             start: actions(fields.list("start")?)?,

@@ -6,7 +6,7 @@ use crate::action::{Action, Verb};
 use crate::certs;
 use crate::fields::Outcome;
 use crate::methods::record_results;
-use crate::perform::{Here, Scope, perform};
+use crate::perform::{Here, Scope, on_shard, perform};
 use crate::player::Player;
 use crate::ports::loopback;
 use crate::record::Arg;
@@ -139,23 +139,33 @@ fn in_words(error: &StartError) -> String {
 }
 
 /// What can be done to a listener, on all its shards; gives what the method returns.
-pub(crate) fn method(run: &Arc<Run>, id: ListenerId, action: &Action) -> Vec<Arg> {
-    match &action.verb {
-        Verb::Close | Verb::Destroy => run.remote.close_listener(id),
-        Verb::Pause => {
-            run.remote.pause_listener(id);
-            return vec![Arg::from(true)];
+pub(crate) fn method(
+    run: &Arc<Run>,
+    here: &mut Here<'_, '_>,
+    id: ListenerId,
+    action: &Action,
+) -> Vec<Arg> {
+    let results = match &action.verb {
+        Verb::Close | Verb::Destroy | Verb::PauseFor(_) => Vec::new(),
+        Verb::Pause | Verb::Resume => vec![Arg::from(true)],
+        other => {
+            run.record.fault(format!("{other:?} is for no listener"));
+            return Vec::new();
         }
-        Verb::Resume => {
-            run.remote.resume_listener(id);
-            return vec![Arg::from(true)];
-        }
-        Verb::PauseFor(Some(time)) => run.remote.pause_listener_for(id, *time),
-        // Stops the clock, and resumes nothing (S97).
-        Verb::PauseFor(None) => run.remote.pause_listener(id),
-        other => run.record.fault(format!("{other:?} is for no listener")),
+    };
+    for shard in 0..run.remote.shards() {
+        let verb = action.verb.clone();
+        on_shard(run, here, shard, move |_, here| {
+            here.local(|local| match verb {
+                Verb::Close | Verb::Destroy => local.close_listener(id),
+                Verb::Resume => local.resume_listener(id),
+                Verb::PauseFor(Some(time)) => local.pause_listener_for(id, time),
+                // Without a time the clock is stopped, and nothing resumed (S97).
+                _ => local.pause_listener(id),
+            });
+        });
     }
-    Vec::new()
+    results
 }
 
 /// The same for a listener that `listen` has yet to bring; false when there is no such label.
@@ -164,10 +174,14 @@ pub(crate) fn method_later(run: &Arc<Run>, label: &str, action: &Action) -> bool
         return false;
     }
     let (run_later, label, action) = (Arc::clone(run), label.to_owned(), action.clone());
+    // Behind the errand that listens.
     run.errand(move |_| {
-        let id = run_later.known().servers.get(&label).copied();
-        let results = id.map(|id| method(&run_later, id, &action)).unwrap_or_default();
-        record_results(&run_later, &label, &action, results);
+        run_later.send(0, move |run, local| {
+            let id = run.known().servers.get(&label).copied();
+            let here = &mut Here::Shard(local);
+            let results = id.map(|id| method(run, here, id, &action)).unwrap_or_default();
+            record_results(run, &label, &action, results);
+        });
     });
     true
 }

@@ -43,10 +43,14 @@ impl Settings {
             let known = this.set(&key, &value);
             known.ok_or_else(|| format!("config: {key:?} cannot be {value}"))?;
         }
-        // A connection whose listener has failed is over only if that is asked for.
-        let closes = this.fatal && this.protect;
-        this.config.panic_policy = if closes { PanicPolicy::Close } else { PanicPolicy::Continue };
         Ok(this)
+    }
+
+    /// A connection whose listener has failed is over only if that is asked for; a listener with an
+    /// error handler ends it in there, since the engine tells nobody of what it ends itself.
+    pub(crate) fn choose_policy(&mut self, has_error_handler: bool) {
+        let closes = self.fatal && self.protect && !has_error_handler;
+        self.config.panic_policy = if closes { PanicPolicy::Close } else { PanicPolicy::Continue };
     }
 
     /// `None` for an unknown key, or a value that it cannot have.
