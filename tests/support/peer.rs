@@ -104,10 +104,7 @@ impl Peer {
 
     /// Waits so long, in which nothing may come. Also a way to let time pass.
     pub fn expect_silence(&mut self, time: Duration) {
-        self.stream.set_read_timeout(Some(time)).expect("more than zero");
-        let result = self.stream.read(&mut [0; 64]);
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
-        match result {
+        match self.read_for(time) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             other => panic!("not silent: {other:?}"),
         }
@@ -115,10 +112,22 @@ impl Peer {
 
     /// Waits so long for the end; whether it has come.
     pub fn is_over_after(&mut self, time: Duration) -> bool {
+        !self.read_for(time).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// One read that gives up after this time.
+    fn read_for(&mut self, time: Duration) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(time)).expect("more than zero");
-        let result = self.stream.read(&mut [0; 64]);
+        let result = loop {
+            match self.stream.read(&mut [0; 64]) {
+                // A read with a time limit is not taken up again by the kernel when the process was
+                // stopped (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
         self.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
-        !result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        result
     }
 
     /// Ends our side; the other may go on.
