@@ -42,7 +42,7 @@
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
 //! connections, `worker` is what runs on one, `mailbox` is how the
 //! others reach it, `remote` what they say, `listen` one socket a shard, `pin` which CPU, `latch`
-//! who waits for whom. Whatever concerns more than one thread is in this crate, and only here.
+//! who waits for whom, `shortage` who waits for descriptors. Whatever concerns more than one thread is in this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
@@ -62,6 +62,7 @@ mod listen;
 mod mailbox;
 mod pin;
 mod remote;
+mod shortage;
 mod worker;
 
 pub use builder::EngineBuilder;
