@@ -198,6 +198,7 @@ fn begin_scripts<'scope, 'env: 'scope>(
 
 /// Ends all connections without a word: the reference drops its engine.
 fn abandon(run: &Arc<Run>) {
+    run.known().kept.clear();
     for shard in 0..run.remote.shards() {
         run.send(shard, move |run, local| {
             let ids: Vec<_> = run.known().conns.values().copied().collect();

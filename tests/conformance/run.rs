@@ -5,7 +5,7 @@
 use crate::fields::Outcome;
 use crate::record::{Arg, Record};
 use crate::scenario::{Listener, Scenario};
-use shardpoll::{Addr, ConnId, Engine, ListenerId, Local, Remote, TimerId};
+use shardpoll::{Addr, ConnId, Engine, ListenerId, Local, Remote, TimerId, WatchId};
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -38,6 +38,7 @@ pub(crate) struct Known {
     pub(crate) servers: HashMap<String, ListenerId>,
     /// Labels that `listen` was asked for.
     pub(crate) coming: HashSet<String>,
+    pub(crate) watches: HashMap<String, WatchId>,
     pub(crate) timers: HashMap<String, TimerId>,
     /// The engine was told to quit: it refuses new sockets from its next turn on (S150).
     pub(crate) quitting: bool,
