@@ -58,5 +58,6 @@ mod kernel {
     mod reuseport;
 }
 
+mod oracle;
 mod sim;
 mod tidy;

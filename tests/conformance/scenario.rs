@@ -233,3 +233,43 @@ fn upstream(value: Value) -> Outcome<Upstream> {
     }
     Ok(this)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fault(value: Value) -> String {
+        Scenario::parse(value, false).expect_err("it is wrong")
+    }
+
+    #[test]
+    fn what_is_not_known_is_an_error_and_named() {
+        assert_eq!(fault(json!({"durations": 1})), "the scenario: unknown key \"durations\"");
+        assert_eq!(fault(json!({"start": [{"do": "fly"}]})), "unknown verb \"fly\"");
+        let action = json!({"start": [{"do": "closeall", "t": 1}]});
+        assert_eq!(fault(action), "action \"closeall\": unknown key \"t\"");
+        let nested = json!({"listeners": {"L": {"connect": [
+            {"do": "after", "t": 1, "then": [{"do": "write", "text": "x"}]},
+        ]}}});
+        assert!(fault(nested).contains("write"));
+        let callback = json!({"listeners": {"L": {"onconnect": []}}});
+        assert_eq!(fault(callback), "listener \"L\": unknown key \"onconnect\"");
+        let step = json!({"clients": [{"label": "c", "to": "s", "script": [{"hop": 1}]}]});
+        assert_eq!(fault(step), "unknown step \"hop\"");
+        assert_eq!(fault(json!({"config": {"speed": 1}})), "config: \"speed\" cannot be 1");
+        let kind = json!({"upstreams": [{"label": "u", "kind": "slow"}]});
+        assert_eq!(fault(kind), "an upstream: unknown kind \"slow\"");
+    }
+
+    #[test]
+    fn a_listener_has_all_callbacks_but_those_it_is_denied() {
+        let listeners = json!({"L": {"connect": [{"do": "close"}], "drain": false}});
+        let scenario = Scenario::parse(json!({"listeners": listeners}), false).expect("right");
+        let listener = scenario.listener("L").expect("it is there");
+        assert_eq!(listener.callback("connect").map(|actions| actions.len()), Some(1));
+        assert_eq!(listener.callback("incoming").map(|actions| actions.len()), Some(0));
+        assert!(listener.callback("drain").is_none());
+        assert!(scenario.listener("M").is_err());
+    }
+}

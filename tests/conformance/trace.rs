@@ -162,7 +162,7 @@ fn names(specs: &[String], event: &Event, labels: bool) -> bool {
 fn joined(events: Vec<Event>) -> Vec<Event> {
     let mut result: Vec<Event> = Vec::with_capacity(events.len());
     let mut pieces: Vec<Vec<u8>> = Vec::new();
-    for mut event in events {
+    for event in events {
         if event.name != "incoming" {
             result.push(event);
             pieces.push(Vec::new());
