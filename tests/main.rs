@@ -64,5 +64,6 @@ mod kernel {
     mod unix;
 }
 
+mod oracle;
 mod sim;
 mod tidy;

@@ -75,7 +75,7 @@ mod watch;
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    EventAnswer, EventMode, Handler, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
+    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
     ParseConnectError, Peer, Refused, Silence, SocketOption, Status, UnixPathError, Wait, Watch,
     WatchInterest, Watcher, WhenFull, Written, events, incoming,
 };

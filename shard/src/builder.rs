@@ -8,6 +8,7 @@ use crate::latch::{Ended, Latch};
 use crate::mailbox::mailbox;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
+use crate::shortage::{Share, Shortage};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place};
 use std::sync::Arc;
@@ -121,15 +122,21 @@ impl EngineBuilder {
         let number = ENGINES.fetch_add(1, Ordering::Relaxed);
         let mut workers = Vec::with_capacity(count);
         let mut mailboxes = Vec::with_capacity(count);
-        for (shard, core) in cores.into_iter().enumerate() {
+        let mut loops = Vec::with_capacity(count);
+        for shard in 0..count {
             let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
+            loops.push(linux);
+        }
+        let shortage = Shortage::new(loops.iter().map(Linux::waker));
+        for (shard, (core, linux)) in cores.into_iter().zip(loops).enumerate() {
             let (mailbox, inbox) = mailbox(linux.waker());
             mailboxes.push(mailbox);
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch));
-            workers.push(WorkerStart::new(shard, at, core, linux, config, inbox, ended));
+            let share = Share::new(Arc::clone(&shortage), shard);
+            workers.push(WorkerStart { shard, at, core, linux, config, inbox, share, ended });
         }
         Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
     }

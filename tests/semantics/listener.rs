@@ -78,6 +78,25 @@ fn a_pause_from_outside_holds_on_all_shards() {
 }
 
 #[test]
+fn a_pause_from_outside_holds_for_those_who_wait_already() {
+    // S128: the kernel is told of the pause in the next turn, and may report them in it
+    let mut world = Setup::new().echo();
+    let (_first, id) = world.connect_and_wait();
+    let listener = world.run_on(id.shard(), move |local| {
+        local.conn(id).and_then(|conn| conn.listener()).expect("it was accepted")
+    });
+    let release = world.hold_shard();
+    world.remote().pause_listener(listener);
+    let mut second = world.connect();
+    second.send(b"x");
+    drop(release);
+    second.expect_silence(Duration::from_millis(50));
+    world.remote().resume_listener(listener);
+    second.expect(b"x");
+    let _trace = world.finish();
+}
+
+#[test]
 fn a_callback_can_close_the_listener_and_its_connections_live_on() {
     let mut world = Setup::new().start(|call| {
         if let Event::Incoming(data) = call.event {

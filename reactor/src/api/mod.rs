@@ -23,7 +23,7 @@ pub use conn::{Conn, Written};
 pub(crate) use connect::Target;
 pub use connect::{Connect, NoAddress, ParseConnectError};
 pub use emulation::{EventAnswer, EventMode, events};
-pub use flow::{Credit, Wait};
+pub use flow::{Credit, Input, Wait};
 pub use handler::{Handler, Silence, Status, incoming};
 pub use link::{LinkError, LinkOptions};
 pub use listen::Accept;

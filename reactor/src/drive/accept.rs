@@ -53,6 +53,10 @@ impl AcceptError {
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn accept(&mut self, key: ConnId) {
+        // It may have been paused since the kernel was last told, or earlier in this batch.
+        if !self.core.table.listener_mut(key).is_some_and(|listener| listener.is_accepting()) {
+            return;
+        }
         let Some(Some(fd)) = self.fds.get(key.slot()) else {
             return;
         };
