@@ -1,7 +1,7 @@
 //! What callbacks may touch: all state of one loop but the kernel's.
 //!
-//! Never: names the kernel, so the same core runs on Linux and in a simulation; a descriptor that a
-//! callback hands over waits in a wish, and is all there is of one.
+//! Never: names the kernel, or a descriptor but those that are watched for somebody else or that wait
+//! to be adopted, so the same core runs on Linux and in a simulation.
 //!
 //! Invariants:
 //! 1. A line that user code has changed from outside its own service is on the agenda.
@@ -17,7 +17,7 @@ use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub(crate) use crate::callback::Callback;
 pub(crate) use crate::counters::Counters;
@@ -32,6 +32,8 @@ pub(crate) enum Due {
     Line(ConnId),
     /// This listener has rested long enough.
     Listener(ConnId),
+    /// This watch has been paused long enough.
+    Watch(ConnId),
     /// The pause of this listener is over.
     ListenerPause(ConnId),
     Task(Task),
@@ -42,6 +44,8 @@ pub(crate) enum Wish {
     Connect(ConnId, Dial),
     Option(ConnId, SocketOption),
     CloseListener(ConnId),
+    /// This watch has changed, or ended.
+    Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
     SettleListener(ConnId),
 }
@@ -81,6 +85,8 @@ pub(crate) struct Core {
     pub(crate) shard_queue_cap: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
+    /// What the calendar says at a time of the loop's clock.
+    pub(crate) wall_time: fn(Tick) -> SystemTime,
     pub(crate) last_turn: Span,
     pub(crate) quitting: Option<Quit>,
     pub(crate) counters: Counters,
@@ -94,7 +100,12 @@ pub(crate) struct Core {
 pub(crate) type Held = Option<Box<dyn Handler>>;
 
 impl Core {
-    pub(crate) fn new(at: Place, config: Config, now: Tick) -> Self {
+    pub(crate) fn new(
+        at: Place,
+        config: Config,
+        now: Tick,
+        wall_time: fn(Tick) -> SystemTime,
+    ) -> Self {
         Self {
             place: at,
             table: Table::new(at.shard, at.generation),
@@ -111,6 +122,7 @@ impl Core {
             shard_queue_cap: config.shard_queue_cap(),
             config,
             now,
+            wall_time,
             last_turn: Span { began: now, ended: now },
             quitting: None,
             counters: Counters::default(),
@@ -195,7 +207,7 @@ impl Core {
         self.table.insert(Entry::Line(line)).ok_or(Refused::TableFull)
     }
 
-    /// Asks for the orderly end of a connection or listener.
+    /// Asks for the orderly end of a connection, listener or watch.
     pub(crate) fn close(&mut self, id: ConnId, reason: CloseReason) {
         match self.table.entry_mut(id) {
             Some(Entry::Line(line)) => {
@@ -206,6 +218,9 @@ impl Core {
                 self.revisit(id);
             }
             Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),
+            Some(Entry::Watch(_)) => {
+                self.close_watch(id);
+            }
             // The line of an attempt ends it.
             Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}
         }

@@ -1,4 +1,4 @@
-//! The entries of one reactor, by slot: connections, listeners, attempts to connect.
+//! The entries of one reactor, by slot: connections, listeners, watches, attempts to connect.
 //!
 //! Never: reads a clock, calls user code, or touches a descriptor.
 //!
@@ -10,6 +10,7 @@
 use crate::conn::{Attempt, Line};
 use crate::id::{ConnId, MAX_SLOTS};
 use crate::listener::Listener;
+use crate::watch::Watched;
 use std::num::NonZeroU32;
 
 /// What a slot holds.
@@ -21,6 +22,7 @@ pub(crate) enum Entry {
     Listener(Box<Listener>),
     /// One of the attempts of a line that connects to any of several addresses.
     Attempt(Attempt),
+    Watch(Box<Watched>),
 }
 
 struct Slot {
@@ -143,6 +145,21 @@ impl Table {
     pub(crate) fn listener_mut(&mut self, id: ConnId) -> Option<&mut Listener> {
         match self.entry_mut(id) {
             Some(Entry::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn watch(&self, id: ConnId) -> Option<&Watched> {
+        let slot = self.slots.get(id.slot())?;
+        match &slot.entry {
+            Entry::Watch(watch) if slot.generation == id.generation() => Some(watch),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn watch_mut(&mut self, id: ConnId) -> Option<&mut Watched> {
+        match self.entry_mut(id) {
+            Some(Entry::Watch(watch)) => Some(watch),
             _ => None,
         }
     }

@@ -29,6 +29,7 @@ impl<S: Sys> Reactor<S> {
                 Wish::Connect(id, dial) => self.dial(id, dial),
                 Wish::Option(id, option) => self.set_option(id, option),
                 Wish::CloseListener(id) => self.free_listener(id),
+                Wish::Watch(id) => self.settle_watch(id),
                 Wish::SettleListener(id) => self.settle_listener(id),
             }
         }

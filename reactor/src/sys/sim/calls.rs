@@ -112,6 +112,7 @@ impl Net {
         for number in still_ready {
             self.files.wake(number);
         }
+        self.tokens.collect(&mut batch);
         self.disturb(&mut batch);
         for (key, mask) in batch {
             events.push(key, mask);
@@ -268,7 +269,8 @@ impl Net {
 
     /// Lets time pass until there is something to report, or until then.
     pub(super) fn wait(&mut self, events: &mut Events, until: u64) -> io::Result<()> {
-        if self.dice.strikes(Fault::WaitInterrupted) {
+        self.interrupted = self.dice.strikes(Fault::WaitInterrupted);
+        if self.interrupted {
             return Ok(());
         }
         if self.dice.strikes(Fault::ClockStep) {
