@@ -1,7 +1,7 @@
 //! What callbacks may touch: all state of one loop but the kernel's.
 //!
-//! Never: names the kernel, or a descriptor but those that are watched for somebody else or that wait
-//! to be adopted, so the same core runs on Linux and in a simulation.
+//! Never: names the kernel, or a descriptor but those that are watched for somebody else or wait to
+//! be adopted, so the same core runs on Linux and in a simulation.
 //!
 //! Invariants:
 //! 1. A line that user code has changed from outside its own service is on the agenda.

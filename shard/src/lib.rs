@@ -39,10 +39,10 @@
 //!
 //! All `unsafe` is in `reactor/src/sys/linux`.
 //!
-//! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
-//! connections, `worker` is what runs on one, `mailbox` is how the
-//! others reach it, `remote` what they say, `listen` where, and one socket a shard, `pin` which CPU, `latch`
-//! who waits for whom. Whatever concerns more than one thread is in this crate, and only here.
+//! Inside: `engine` is the handle, `builder` how it begins, `worker` what runs on one shard,
+//! `mailbox` how the others reach it, `remote` what they say, `listen` where, and one socket a
+//! shard, `accept` what decides on connections there, `pin` which CPU, `latch` who waits for whom.
+//! Whatever concerns more than one thread is in this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
