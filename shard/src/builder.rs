@@ -58,6 +58,7 @@ impl EngineBuilder {
     /// [`StartError`] when a setting makes no sense or the kernel refuses a descriptor or thread;
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
+        let config = self.config.clone();
         let Parts { remote, latch, workers } = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
@@ -73,7 +74,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, latch, threads))
+        Ok(Engine::new(remote, latch, threads, config))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -105,8 +106,9 @@ impl EngineBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
+        let config = self.config.clone();
         let Parts { remote, latch, workers } = self.parts()?;
-        Ok((Engine::new(remote, latch, Vec::new()), workers))
+        Ok((Engine::new(remote, latch, Vec::new(), config), workers))
     }
 
     fn parts(self) -> Result<Parts, StartError> {

@@ -74,8 +74,9 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local, PanicPolicy,
-    Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId, Turn, Wait, Watch, WatchId,
-    WatchInterest, Watcher, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local, NoAddress,
+    PanicPolicy, ParseConnectError, Peer, Refused, Signal, Signals, Silence, SocketOption, Status,
+    Tick, TimerId, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenFull,
+    Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};

@@ -57,7 +57,7 @@ fn a_timed_pause_ends_by_itself_unless_it_is_replaced() {
 }
 
 #[test]
-fn a_listener_that_rests_for_want_of_descriptors_does_not_end_a_pause() {
+fn a_pause_from_outside_holds_on_all_shards() {
     let mut world = Setup::new().shards(2).echo();
     let (_first, id) = world.connect_and_wait();
     let listener = world.run_on(id.shard(), move |local| {

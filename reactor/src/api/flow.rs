@@ -56,9 +56,6 @@ pub enum Input {
     Ended,
 }
 
-/// The largest read size, in bytes.
-const MAX_READ_SIZE: usize = 1024 * 1024;
-
 impl Conn<'_> {
     /// What lies behind the input that `on_incoming` was given: whether it is worth waiting for
     /// more before it is answered. Anywhere else it says nothing of use.
@@ -175,7 +172,7 @@ impl Conn<'_> {
     /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB,
     /// what lies beyond is taken as the nearer end (S54).
     pub fn read_size(&mut self, bytes: usize) {
-        self.line_mut().tune().read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+        self.line_mut().set_read_size(bytes);
     }
 
     /// Lets nothing be read beyond this from now on, until more is [granted](Self::grant); `None`:

@@ -39,7 +39,8 @@ impl<S: Sys> Reactor<S> {
         if self.core.quitting.is_some() {
             return Err(io::Error::other("the loop is quitting"));
         }
-        let entry = Entry::Listener(Listener::new(id, options, accept));
+        let local = self.sys.local_addr(&fd)?;
+        let entry = Entry::Listener(Listener::new(id, local, options, accept));
         let Some(key) = self.core.table.insert(entry) else {
             return Err(io::Error::other("too many connections on this shard"));
         };

@@ -26,6 +26,7 @@ mod expire;
 mod flush;
 mod listen;
 mod quit;
+mod race;
 mod read;
 mod serve;
 mod signals;
