@@ -43,7 +43,8 @@ fn begun(
     if let Some(size) = plan.read_size {
         here.local(|local| local.conn(id).map(|mut conn| set_read_size(run, &mut conn, size)));
     }
-    perform(run, here, &scope, &plan.then);
+    // On the new connection, whoever's callback this is.
+    here.local(|local| perform(run, &mut Here::Shard(local), &scope, &plan.then));
 }
 
 fn connect(run: &Arc<Run>, here: &mut Here<'_, '_>, plan: &Dial) -> Result<ConnId, String> {

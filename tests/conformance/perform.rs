@@ -105,7 +105,14 @@ fn perform_one(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &
         }
         Verb::CloseAll => close_all(run, here),
         Verb::SetQuitting(quit) => set_quitting(run, here, *quit),
-        _ => on_target(run, here, scope, action),
+        _ => return on_target(run, here, scope, action),
+    }
+    let has_none = matches!(
+        action.verb,
+        Verb::Busy(_) | Verb::Link { .. } | Verb::CloseAll | Verb::SetQuitting(_)
+    );
+    if has_none {
+        methods::record_results(run, &scope.origin, action, Vec::new());
     }
 }
 
@@ -156,6 +163,7 @@ fn on_target(run: &Arc<Run>, here: &mut Here<'_, '_>, scope: &Scope, action: &Ac
         Verb::Mark(text) => return run.record.server(&whose, "mark", vec![Arg::text(text)]),
         Verb::After { time, then } => {
             let own = label.cloned();
+            methods::record_results(run, &whose, action, Vec::new());
             let scope = Scope { own, origin: whose, arg: scope.arg.clone(), n: 1 };
             return after(run, here, *time, scope, then);
         }

@@ -54,13 +54,13 @@ impl Player {
     /// Records a callback, and runs its actions; gives what they return.
     fn call(&mut self, conn: &mut Conn<'_>, name: &str, args: Vec<Arg>) -> Value {
         self.arrive(conn);
-        let n = self.run.count_call(&self.label, name);
         let Some(actions) = self.listener.callback(name).map(Arc::clone) else {
             return Value::Null;
         };
         if self.run.record.is_over() {
             return Value::Null;
         }
+        let n = self.run.count_call(&self.label, name);
         let arg = args.first().cloned();
         self.run.record.server(&self.label, name, args);
         let scope = Scope { own: Some(self.label.clone()), origin: self.label.clone(), arg, n };

@@ -92,7 +92,11 @@ impl Accept for Door {
 
     fn on_close(&mut self, local: &mut Local<'_>) {
         let Some(actions) = self.listener.callback("disconnect").map(Arc::clone) else { return };
-        if self.run.record.is_over() {
+        let known = self.run.known();
+        let id = known.servers.get(&*self.label);
+        let is_silent = id.is_some_and(|id| known.destroyed.contains(id));
+        drop(known);
+        if is_silent || self.run.record.is_over() {
             return;
         }
         let n = self.run.count_call(&self.label, "disconnect");
@@ -153,6 +157,9 @@ pub(crate) fn method(
             return Vec::new();
         }
     };
+    if matches!(action.verb, Verb::Destroy) {
+        run.known().destroyed.insert(id);
+    }
     for shard in 0..run.remote.shards() {
         let verb = action.verb.clone();
         on_shard(run, here, shard, move |_, here| {
