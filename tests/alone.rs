@@ -2,14 +2,18 @@
 //! standard input, and reads its answers.
 //!
 //! - `alone privileged`: listens on a port it may not have.
-//! - `alone starved RETRY`: an echo server whose descriptors can be used up; RETRY is the
-//!   listener's rest in seconds, or `default`.
+//! - `alone starved RETRY SHARDS`: an echo server whose descriptors can be used up; RETRY is the
+//!   listener's rest in seconds, or `default`. Asked `?`, a connection tells its shard.
 //! - `alone fragile`: a panic while a panic unwinds.
+//! - `alone signals`: an engine that tells of its signals, and ends at SIGTERM.
+//! - `alone interrupted ASKED`: a loop whose wait a signal interrupts; ASKED is `asked` when it
+//!   shall say so.
 
 use shardpoll::{
-    CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote,
-    StartError, incoming,
+    CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote, Signal,
+    Signals, StartError, incoming,
 };
+use shardpoll_reactor::{Linux, Place, Reactor};
 use std::error::Error;
 use std::fs::File;
 use std::io::BufRead;
@@ -27,8 +31,10 @@ fn main() -> ExitCode {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
         ["privileged"] => privileged(),
-        ["starved", retry] => starved(retry),
+        ["starved", retry, shards] => starved(retry, shards.parse().unwrap_or(1)),
         ["fragile"] => fragile(),
+        ["signals"] => signals(),
+        ["interrupted", asked] => interrupted(asked == "asked"),
         _ => Err(format!("{args:?} is no scenario").into()),
     };
     match outcome {
@@ -41,7 +47,11 @@ fn main() -> ExitCode {
 }
 
 fn engine(config: Config) -> Result<Engine, StartError> {
-    Engine::builder().shards(1).pinning(Pinning::None).config(config).start()
+    engine_of(1, config)
+}
+
+fn engine_of(shards: usize, config: Config) -> Result<Engine, StartError> {
+    Engine::builder().shards(shards).pinning(Pinning::None).config(config).start()
 }
 
 fn end(engine: Engine) -> Outcome {
@@ -55,6 +65,22 @@ fn counters(remote: &Remote) -> Result<Counters, Box<dyn Error>> {
         let _gone = reply.send(local.counters());
     })?;
     Ok(counters.recv_timeout(PATIENCE)?)
+}
+
+/// How often a listener had to rest, on all shards.
+fn rests(remote: &Remote) -> Result<u64, Box<dyn Error>> {
+    let (reply, counts) = channel();
+    for shard in 0..remote.shards() {
+        let reply = reply.clone();
+        remote.run(shard, move |local| {
+            let _gone = reply.send(local.counters().accept_rests);
+        })?;
+    }
+    let mut sum = 0;
+    for _ in 0..remote.shards() {
+        sum += counts.recv_timeout(PATIENCE)?;
+    }
+    Ok(sum)
 }
 
 fn outcome<T>(result: Result<T, StartError>) -> String {
@@ -88,16 +114,17 @@ impl Handler for Dialled {
     }
 }
 
-fn starved(retry: &str) -> Outcome {
+fn starved(retry: &str, shards: usize) -> Outcome {
     let mut config = Config::default();
     if retry != "default" {
         config.accept_retry_interval = Duration::from_secs(retry.parse()?);
     }
-    let engine = engine(config)?;
+    let engine = engine_of(shards, config)?;
     let remote = engine.remote();
     let echo = |_: &_| {
         incoming(|conn, data| {
-            conn.write(data);
+            let shard = conn.id().shard().to_string();
+            conn.write(if data == b"?" { shard.as_bytes() } else { data });
         })
     };
     let id = engine.listen(Listen::on((LOOPBACK, 0)), echo)?;
@@ -120,7 +147,7 @@ fn starved(retry: &str) -> Outcome {
                 println!("freed");
             }
             "rests" => {
-                println!("{}", counters(&remote)?.accept_rests);
+                println!("{}", rests(&remote)?);
             }
             "dial" => {
                 let (log, reason) = channel();
@@ -171,4 +198,45 @@ fn fragile() -> Outcome {
     dropped.recv_timeout(PATIENCE)?;
     println!("{}", counters(&remote)?.panics);
     end(engine)
+}
+
+fn signals() -> Outcome {
+    let these = [Signal::Hangup, Signal::User1, Signal::Terminate];
+    let signals = Signals::block_these(&these)?;
+    let engine = Engine::builder().shards(2).pinning(Pinning::None).start()?;
+    let remote = engine.remote();
+    let own = engine.remote();
+    engine.on_signals(signals, move |_, signal| {
+        let thread = std::thread::current();
+        println!("{signal} on {}", thread.name().unwrap_or("a thread without a name"));
+        match signal {
+            Signal::User1 => panic!("a test's panic"),
+            Signal::Terminate => own.quit(Duration::ZERO),
+            _ => {}
+        }
+    })?;
+    println!("ready");
+    for command in std::io::stdin().lock().lines() {
+        match command?.as_str() {
+            "panics" => println!("{}", counters(&remote)?.panics),
+            "close all" => {
+                remote.run(0, |local| local.close_all())?;
+                // When it has answered, all that was to be closed is.
+                counters(&remote)?;
+                println!("closed");
+            }
+            other => return Err(format!("{other:?} is no command").into()),
+        }
+    }
+    Ok(engine.join()?)
+}
+
+fn interrupted(asked: bool) -> Outcome {
+    let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
+    reactor.interruptible(asked);
+    println!("waits");
+    // Without a word about it, an interrupted wait is a turn without events.
+    let turn = if asked { reactor.run()? } else { reactor.turn(None)? };
+    println!("{turn:?} {}", reactor.counters().events);
+    Ok(())
 }

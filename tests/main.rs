@@ -15,6 +15,7 @@ mod semantics {
     mod detach;
     mod disconnect;
     mod drain;
+    mod emulation;
     mod half_close;
     mod high_water;
     mod incoming;
@@ -32,9 +33,13 @@ mod semantics {
     mod read_timeout;
     mod regressions;
     mod remote;
+    mod signals;
     mod starttls;
     mod timers;
     mod tls;
+    mod turn;
+    mod watch;
+    mod watch_end;
     mod with;
     mod workers;
     mod write;
@@ -45,13 +50,20 @@ mod semantics {
 /// What only a real kernel can show.
 mod kernel {
     mod addresses;
+    mod adopt;
     mod errors;
     mod exhaustion;
     mod garbage;
+    mod happy_eyeballs;
+    mod inherited;
     mod leaks;
+    mod names;
+    mod options;
     mod resets;
     mod reuseport;
+    mod unix;
 }
 
+mod oracle;
 mod sim;
 mod tidy;

@@ -18,6 +18,8 @@ pub struct Counters {
     pub accept_rests: u64,
     /// Connections that the kernel accepted for us and that could not be served.
     pub accept_failures: u64,
+    /// Options of connections that the kernel has refused.
+    pub refused_options: u64,
     /// Connections that have ended, whether or not they were ever established.
     pub closed: u64,
     /// Writes that were refused because a queue was full.
@@ -26,6 +28,8 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Bytes given to the kernel.
     pub bytes_out: u64,
+    /// Times the kernel was told what to watch of a descriptor that is not the loop's own.
+    pub watch_changes: u64,
     /// Panics in user code, all caught.
     pub panics: u64,
     /// Changes to the order of the timer heap.

@@ -16,6 +16,7 @@
 //! | what does a callback see? | `api`: wishes only, no system calls |
 //! | what is one connection? | `conn`: pure data; its life is `conn/stage` |
 //! | where would a new close reason go? | `api/reason` |
+//! | who looks after a descriptor of somebody else? | `api/watch`: `Watcher`; `drive/watch` |
 //! | who decides that a connection is too old? | `conn/deadlines`; `drive/expire` acts on it |
 //! | where does a byte become plaintext? | `drive/read` gives it to the `tls` crate |
 //! | where does state meet the kernel? | `drive`: the loop |
@@ -25,20 +26,22 @@
 //! a *turn* is one pass of the loop; to *serve* a line is to run what is due on it; the *agenda* is
 //! the lines to serve before the turn ends; a *line* is the record of a connection; its *stage* is
 //! where in life it is, its *gate* why it is not read, its *outbox* what it has yet to send; a
-//! *wish* is what needs a descriptor.
+//! *watch* is the record of a descriptor that is not the loop's own; a *wish* is what needs the
+//! kernel.
 //!
 //! Never: starts a thread, takes a lock, or knows that there are other loops (crate `shardpoll`
 //! does).
 //!
 //! ```
 //! use shardpoll_reactor::{
-//!     Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor, Turn, bind_group,
-//!     incoming,
+//!     BindOptions, Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor,
+//!     Turn, bind_group, incoming,
 //! };
 //! use std::time::Duration;
 //!
 //! let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
-//! let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, 128)?;
+//! let any = ([127, 0, 0, 1], 0).into();
+//! let (mut sockets, addr) = bind_group(any, 1, &BindOptions::default())?;
 //! let socket = sockets.pop().expect("asked for one");
 //! let echo = |_: &Peer| -> Box<dyn Handler> {
 //!     Box::new(incoming(|conn, data| { conn.write(data); }))
@@ -67,19 +70,21 @@ mod listener;
 mod staging;
 mod sys;
 mod table;
+mod watch;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Credit, Handler, LinkError,
-    LinkOptions, Local, PanicPolicy, Peer, Refused, Silence, Status, Wait, WhenFull, Written,
-    incoming,
+    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
+    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
+    ParseConnectError, Peer, Refused, Silence, SocketOption, Status, UnixPathError, Wait, Watch,
+    WatchInterest, Watcher, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::{Step, Transitions};
 #[cfg(feature = "sim")]
 pub use drive::Simulation;
 pub use drive::{Reactor, Turn};
-pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
+pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
 pub use listener::{Acceptor, ListenerOptions};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
@@ -87,5 +92,6 @@ pub use shardpoll_tls as tls;
 #[cfg(feature = "sim")]
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
 pub use sys::{
-    Event, Events, Interest, Linux, Signal, Signals, Sys, Waker, bind_group, raise_descriptor_limit,
+    Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Waker, bind_group, bind_unix,
+    raise_descriptor_limit, share_listener,
 };

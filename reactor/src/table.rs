@@ -1,4 +1,4 @@
-//! The entries of one reactor, by slot: connections and listeners.
+//! The entries of one reactor, by slot: connections, listeners, watches, attempts to connect.
 //!
 //! Never: reads a clock, calls user code, or touches a descriptor.
 //!
@@ -7,9 +7,10 @@
 //! 2. The generation of an id is never 0; a slot that has used all others is never given out again.
 //! 3. `live` is the number of occupied slots.
 
-use crate::conn::Line;
+use crate::conn::{Attempt, Line};
 use crate::id::{ConnId, MAX_SLOTS};
 use crate::listener::Listener;
+use crate::watch::Watched;
 use std::num::NonZeroU32;
 
 /// What a slot holds.
@@ -19,6 +20,9 @@ pub(crate) enum Entry {
     Line(Line),
     /// Few and cold, so they do not set the size of the slot.
     Listener(Box<Listener>),
+    Watch(Box<Watched>),
+    /// One of the attempts of a line that connects to any of several addresses.
+    Attempt(Attempt),
 }
 
 struct Slot {
@@ -102,6 +106,12 @@ impl Table {
         (slot.generation == id.generation()).then_some(&mut slot.entry)
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn entry(&self, id: ConnId) -> Option<&Entry> {
+        let slot = self.slots.get(id.slot())?;
+        (slot.generation == id.generation()).then_some(&slot.entry)
+    }
+
     #[inline]
     pub(crate) fn line(&self, id: ConnId) -> Option<&Line> {
         let slot = self.slots.get(id.slot())?;
@@ -136,6 +146,21 @@ impl Table {
     pub(crate) fn listener_mut(&mut self, id: ConnId) -> Option<&mut Listener> {
         match self.entry_mut(id) {
             Some(Entry::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn watch(&self, id: ConnId) -> Option<&Watched> {
+        let slot = self.slots.get(id.slot())?;
+        match &slot.entry {
+            Entry::Watch(watch) if slot.generation == id.generation() => Some(watch),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn watch_mut(&mut self, id: ConnId) -> Option<&mut Watched> {
+        match self.entry_mut(id) {
+            Some(Entry::Watch(watch)) => Some(watch),
             _ => None,
         }
     }

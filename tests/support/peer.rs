@@ -74,6 +74,13 @@ impl Peer {
         assert!(got == want, "got other bytes than those {} expected", want.len());
     }
 
+    /// Reads so many bytes.
+    pub fn receive(&mut self, count: usize) -> Vec<u8> {
+        let mut got = vec![0; count];
+        self.stream.read_exact(&mut got).expect("an answer in time");
+        got
+    }
+
     /// Sends, and reads the same bytes back.
     pub fn echo(&mut self, data: &[u8]) {
         self.send(data);

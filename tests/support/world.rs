@@ -4,7 +4,8 @@
 
 use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version};
 use shardpoll::{
-    Addr, Config, Conn, ConnId, Connect, Engine, Listen, Local, Peer as Accepted, Pinning, Remote,
+    Addr, Config, Conn, ConnId, Connect, Engine, Listen, ListenerId, Local, Peer as Accepted,
+    Pinning, Remote,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -143,10 +144,15 @@ impl World {
 
     /// Listens at one more address.
     pub fn listen(&self, at: Listen, react: impl React) -> SocketAddr {
-        let log = self.log.clone().expect("taken by `finish` only");
+        let id = self.add_listener(at, react);
+        self.engine().addr(id).expect("an internet address, added a moment ago")
+    }
+
+    /// Listens at one more address of whatever kind.
+    pub fn add_listener(&self, at: Listen, react: impl React) -> ListenerId {
+        let log = self.log();
         let accept = move |_: &Accepted| Recorder::new(log.clone(), react.clone());
-        let id = self.engine().listen(at, accept).expect("a free port");
-        self.engine().addr(id).expect("added a moment ago")
+        self.engine().listen(at, accept).expect("an address to be had")
     }
 
     /// A client.

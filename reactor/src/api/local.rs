@@ -3,23 +3,24 @@
 //! Never: calls the kernel; what must become a descriptor waits as a wish until the callback
 //! returns.
 
-use super::{Addr, CloseReason, Conn, Connect, Handler};
-use crate::conn::{Line, Stage};
-use crate::core::{Core, Counters, Due, Wish};
-use crate::id::{ConnId, TimerId};
+use super::{Addr, CloseReason, Conn, Connect, Handler, Options, Target, WatchInterest, Watcher};
+use crate::core::{Core, Counters, Dial, Due, Wish};
+use crate::id::{ConnId, TimerId, WatchId};
 use crate::table::Entry;
+use crate::watch::Watched;
 use shardpoll_timers::Tick;
 use std::any::Any;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// One shard, lent for one callback.
 pub struct Local<'a> {
     pub(crate) core: &'a mut Core,
 }
 
-/// Why a connection could not even be tried; no callback follows (O5).
+/// Why a connection or watch could not even be tried; no callback follows (O5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Refused {
@@ -47,13 +48,24 @@ impl Local<'_> {
         self.core.now
     }
 
+    /// What the calendar says at a time of the loop, such as [`now`](Self::now) or a deadline, if
+    /// nobody sets it meanwhile (S23).
+    ///
+    /// Costs no system call. In a simulation the calendar is simulated too, and begins with the
+    /// year 2000.
+    #[must_use]
+    pub fn wall_time(&self, at: Tick) -> SystemTime {
+        (self.core.wall_time)(at)
+    }
+
     /// What this loop has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.core.counters()
     }
 
-    /// How many connections and listeners there are on this shard.
+    /// How many connections, listeners and watches there are on this shard; each running attempt of
+    /// one that connects to any of several addresses counts as well.
     #[must_use]
     pub fn live(&self) -> usize {
         self.core.table.live()
@@ -111,17 +123,86 @@ impl Local<'_> {
     /// # Errors
     /// [`Refused`] when it cannot be tried; then there is no callback.
     pub fn connect(&mut self, to: Connect, handler: impl Handler) -> Result<ConnId, Refused> {
+        let Connect { target, tls, options, fast_open, read_size, when_full } = to;
+        let (peer, options) = match &target {
+            Target::One(to @ Addr::Ip(_)) => (to.clone(), options.of_fresh(&self.core.config)),
+            Target::One(to @ Addr::Unix(_)) => (to.clone(), Options::default()),
+            Target::Any(list) => {
+                let first = list.front().expect("two or more");
+                (Addr::Ip(*first), options.of_fresh(&self.core.config))
+            }
+            Target::Adopted(_) => (Addr::Unix(None), options),
+        };
+        let id = self.core.add_outgoing(peer, tls, handler)?;
+        if let Some(bytes) = read_size {
+            self.core.line(id).set_read_size(bytes);
+        }
+        if let Some(then) = when_full {
+            self.core.line(id).when_full = then;
+        }
+        let dial = Dial { target, options, fast_open };
+        self.core.wishes.push(Wish::Connect(id, dial));
+        Ok(id)
+    }
+
+    /// Watches a descriptor of another owner, such as a pipe, an eventfd or a socket of a library
+    /// (S139). It comes back, open, when the watch ends: [`Watcher::on_closed`].
+    ///
+    /// The loop changes nothing about the descriptor; one that blocks when it is read stays so.
+    /// What the kernel refuses to watch, such as a regular file, is told to `on_closed`, at the end
+    /// of this turn.
+    ///
+    /// # Errors
+    /// [`Refused`]: no callback follows, the watcher is dropped and the descriptor closed.
+    pub fn watch(
+        &mut self,
+        fd: impl Into<OwnedFd>,
+        interest: WatchInterest,
+        watcher: impl Watcher,
+    ) -> Result<WatchId, Refused> {
         if self.core.quitting.is_some() {
             return Err(Refused::Quitting);
         }
-        let stage = Stage::Connecting(to.tls);
-        let handler: Box<dyn Handler> = Box::new(handler);
-        let mut line = Line::new(stage, Some(handler), Addr::Ip(to.to), None, self.core.now);
-        line.when_full = to.when_full.unwrap_or(self.core.config.when_full);
-        let entry = Entry::Line(line);
+        let watched = Watched::new(fd.into(), interest, Box::new(watcher));
+        let entry = Entry::Watch(Box::new(watched));
         let id = self.core.table.insert(entry).ok_or(Refused::TableFull)?;
-        self.core.wishes.push(Wish::Connect(id, to.to));
-        Ok(id)
+        self.core.revisit_watch(id);
+        Ok(WatchId(id))
+    }
+
+    /// Changes what a watch wants to hear of, as [`Watch::set`](crate::Watch::set) does; false when
+    /// it is over.
+    pub fn set_watch(
+        &mut self,
+        id: WatchId,
+        readable: Option<bool>,
+        writable: Option<bool>,
+    ) -> bool {
+        self.core.set_watch(id.0, readable, writable)
+    }
+
+    /// Ends a watch, as [`Watch::close`](crate::Watch::close) does; false when it was over already.
+    pub fn stop_watch(&mut self, id: WatchId) -> bool {
+        self.core.close_watch(id.0)
+    }
+
+    /// Takes over a stream socket that is connected, or connecting, such as a
+    /// [`TcpStream`](std::net::TcpStream) or the end of a pair (S136).
+    ///
+    /// It is non-blocking from then on, for all who share it, and closed with the connection. Its
+    /// handler is told of the connection at the socket's first event, and is an outgoing one's for
+    /// [`Conn::client_port`]; until then [`Conn::peer`] is a unix socket without a path. What is no
+    /// stream socket ends with [`CloseReason::Connect`]. For TLS and options:
+    /// [`Connect::adopted`].
+    ///
+    /// # Errors
+    /// [`Refused`] when it cannot be tried; then the socket is closed, and there is no callback.
+    pub fn adopt(
+        &mut self,
+        stream: impl Into<OwnedFd>,
+        handler: impl Handler,
+    ) -> Result<ConnId, Refused> {
+        self.connect(Connect::adopted(stream), handler)
     }
 
     /// Calls `task` after this time, and again after each time it returns (S12 to S24).
@@ -157,7 +238,8 @@ impl Local<'_> {
         true
     }
 
-    /// Closes every connection and listener that is there now, as [`Conn::close`] does (S146).
+    /// Closes every connection, listener and watch that is there now, as [`Conn::close`] does
+    /// (S146). The descriptors of watches go back to their watchers, open (S140).
     pub fn close_all(&mut self) {
         self.core.close_all(&|| CloseReason::Asked);
     }

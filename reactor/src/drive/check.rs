@@ -4,8 +4,10 @@
 
 use super::Reactor;
 use crate::conn::{Fin, Line, Ready, Reason, Stage, Step, Transitions};
+use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
+use crate::table::Entry;
 use shardpoll_timers::Tick;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -51,7 +53,13 @@ impl<S: Sys> Reactor<S> {
         for &id in &ids {
             match self.core.table.line(id) {
                 Some(line) => self.check_line(id, line, agenda.binary_search(&id).is_ok())?,
-                None => hold(self.owns_fd(id), || format!("listener {id} has no descriptor"))?,
+                None => self.check_other(id)?,
+            }
+            if let Some(Entry::Attempt(attempt)) = self.core.table.entry(id) {
+                let line = self.core.table.line(attempt.line);
+                let race = line.and_then(|line| line.race.as_ref());
+                let named = race.is_some_and(|race| race.running.contains(&id));
+                hold(named, || format!("attempt {id} belongs to nobody"))?;
             }
         }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
@@ -63,6 +71,48 @@ impl<S: Sys> Reactor<S> {
             hold(owned, || format!("the descriptor of slot {slot} belongs to nobody"))?;
         }
         Ok(())
+    }
+
+    /// A listener or a watch.
+    fn check_other(&self, id: ConnId) -> Result<(), String> {
+        let has_fd = self.owns_fd(id);
+        let Some(watch) = self.core.table.watch(id) else {
+            hold(has_fd, || format!("listener or attempt {id} has no descriptor"))?;
+            return self.check_attempt(id);
+        };
+        // Its descriptor is in its entry.
+        hold(!has_fd, || format!("watch {id} has the descriptor of another"))?;
+        let wishes = self.core.wishes.iter();
+        let wished = wishes.filter(|wish| matches!(wish, Wish::Watch(of) if *of == id)).count();
+        let flag = watch.wished;
+        hold(wished == usize::from(flag), || format!("{id}: wished {flag}, {wished} wishes"))?;
+        let settled = watch.wanted() == watch.registered && !watch.closing;
+        hold(flag || settled, || format!("{id}: has changed, and nobody tells the kernel"))?;
+        hold(flag || watch.watcher.is_some(), || format!("{id}: has lost its watcher"))?;
+        let pending = |pause| self.core.timers.due(pause).is_some();
+        hold(watch.pause.is_none_or(pending), || format!("{id}: is paused for ever"))
+    }
+
+    /// An attempt belongs to one line, which knows of it.
+    fn check_attempt(&self, id: ConnId) -> Result<(), String> {
+        let Some(Entry::Attempt(attempt)) = self.core.table.entry(id) else { return Ok(()) };
+        let race = self.core.table.line(attempt.line).and_then(|line| line.race.as_ref());
+        let named = race.is_some_and(|race| race.running.contains(&id));
+        hold(named, || format!("attempt {id} belongs to nobody"))
+    }
+
+    /// A line that connects to any of several addresses: its attempts are its own, and one runs.
+    fn check_race(&self, id: ConnId, line: &Line, listed: bool) -> Result<(), String> {
+        let Some(race) = &line.race else { return Ok(()) };
+        for attempt in &race.running {
+            let entry = self.core.table.entry(*attempt);
+            let own = matches!(entry, Some(Entry::Attempt(attempt)) if attempt.line == id);
+            hold(own, || format!("{id}: its attempt {attempt} is none"))?;
+        }
+        // One that was ended from elsewhere ends its attempts when it is served.
+        let runs = listed || line.is_connecting() && !race.running.is_empty();
+        hold(runs, || format!("{id}: has a race in which nobody runs"))?;
+        hold(!self.owns_fd(id), || format!("{id}: has a descriptor before one has won"))
     }
 
     fn owns_fd(&self, id: ConnId) -> bool {
@@ -79,8 +129,10 @@ impl<S: Sys> Reactor<S> {
             let (stage, ready) = (Step::of(&line.stage), line.ready);
             format!("{id}: {stage:?}, {ready:?}: has work, and nobody comes back")
         })?;
+        self.check_race(id, line, listed)?;
         let has_fd = self.owns_fd(id);
-        // One that connects has none until its wish is carried out; one that failed before may end.
+        // One that connects has none until its wish is carried out, or one of its attempts has won;
+        // one that failed before may end.
         let may_lack = matches!(line.stage, Stage::Connecting(_) | Stage::Closed(_));
         hold(has_fd || may_lack, || format!("{id}: has no descriptor"))?;
         // One that was aborted from elsewhere drops its handler when it is served.

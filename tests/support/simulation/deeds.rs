@@ -74,13 +74,16 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
             return;
         }
         history.dials -= 1;
-        history.rng.u32(0..10)
+        history.rng.u32(0..12)
     };
+    let any = |addrs: [SocketAddr; 3]| Connect::to_any(addrs).expect("three");
     let to = match kind {
         0..3 if place.with_tls => client_hello(place.tls),
         3 if place.with_tls => client_hello(place.silent),
         0..6 => Connect::to(place.plain),
         6..9 => Connect::to(place.outside),
+        9 => any([place.nowhere, place.outside, place.plain]),
+        10 => any([place.outside, place.plain, place.nowhere]),
         _ => Connect::to(place.nowhere),
     };
     let actor = Actor::new(shared, place);

@@ -42,6 +42,14 @@ impl Net {
         }
     }
 
+    pub(super) fn local_addr(&self, number: usize) -> io::Result<SocketAddr> {
+        if let Some(What::Listener(listener)) = self.files.get(number).map(|file| &file.what) {
+            return Ok(listener.addr);
+        }
+        let end = self.end(self.stream(number)?);
+        end.map_or_else(|| errno(libc::EBADF), |end| Ok(end.local))
+    }
+
     /// What epoll would say of a descriptor now (tcp_poll in the kernel).
     fn poll(&mut self, number: usize) -> c_int {
         let end = match self.files.get(number).map(|file| &file.what) {
@@ -104,6 +112,7 @@ impl Net {
         for number in still_ready {
             self.files.wake(number);
         }
+        self.tokens.collect(&mut batch);
         self.disturb(&mut batch);
         for (key, mask) in batch {
             events.push(key, mask);
@@ -260,7 +269,8 @@ impl Net {
 
     /// Lets time pass until there is something to report, or until then.
     pub(super) fn wait(&mut self, events: &mut Events, until: u64) -> io::Result<()> {
-        if self.dice.strikes(Fault::WaitInterrupted) {
+        self.interrupted = self.dice.strikes(Fault::WaitInterrupted);
+        if self.interrupted {
             return Ok(());
         }
         if self.dice.strikes(Fault::ClockStep) {

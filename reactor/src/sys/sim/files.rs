@@ -112,12 +112,17 @@ impl Files {
         self.open -= 1;
         self.free.insert(number);
         if let Some(watch) = &file.watch {
-            if self.gone.len() == REMEMBERED {
-                self.gone.pop_front();
-            }
-            self.gone.push_back(watch.key);
+            self.remember(watch.key);
         }
         Some(file)
+    }
+
+    /// A registration has ended; its last event may still be on its way.
+    pub(super) fn remember(&mut self, key: u64) {
+        if self.gone.len() == REMEMBERED {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(key);
     }
 
     pub(super) fn get(&self, number: usize) -> Option<&File> {

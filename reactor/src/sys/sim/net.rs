@@ -11,6 +11,7 @@
 use super::faults::{Dice, Fault};
 use super::files::Files;
 use super::flight::{Cargo, Flight, Target};
+use super::tokens::Tokens;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io;
@@ -77,6 +78,9 @@ pub(super) struct Net {
     pub(super) now: u64,
     pub(super) dice: Dice,
     pub(super) files: Files,
+    pub(super) tokens: Tokens,
+    /// The last wait was interrupted.
+    pub(super) interrupted: bool,
     pub(super) window: usize,
     /// The least and the most that something is on its way, in nanoseconds.
     pub(super) latency: (u64, u64),
@@ -94,6 +98,8 @@ impl Net {
             now: NANOS_PER_MILLI,
             dice,
             files: Files::default(),
+            tokens: Tokens::default(),
+            interrupted: false,
             window: 64 * 1024,
             latency: (NANOS_PER_MILLI / 10, NANOS_PER_MILLI),
             ends: BTreeMap::new(),
@@ -318,7 +324,7 @@ impl Net {
     }
 
     fn arrive(&mut self, id: EndId, cargo: Cargo) {
-        if let Cargo::Data { from, .. } = &cargo {
+        if let Cargo::Data { from, .. } | Cargo::SynAck { from } = &cargo {
             if !self.ends.contains_key(&id) {
                 return self.answer_with_reset(*from);
             }
@@ -328,7 +334,7 @@ impl Net {
         };
         match cargo {
             Cargo::Syn => return self.meet(id),
-            Cargo::SynAck => end.stage = Stage::Open,
+            Cargo::SynAck { .. } => end.stage = Stage::Open,
             Cargo::Refusal => return self.die(id, libc::ECONNREFUSED),
             Cargo::Data { bytes, .. } => {
                 if self.dice.strikes(Fault::Reset) {
@@ -379,6 +385,6 @@ impl Net {
             end.stage = Stage::Open;
         }
         self.files.enqueue(number, server);
-        self.fly(server, Cargo::SynAck);
+        self.fly(server, Cargo::SynAck { from: server });
     }
 }
