@@ -80,7 +80,7 @@ pub use api::{
     WatchInterest, Watcher, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
-pub use conn::{Step, Transitions};
+pub use conn::journey::{Step, Transitions};
 #[cfg(feature = "sim")]
 pub use drive::Simulation;
 pub use drive::{Reactor, Turn};

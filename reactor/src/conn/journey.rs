@@ -70,9 +70,20 @@ impl Journey {
         Step::ALL.get(index).copied().unwrap_or(Step::Begun)
     }
 
-    /// Notes that the line is there now, unless it was already. The oldest steps of a very long
-    /// journey are forgotten.
-    pub(crate) fn enter(&mut self, next: Step) {
+    /// The journey of a line that begins in this stage.
+    pub(crate) fn begin(stage: &Stage) -> Self {
+        let mut journey = Self::default();
+        journey.enter(stage);
+        journey
+    }
+
+    /// Notes that the line is there now, unless it was already.
+    pub(crate) fn enter(&mut self, stage: &Stage) {
+        self.note(Step::of(stage));
+    }
+
+    /// The oldest steps of a very long journey are forgotten.
+    fn note(&mut self, next: Step) {
         if self.last() != next {
             self.0 = self.0 << BITS | next as u64;
         }
@@ -137,7 +148,7 @@ mod tests {
     fn a_journey_counts_each_of_its_transitions_once() {
         let mut journey = Journey::default();
         for step in [Step::Connecting, Step::Open, Step::Open, Step::Closed] {
-            journey.enter(step);
+            journey.note(step);
         }
         assert_eq!(journey.last(), Step::Closed);
         let mut sum = Transitions::default();

@@ -22,7 +22,7 @@ mod channel;
 mod deadlines;
 mod gate;
 #[cfg(feature = "sim")]
-mod journey;
+pub(crate) mod journey;
 mod outbox;
 mod race;
 mod stage;
@@ -31,10 +31,6 @@ mod tuning;
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
-#[cfg(feature = "sim")]
-pub(crate) use journey::Journey;
-#[cfg(feature = "sim")]
-pub use journey::{Step, Transitions};
 pub(crate) use outbox::{Chunk, Outbox};
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
@@ -154,7 +150,7 @@ pub(crate) struct Line {
     pub(crate) counted: usize,
     pub(crate) when_full: WhenFull,
     #[cfg(feature = "sim")]
-    pub(crate) journey: Journey,
+    pub(crate) journey: journey::Journey,
 }
 
 impl Line {
@@ -165,9 +161,11 @@ impl Line {
         listener: Option<ListenerId>,
         now: Tick,
     ) -> Self {
-        let mut line = Self {
+        Self {
             handler,
-            stage: Stage::Closed(CloseReason::Internal),
+            #[cfg(feature = "sim")]
+            journey: journey::Journey::begin(&stage),
+            stage,
             outbox: Outbox::default(),
             last_read: now,
             last_progress: now,
@@ -187,19 +185,7 @@ impl Line {
             race: None,
             counted: 0,
             when_full: WhenFull::Cut,
-            #[cfg(feature = "sim")]
-            journey: Journey::default(),
-        };
-        line.enter(stage);
-        line
-    }
-
-    /// Goes to another stage: the only way there is, so that the simulation sees each.
-    #[inline(always)]
-    pub(crate) fn enter(&mut self, stage: Stage) {
-        #[cfg(feature = "sim")]
-        self.journey.enter(Step::of(&stage));
-        self.stage = stage;
+        }
     }
 
     #[inline]

@@ -3,7 +3,8 @@
 //! Never: changes anything; is compiled without the feature `sim`.
 
 use super::Reactor;
-use crate::conn::{Fin, Line, Ready, Reason, Stage, Step, Transitions};
+use crate::conn::journey::{Step, Transitions};
+use crate::conn::{Fin, Line, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
@@ -209,3 +210,6 @@ impl Reactor<Sim> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

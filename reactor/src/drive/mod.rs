@@ -74,7 +74,7 @@ pub struct Reactor<S: Sys = Linux> {
     /// Whether a turn says that its wait was interrupted.
     interruptible: bool,
     #[cfg(feature = "sim")]
-    transitions: crate::conn::Transitions,
+    transitions: crate::conn::journey::Transitions,
 }
 
 impl<S: Sys> fmt::Debug for Reactor<S> {
@@ -117,7 +117,7 @@ impl<S: Sys> Reactor<S> {
             freed_for_others: false,
             interruptible: false,
             #[cfg(feature = "sim")]
-            transitions: crate::conn::Transitions::default(),
+            transitions: crate::conn::journey::Transitions::default(),
         })
     }
 

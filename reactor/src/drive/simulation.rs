@@ -46,7 +46,7 @@ type Expected = Rc<RefCell<HashMap<Addr, Box<dyn Handler>>>>;
 /// }));
 /// peer.send(b"hello");
 /// world.settle();
-/// assert_eq!(peer.recv(usize::MAX), b"hello");
+/// assert_eq!(peer.recv_all(), b"hello");
 ///
 /// world.run_for(Duration::from_secs(59));
 /// assert!(!peer.is_at_end());
@@ -242,7 +242,7 @@ mod tests {
         let data: Vec<u8> = (0..=255).cycle().take(5000).collect();
         peer.send(&data);
         world.run_for(Duration::from_secs(10));
-        assert!(peer.recv(usize::MAX) == data);
+        assert!(peer.recv_all() == data);
         assert!(world.sim().counts().total() > 0);
     }
 
