@@ -56,6 +56,8 @@ pub fn bind_unix(
     backlog: u32,
 ) -> io::Result<(Vec<OwnedFd>, SocketFile)> {
     let addr = RawAddr::new(&Addr::Unix(Some(path.into())))?;
+    // Found again from another working directory.
+    let whole = std::path::absolute(path)?;
     let fd = stream_socket(libc::AF_UNIX)?;
     match bind(&fd, &addr) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path, &addr) => {
@@ -65,14 +67,13 @@ pub fn bind_unix(
         other => other?,
     }
     let file = fs::symlink_metadata(path)?;
-    // Absolute, so that it is found again from another working directory.
-    let path = std::path::absolute(path)?;
-    let file = SocketFile { path, identity: identity(&file) };
+    let file = SocketFile { path: whole, identity: identity(&file) };
     listen(&fd, backlog)?;
     Ok((share(fd, count)?, file))
 }
 
-/// Whether a path is a socket's at which nobody listens.
+/// Whether a path is a socket's at which nobody listens. One that was bound and is about to listen
+/// looks the same, for the microseconds in between.
 fn is_stale(path: &Path, addr: &RawAddr) -> bool {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     is_socket && connect(addr).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
