@@ -4,7 +4,6 @@
 
 use crate::action::{Action, Dial};
 use crate::certs;
-use crate::methods::set_read_size;
 use crate::perform::{Here, Scope, perform};
 use crate::player::Player;
 use crate::record::Arg;
@@ -40,21 +39,32 @@ fn begun(
     }
     let (own, origin) = (Some(plan.label.clone()), plan.label.clone());
     let scope = Scope { own, origin, arg: None, n: 1 };
-    if let Some(size) = plan.read_size {
-        here.local(|local| local.conn(id).map(|mut conn| set_read_size(run, &mut conn, size)));
-    }
     // On the new connection, whoever's callback this is.
     here.local(|local| perform(run, &mut Here::Shard(local), &scope, &plan.then));
 }
 
 fn connect(run: &Arc<Run>, here: &mut Here<'_, '_>, plan: &Dial) -> Result<ConnId, String> {
     let addr = address(run, plan)?;
-    let mut to = Connect::to(addr);
+    let to = Connect::to(addr).fast_open(run.scenario.settings.fast_open_out);
+    begin(run, here, plan, to)
+}
+
+/// The same for all kinds of connections.
+fn begin(
+    run: &Arc<Run>,
+    here: &mut Here<'_, '_>,
+    plan: &Dial,
+    mut to: Connect,
+) -> Result<ConnId, String> {
     if let Some(cert) = &plan.tls {
         let name = certs::server_name(plan.servername.as_deref())?;
         to = to.tls(certs::client_context(cert)?, name);
     }
+    if let Some(bytes) = plan.read_size {
+        to = to.read_size(bytes);
+    }
     let player = Player::new(run, plan.label.clone(), run.listener(&plan.listener)?);
+    let player = player.read_size(plan.read_size);
     here.local(|local| local.connect(to, player)).map_err(|refused| refused.to_string())
 }
 
@@ -104,8 +114,7 @@ pub(crate) fn wrap_client(run: &Arc<Run>, here: &mut Here<'_, '_>, action: &Acti
     begun(run, here, action, plan, result);
 }
 
-fn wrap(run: &Arc<Run>, _here: &mut Here<'_, '_>, plan: &Dial) -> Result<ConnId, String> {
-    let _socket = blocking(address(run, plan)?)?;
-    run.not_offered("wrapclient");
-    Err("not offered".into())
+fn wrap(run: &Arc<Run>, here: &mut Here<'_, '_>, plan: &Dial) -> Result<ConnId, String> {
+    let socket = blocking(address(run, plan)?)?;
+    begin(run, here, plan, Connect::adopted(socket))
 }

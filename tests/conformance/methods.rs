@@ -8,9 +8,13 @@ use crate::player::Player;
 use crate::record::Arg;
 use crate::run::Run;
 use serde_json::Value;
-use shardpoll::{Conn, Written};
+use shardpoll::{Addr, Conn, Written};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Linux' own choice (tcp(7), `tcp_keepalive_time`).
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(7200);
 
 /// From this size on data is queued without a copy.
 const LARGE: usize = 64 * 1024;
@@ -106,7 +110,7 @@ fn inform(run: &Arc<Run>, conn: &mut Conn<'_>, action: &Action, label: &str) {
         },
         Verb::Names => names(run, conn, label),
         Verb::SetOption { name, value } => {
-            let done = set_option(run, conn, name, value);
+            let done = set_option(conn, name, value);
             run.record.server(label, "ret", vec![Arg::text("setoption"), Arg::from(done)]);
         }
         other => run.record.fault(format!("{label}: {other:?} is for no connection")),
@@ -123,7 +127,7 @@ pub(crate) fn record_results(run: &Run, label: &str, action: &Action, results: V
 }
 
 /// Sets a connection's read size, which is remembered: a chunk of that size was a full read.
-pub(crate) fn set_read_size(run: &Run, conn: &mut Conn<'_>, bytes: usize) {
+fn set_read_size(run: &Run, conn: &mut Conn<'_>, bytes: usize) {
     conn.read_size(bytes);
     run.known().read_sizes.insert(conn.id(), bytes);
 }
@@ -146,11 +150,32 @@ fn start_tls(run: &Run, _conn: &mut Conn<'_>, _cert: &str, _server: bool) {
     run.not_offered("starttls");
 }
 
-fn names(run: &Arc<Run>, _conn: &mut Conn<'_>, _label: &str) {
-    run.not_offered("names");
+/// The peer's address and port, and the ports by the direction of the connection (S152).
+fn names(run: &Run, conn: &Conn<'_>, label: &str) {
+    let peer = conn.peer();
+    let ip = match peer {
+        Addr::Ip(addr) => Arg::text(addr.ip().to_string()),
+        other => Arg::text(other.to_string()),
+    };
+    let ports = [peer.port(), conn.client_port(), conn.server_port()];
+    let mut args = vec![ip];
+    args.extend(ports.map(|port| run.name_of_port(port)));
+    run.record.server(label, "names", args);
 }
 
-fn set_option(run: &Arc<Run>, _conn: &mut Conn<'_>, _name: &str, _value: &Value) -> bool {
-    run.not_offered("setoption");
-    false
+/// An option by the reference's name; under TLS its library has none (S156).
+fn set_option(conn: &mut Conn<'_>, name: &str, value: &Value) -> bool {
+    let is_on = !matches!(value, Value::Null | Value::Bool(false));
+    if conn.tls().is_some() {
+        return false;
+    }
+    match name {
+        "tcp-nodelay" => conn.no_delay(is_on),
+        "keepalive" => conn.keep_alive(is_on.then_some(KEEP_ALIVE)),
+        // Settings of the reference's sockets that ours do not need: an orderly close never waits,
+        // and an address is always shared with what is left of its last connections.
+        "linger" | "reuseaddr" => {}
+        _ => return false,
+    }
+    true
 }

@@ -2,7 +2,6 @@
 //!
 //! Never: does anything once the run is over.
 
-use crate::methods::set_read_size;
 use crate::perform::{Here, Scope, perform};
 use crate::record::Arg;
 use crate::run::Run;
@@ -29,7 +28,7 @@ impl Player {
         Self { run, label, listener, data, known: false, read_size: None, handshaking: false }
     }
 
-    /// With a read size of its own.
+    /// Of a connection that began with a read size of its own.
     pub(crate) fn read_size(mut self, bytes: Option<usize>) -> Self {
         self.read_size = bytes;
         self
@@ -42,11 +41,11 @@ impl Player {
     }
 
     /// Before the first callback: this label is that connection.
-    fn arrive(&mut self, conn: &mut Conn<'_>) {
+    fn arrive(&mut self, conn: &Conn<'_>) {
         if !std::mem::replace(&mut self.known, true) {
             self.run.known().conns.insert(self.label.clone(), conn.id());
             if let Some(bytes) = self.read_size {
-                set_read_size(&self.run, conn, bytes);
+                self.run.known().read_sizes.insert(conn.id(), bytes);
             }
         }
     }

@@ -5,7 +5,7 @@
 use crate::fields::Outcome;
 use crate::scenario::{Client, Kind, Scenario, Upstream};
 use socket2::{Domain, Socket, Type};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -19,7 +19,7 @@ pub(crate) struct Ports {
     /// In the order of the scenario's upstreams.
     pub(crate) upstreams: Vec<Socket>,
     /// Ports of upstreams, of clients and of listeners to come.
-    pub(crate) by_label: HashMap<String, u16>,
+    pub(crate) by_label: BTreeMap<String, u16>,
     /// What keeps ports busy.
     held: Vec<Socket>,
 }
@@ -42,7 +42,7 @@ impl Ports {
         let mut this = Self {
             clients: Vec::new(),
             upstreams: Vec::new(),
-            by_label: HashMap::new(),
+            by_label: BTreeMap::new(),
             held: Vec::new(),
         };
         this.bind_all(scenario).map_err(|error| format!("cannot bind: {error}"))?;

@@ -7,7 +7,7 @@ use crate::record::{Arg, Record};
 use crate::scenario::{Listener, Scenario};
 use shardpoll::{Addr, ConnId, Engine, ListenerId, Local, Remote, TimerId, WatchId};
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -33,7 +33,7 @@ pub(crate) struct Run {
 /// Who is who.
 #[derive(Default)]
 pub(crate) struct Known {
-    pub(crate) ports: HashMap<String, u16>,
+    pub(crate) ports: BTreeMap<String, u16>,
     pub(crate) conns: HashMap<String, ConnId>,
     pub(crate) servers: HashMap<String, ListenerId>,
     /// Listeners that were destroyed, of whose end nobody is told (S79).

@@ -40,7 +40,17 @@ fn listen(
     listener: Arc<Listener>,
     read_size: Option<usize>,
 ) -> Result<(), StartError> {
-    let at = at.backlog(run.scenario.settings.backlog);
+    let settings = &run.scenario.settings;
+    let mut at = at.backlog(settings.backlog);
+    if let Some(queue) = settings.fast_open {
+        at = at.fast_open(queue);
+    }
+    if let Some(time) = settings.defer_accept {
+        at = at.defer_accept(time);
+    }
+    if let Some(bytes) = read_size {
+        at = at.read_size(bytes);
+    }
     let label = Arc::from(label);
     let door = Door { run: Arc::clone(run), label: Arc::clone(&label), listener, read_size };
     let id = engine.listen_with(at, door)?;

@@ -3,15 +3,25 @@
 //! Never: leaves one of them to the engine's own default.
 
 use crate::fields::{Outcome, seconds, to_usize, whole};
+use crate::methods::KEEP_ALIVE;
 use serde_json::{Map, Value};
 use shardpoll::{Config, PanicPolicy};
 use std::time::Duration;
+
+/// How many may wait with data where a scenario only says that they may.
+const FAST_OPEN: u32 = 256;
 
 /// What a scenario's `config` says.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) backlog: u32,
+    /// How many may wait whose first packet had data; `None`: that is not taken.
+    pub(crate) fast_open: Option<u32>,
+    /// Whether data goes with the first packet of outgoing connections.
+    pub(crate) fast_open_out: bool,
+    /// How long a connection that sends nothing is not accepted.
+    pub(crate) defer_accept: Option<Duration>,
     /// How long a shutdown may take.
     pub(crate) deadline: Duration,
     /// Errors of callbacks are caught; else they leave the loop.
@@ -25,6 +35,9 @@ impl Settings {
         let mut this = Self {
             config: Config::default(),
             backlog: 128,
+            fast_open: None,
+            fast_open_out: false,
+            defer_accept: None,
             deadline: Duration::from_secs(5),
             protect: true,
             fatal: false,
@@ -36,6 +49,9 @@ impl Settings {
         config.handshake_timeout = Duration::from_secs(60);
         config.accept_retry_interval = Duration::from_secs(10);
         config.read_size_bytes = 8192;
+        // The reference's `nagle` is on.
+        config.no_delay = false;
+        config.keep_alive = None;
         config.max_queued_bytes = 32 * 1024 * 1024;
         // The reference has no such limit.
         config.max_shard_queued_bytes = 0;
@@ -66,6 +82,15 @@ impl Settings {
             "max_send_buffer_size" => config.max_queued_bytes = size(value)?,
             "tcp_backlog" => self.backlog = u32::try_from(whole(value)?).ok()?,
             "shutdown_deadline" => self.deadline = time(value)?,
+            "nagle" => config.no_delay = !value.as_bool()?,
+            "tcp_keepalive" => config.keep_alive = on_or(value, KEEP_ALIVE, time)?,
+            "tcp_fastopen" => {
+                self.fast_open = on_or(value, FAST_OPEN, |value| whole(value)?.try_into().ok())?;
+                self.fast_open_out = self.fast_open.is_some();
+            }
+            "tcp_defer_accept" => {
+                self.defer_accept = on_or(value, Duration::from_secs(1), time)?;
+            }
             "protect_listeners" => self.protect = value.as_bool()?,
             "fatal_errors" => self.fatal = value.as_bool()?,
             // Without an equivalent (O6): always so, or never visible.
@@ -93,6 +118,14 @@ fn wait(value: &Value) -> Option<Option<Duration>> {
     match value {
         Value::Bool(false) => Some(None),
         _ => time(value).map(Some),
+    }
+}
+
+/// False for nothing, true for the usual, or a value.
+fn on_or<T>(value: &Value, usual: T, read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
+    match value {
+        Value::Bool(on) => Some(on.then_some(usual)),
+        _ => read(value).map(Some),
     }
 }
 

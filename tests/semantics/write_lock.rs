@@ -261,18 +261,20 @@ fn the_send_timeout_stops_while_locked_and_is_a_whole_one_afterwards() {
 }
 
 #[test]
-fn a_full_queue_ends_a_locked_connection_too() {
-    // S69: the cap is checked against the queue as it is
+fn a_full_queue_refuses_a_locked_connection_and_does_not_end_it() {
+    // S69: with locked writes, a write that does not fit is told so and nothing else happens
     let mut world = Setup::new().config(|c| c.max_queued_bytes = 10).start(|call| {
         if *call.event == Event::Connect {
             call.pause_writes();
-            call.say(b"fits in");
-            call.say(b"does not");
+            let written = [call.write(b"fits in"), call.write(b"does not")];
+            call.note(format!("{written:?}"));
+            call.resume_writes();
         }
     });
     let mut peer = world.connect();
-    let (got, _) = peer.read_all();
-    assert_eq!(got, b"");
-    assert_eq!(world.wait_for_end().cause, "BufferFull");
-    let _trace = world.finish();
+    peer.expect(b"fits in");
+    drop(peer);
+    assert_eq!(world.wait_for_end().event, Event::ended("closed"));
+    let trace = world.finish();
+    assert_eq!(trace.count(&Event::note("[Ok, Full]")), 1);
 }

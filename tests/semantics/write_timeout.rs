@@ -1,5 +1,6 @@
 //! The write timeout: no progress of queued output for the send timeout (S68, S89, S90, S92).
 
+use shardpoll::Wait;
 use shardpoll_tests::{Event, Peer, Setup, TlsPeer, Version};
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -66,6 +67,25 @@ fn the_last_flush_is_bounded_by_the_write_timeout() {
         }
     });
     let _deaf = Peer::connect_with_buffer(world.addr(), 4096);
+    assert_eq!(world.wait_for_end().event, Event::ended("write timeout"));
+    let _trace = world.finish();
+}
+
+#[test]
+fn room_left_over_in_the_kernel_is_no_progress() {
+    // S90: there is some behind the first flush; a wait of its own would be used up by it (S89)
+    let mut world = Setup::new().config(|c| c.send_timeout = None).start(|call| {
+        if let Event::Incoming(_) = call.event {
+            call.write_vec(vec![0; LARGE]);
+            let id = call.id();
+            call.local().add_timer(WAIT / 3, move |local, _| {
+                local.conn(id)?.set_write_timeout(Wait::After(WAIT));
+                None
+            });
+        }
+    });
+    let mut deaf = Peer::connect_with_buffer(world.addr(), 8192);
+    deaf.send(b"x");
     assert_eq!(world.wait_for_end().event, Event::ended("write timeout"));
     let _trace = world.finish();
 }

@@ -33,8 +33,9 @@ pub enum Written {
     /// better wait for [`Handler::on_low_water`].
     High,
     /// Nothing was taken: the queue of the connection, or of its shard, is full. Unless
-    /// [`WhenFull::Refuse`](crate::WhenFull) holds, the connection ends with
-    /// [`CloseReason::BufferFull`], and there is nothing to do here.
+    /// [`WhenFull::Refuse`](crate::WhenFull) holds, or writes are paused
+    /// ([`Conn::pause_writes`]), the connection ends with [`CloseReason::BufferFull`], and there is
+    /// nothing to do here (S69).
     Full,
     /// Nothing was taken: the connection is closing or gone (S72), or our side of it has ended.
     Closed,
@@ -112,7 +113,9 @@ impl Conn<'_> {
     #[cold]
     fn overflow(&mut self) -> Written {
         self.core.counters.refused_writes += 1;
-        if self.line().when_full != WhenFull::Refuse {
+        // While writes are paused the peer has no part in it: the writer is told, and that is all.
+        let line = self.line();
+        if line.when_full != WhenFull::Refuse && !line.marks.has(Marks::WRITE_LOCK) {
             self.fail(CloseReason::BufferFull);
         }
         Written::Full

@@ -74,7 +74,11 @@ impl<S: Sys> Reactor<S> {
         // Its event may still wait behind others: it is served once more, and only then judged
         // (O7).
         line.ready.add(Ready::READABLE);
-        line.ready.add(Ready::WRITABLE);
+        // Tried without an event, a send may find room that is no progress of the peer: the kernel
+        // reports none below a third of its buffer.
+        if limit != Limit::Write || self.events.is_full() {
+            line.ready.add(Ready::WRITABLE);
+        }
         self.serve(id, Cause::Asked);
         let core = &mut self.core;
         let Some(line) = core.table.line_mut(id) else { return };

@@ -77,6 +77,11 @@ impl Events {
         self.len
     }
 
+    /// Whether more may wait in the kernel.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == self.raw.len()
+    }
+
     #[cfg(feature = "sim")]
     fn clear(&mut self) {
         self.len = 0;
