@@ -1,0 +1,136 @@
+//! What the documents say of the sources, and the sources of the documents.
+
+use super::{assert_none, root, sources};
+use std::collections::HashMap;
+use std::fs;
+
+/// The first and the last number of the rules of each kind, and of the original's bugs.
+const NUMBERED: [(char, u32); 3] = [('S', 160), ('O', 9), ('B', 41)];
+
+fn behaviour() -> String {
+    fs::read_to_string(root().join("docs/behaviour.md")).expect("a text")
+}
+
+/// The numbers of this kind in a line, such as 34 for `S34`.
+fn numbers(line: &str, kind: char) -> Vec<u32> {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let number = |(at, _)| {
+        let (before, rest) = (&line[..at], &line[at + 1..]);
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let alone = !before.ends_with(word) && !rest[digits..].starts_with(word);
+        rest[..digits].parse().ok().filter(|_| alone)
+    };
+    line.match_indices(kind).filter_map(number).collect()
+}
+
+#[test]
+fn the_numbers_of_rules_are_found_in_a_line() {
+    assert_eq!(numbers("/// It ends (S74, S75). UTF8 and S3x are none.", 'S'), [74, 75]);
+    assert_eq!(numbers("S160", 'S'), [160]);
+    assert_eq!(numbers("(O2), SO9", 'O'), [2]);
+}
+
+#[test]
+fn every_rule_is_told_once() {
+    let text = behaviour();
+    let mut findings = Vec::new();
+    for (kind, last) in [('O', 9), ('S', 160)] {
+        for number in 1..=last {
+            let anchor = format!("<a id=\"{}{number}\"></a>", kind.to_ascii_lowercase());
+            let head = format!("{anchor}**{kind}{number}.** ");
+            let (anchors, heads) = (text.matches(&anchor).count(), text.matches(&head).count());
+            if (anchors, heads) != (1, 1) {
+                findings.push(format!("{kind}{number}: {anchors} anchors, {heads} heads"));
+            }
+        }
+    }
+    let all = text.matches("<a id=\"").count();
+    if all != 160 + 9 {
+        findings.push(format!("{all} anchors"));
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn every_rule_that_is_cited_exists() {
+    let libraries = ["timers/", "tls/", "reactor/", "shard/", "tests/", "bench/"];
+    let mut findings = Vec::new();
+    let mut found = 0;
+    for source in sources().iter().filter(|source| libraries.iter().any(|at| source.is_under(at))) {
+        for (line, text) in source.text.lines().enumerate() {
+            let Some((_, comment)) = text.split_once("//") else { continue };
+            for (kind, last) in NUMBERED {
+                let cited = numbers(comment, kind);
+                found += cited.len();
+                let unknown = cited.into_iter().filter(|number| !(1..=last).contains(number));
+                let place = format!("{}:{}", source.path, line + 1);
+                findings.extend(unknown.map(|number| format!("{place}: {kind}{number}")));
+            }
+        }
+    }
+    assert!(found > 200, "only {found} rules are cited");
+    assert_none(&findings);
+}
+
+#[test]
+fn what_is_yet_to_come_is_marked_in_one_way() {
+    let text = behaviour();
+    let whole = text.replace('\n', " ");
+    let marks = whole.matches("part of a later release").count();
+    let uniform = whole.matches("(part of a later release: ").count();
+    // Once more where the head says what the mark means.
+    assert_eq!(marks, uniform + 1);
+}
+
+#[test]
+fn documents_fit_in_110_columns() {
+    let mut findings = Vec::new();
+    for entry in fs::read_dir(root().join("docs")).expect("a folder").map_while(Result::ok) {
+        let text = fs::read_to_string(entry.path()).expect("a text");
+        // A row of a table cannot be wrapped.
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with('|'));
+        for (number, line) in lines.filter(|(_, line)| line.chars().count() > 110) {
+            let columns = line.chars().count();
+            findings.push(format!("{:?}:{}: {columns} columns", entry.file_name(), number + 1));
+        }
+    }
+    assert_none(&findings);
+}
+
+/// The anchor that a heading has where documents are rendered.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || *c == ' ' || *c == '-';
+    heading.trim().to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn links_within_the_documents_lead_somewhere() {
+    let docs = root().join("docs");
+    let mut texts = HashMap::new();
+    for entry in fs::read_dir(&docs).expect("a folder").map_while(Result::ok) {
+        let name = entry.file_name().into_string().expect("a plain name");
+        texts.insert(name, fs::read_to_string(entry.path()).expect("a text"));
+    }
+    let leads = |from: &str, to: &str| {
+        let (file, place) = to.split_once('#').unwrap_or((to, ""));
+        let file = if file.is_empty() { from } else { file };
+        let Some(text) = texts.get(file) else { return docs.join(file).exists() };
+        let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+        let mut anchors = headings.map(|line| anchor(line.trim_start_matches('#')));
+        place.is_empty()
+            || text.contains(&format!("<a id=\"{place}\"></a>"))
+            || anchors.any(|anchor| anchor == place)
+    };
+    let mut findings = Vec::new();
+    for (name, text) in &texts {
+        let inline = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        let named = text.lines().filter(|line| line.starts_with('['));
+        let named = named.filter_map(|line| line.split_once("]: ").map(|(_, to)| to));
+        for to in inline.chain(named).filter(|to| !to.starts_with("http")) {
+            if !leads(name, to) {
+                findings.push(format!("docs/{name}: {to}"));
+            }
+        }
+    }
+    assert_none(&findings);
+}
