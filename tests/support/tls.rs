@@ -2,9 +2,9 @@
 //!
 //! Never: keeps a key in a file.
 
-use crate::{PATIENCE, Peer};
+use crate::{PATIENCE, Peer, Stream};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Stream};
+use rustls::{ClientConfig, ClientConnection};
 use shardpoll::tls::{ClientContext, ServerContext, rustls};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -112,8 +112,8 @@ impl TlsPeer {
         self.tls.complete_io(&mut self.peer.stream).map(drop)
     }
 
-    fn stream(&mut self) -> Stream<'_, ClientConnection, std::net::TcpStream> {
-        Stream::new(&mut self.tls, &mut self.peer.stream)
+    fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, Stream> {
+        rustls::Stream::new(&mut self.tls, &mut self.peer.stream)
     }
 
     /// Sends all of it.
@@ -188,7 +188,7 @@ impl TlsPeer {
 
     /// Goes on until the engine ends the connection, one way or the other.
     pub fn play_out(mut self, data: &[u8]) {
-        self.peer.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
+        self.peer.stream.set_patience(PATIENCE);
         if self.handshake().is_ok() && self.stream().write_all(data).is_ok() {
             let _end = self.stream().read_to_end(&mut Vec::new());
         }
