@@ -34,7 +34,6 @@ enum Deed {
 /// One TLS connection that goes through all callbacks, doing this in that one; and a bystander.
 fn play(deed: Deed, place: &Event) -> Trace {
     let place = place.clone();
-    let plain = shardpoll::Listen::on(([127, 0, 0, 1], 0));
     let wait = Some(Duration::from_millis(100));
     let mut world = Setup::new().tls().config(|c| c.read_timeout = wait).start(move |call| {
         if *call.event != place {
@@ -46,7 +45,7 @@ fn play(deed: Deed, place: &Event) -> Trace {
             Deed::Panic => panic!("a test's panic in {place:?}"),
         }
     });
-    let echo = world.listen(plain, |call| match call.event {
+    let echo = world.listen_too(|call| match call.event {
         Event::Incoming(data) => call.say(data),
         Event::ReadTimeout => call.keep(),
         _ => {}

@@ -265,7 +265,7 @@ fn a_peer_that_goes_on_after_the_end_is_cut_in_the_end() {
     quiet.send(b"x");
     quiet.expect_end();
     while world.live() > 1 {
-        let _time_passes = quiet.is_over_after(Duration::from_millis(10));
+        pass(Duration::from_millis(10));
     }
     assert_eq!(world.finish().of(id).len(), 3);
 }

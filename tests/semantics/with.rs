@@ -43,11 +43,9 @@ fn pair(
     deed: impl Fn(&mut Member, &mut Conn<'_>, ConnId) + Send + Sync + 'static,
 ) -> (Peer, Peer) {
     let (others, deed): (_, Deed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(deed));
-    let at = Listen::on(([127, 0, 0, 1], 0));
     let accept =
         move |_: &_| Member { others: Arc::clone(&others), heard: 0, deed: Arc::clone(&deed) };
-    let id = world.engine().listen(at, accept).expect("a free port");
-    let addr = world.engine().addr(id).expect("added a moment ago");
+    let addr = world.listen_with(None, accept);
     let (mut first, mut second) = (Peer::connect(addr), Peer::connect(addr));
     first.expect(b"+");
     second.expect(b"+");

@@ -27,7 +27,7 @@ use std::time::Duration;
 const QUANTUM: Duration = Duration::from_millis(1);
 
 /// What a turn takes: without it a loop that always has work would stand still in time.
-const TURN: Duration = Duration::from_micros(2);
+const TURN: Duration = Duration::from_micros(50);
 
 /// What other threads would post.
 pub(crate) type Job = Box<dyn FnOnce(&mut Local<'_>)>;
@@ -206,14 +206,25 @@ pub(crate) fn hold(index: usize, held: Receiver<()>) {
     with(|lab| lab.shards[index].held = Some(held));
 }
 
+/// An order overtakes nothing that was posted before it.
+fn after_jobs(index: usize, order: impl FnOnce(&mut Reactor<Sim>)) {
+    let jobs = with(|lab| std::mem::take(&mut lab.shards[index].jobs));
+    outside(index, |reactor| {
+        for job in jobs {
+            reactor.local(job);
+        }
+        order(reactor);
+    });
+}
+
 /// Tells a loop to end; no-op for one that has.
 pub(crate) fn quit(index: usize, forced_after: Duration) {
-    outside(index, |reactor| reactor.quit(forced_after));
+    after_jobs(index, |reactor| reactor.quit(forced_after));
 }
 
 /// Closes all connections and listeners of a loop.
 pub(crate) fn close_all(index: usize) {
-    outside(index, |reactor| reactor.local(|local| local.close_all()));
+    after_jobs(index, |reactor| drop(reactor.local(|local| local.close_all())));
 }
 
 /// Whether a loop is over.

@@ -159,16 +159,23 @@ impl World {
     }
 
     fn listen_somewhere(&self, tls: Option<ServerContext>, react: impl React) -> SocketAddr {
-        let Some(shard) = self.side.shard() else {
-            let plain = Listen::on(NOWHERE);
-            let at = tls.into_iter().fold(plain, Listen::tls);
-            return self.listen(at, react);
-        };
         let log = self.log();
-        let accept = move |_: &Accepted| -> Box<dyn Handler> {
-            Box::new(Recorder::new(log.clone(), react.clone()))
-        };
-        lab::listen(shard, tls, Box::new(accept))
+        let accept = move |_: &Accepted| Recorder::new(log.clone(), react.clone());
+        self.listen_with(tls, accept)
+    }
+
+    /// Listens at one more address, with handlers of another kind.
+    pub fn listen_with<H: Handler>(
+        &self,
+        tls: Option<ServerContext>,
+        mut accept: impl FnMut(&Accepted) -> H + Clone + Send + 'static,
+    ) -> SocketAddr {
+        if let Some(shard) = self.side.shard() {
+            return lab::listen(shard, tls, Box::new(move |peer| Box::new(accept(peer))));
+        }
+        let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
+        let id = self.engine().listen(at, accept).expect("a free port");
+        self.engine().addr(id).expect("added a moment ago")
     }
 
     /// A client.
