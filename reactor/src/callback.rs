@@ -9,6 +9,7 @@ use std::fmt;
 pub(crate) enum Callback {
     None,
     Accept,
+    ListenerClosed,
     Connect,
     Incoming,
     Predrain,
@@ -30,6 +31,7 @@ impl fmt::Display for Callback {
         f.write_str(match self {
             Self::None => "no callback",
             Self::Accept => "the acceptor",
+            Self::ListenerClosed => "the acceptor's on_close",
             Self::Connect => "on_connect",
             Self::Incoming => "on_incoming",
             Self::Predrain => "on_predrain",

@@ -8,7 +8,7 @@
 
 use crate::api::{CloseReason, Config, Conn, Handler, Local};
 use crate::conn::{Line, Marks, Span, Spans, Stage};
-use crate::id::{ConnId, Place, TimerId};
+use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::staging::STAGED_BYTES;
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -30,6 +30,8 @@ pub(crate) enum Due {
     Line(ConnId),
     /// This listener has rested long enough.
     Listener(ConnId),
+    /// The pause of this listener is over.
+    ListenerPause(ConnId),
     Task(Task),
 }
 
@@ -37,6 +39,8 @@ pub(crate) enum Due {
 pub(crate) enum Wish {
     Connect(ConnId, SocketAddr),
     CloseListener(ConnId),
+    /// Its state has changed, and the kernel does not know.
+    SettleListener(ConnId),
 }
 
 /// A shutdown under way.
@@ -52,6 +56,8 @@ pub(crate) struct Core {
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
     pub(crate) agenda: Vec<ConnId>,
     pub(crate) wishes: Vec<Wish>,
+    /// The listeners in the table, by name.
+    pub(crate) listeners: Vec<(ListenerId, ConnId)>,
     /// Handlers that take over when the callback of their line has returned, in order.
     pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
@@ -82,6 +88,7 @@ impl Core {
             timers: Heap::new(),
             agenda: Vec::new(),
             wishes: Vec::new(),
+            listeners: Vec::new(),
             next_handlers: Vec::new(),
             staging: Staging::default(),
             spans: Spans::new(&config),

@@ -32,14 +32,14 @@
 //!
 //! ```
 //! use shardpoll_reactor::{
-//!     Config, Linux, ListenerId, Place, Reactor, Turn, bind_group, incoming,
+//!     Config, Handler, Linux, ListenerId, Peer, Place, Reactor, Turn, bind_group, incoming,
 //! };
 //! use std::time::Duration;
 //!
 //! let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
 //! let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, 128)?;
 //! let socket = sockets.pop().expect("asked for one");
-//! reactor.add_listener(ListenerId::new(0), socket, None, Box::new(|_peer| {
+//! reactor.add_listener(ListenerId::new(0), socket, None, Box::new(|_: &Peer| -> Box<dyn Handler> {
 //!     Box::new(incoming(|conn, data| { conn.write(data); }))
 //! }))?;
 //! println!("listening on {addr}");
@@ -66,8 +66,8 @@ mod table;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy, Peer,
-    Refused, Silence, Status, Wait, Written, incoming,
+    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy,
+    Peer, Refused, Silence, Status, Wait, Written, incoming,
 };
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};

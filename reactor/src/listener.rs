@@ -1,13 +1,17 @@
 //! A listening socket's side of the loop, as data.
 //!
 //! Never: holds the descriptor, or calls the acceptor.
+//!
+//! Invariants:
+//! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
 
-use crate::api::{Handler, Peer};
+use crate::api::Accept;
 use crate::id::ListenerId;
+use shardpoll_timers::TimerId;
 use shardpoll_tls::ServerContext;
 
-/// Makes the handler of each connection that a listener accepts.
-pub type Acceptor = Box<dyn FnMut(&Peer) -> Box<dyn Handler>>;
+/// What decides on the connections of a listener.
+pub type Acceptor = Box<dyn Accept>;
 
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
@@ -15,4 +19,22 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<ServerContext>,
     /// `None` while it is called.
     pub(crate) accept: Option<Acceptor>,
+    /// Descriptors or memory have run out (S127).
+    pub(crate) resting: bool,
+    /// User code has stopped it (S128).
+    pub(crate) paused: bool,
+    /// What ends the pause, if it was given a time.
+    pub(crate) pause_ends: Option<TimerId>,
+}
+
+impl Listener {
+    pub(crate) fn new(id: ListenerId, tls: Option<ServerContext>, accept: Acceptor) -> Box<Self> {
+        let accept = Some(accept);
+        Box::new(Self { id, tls, accept, resting: false, paused: false, pause_ends: None })
+    }
+
+    /// Whether it takes connections now.
+    pub(crate) fn is_accepting(&self) -> bool {
+        !self.resting && !self.paused
+    }
 }

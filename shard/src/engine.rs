@@ -1,4 +1,4 @@
-//! N shards behind one handle: start, listen, close all, quit, join.
+//! N shards behind one handle: listen, close all, quit, join.
 //!
 //! Never: runs a connection's callback; only shards' threads do.
 //!
@@ -6,148 +6,28 @@
 //! 1. Every thread started is joined by [`Engine::join`].
 //! 2. One shard's failure ends the others, as soon as somebody joins: an engine is whole or over.
 
+use crate::accept::{Closure, shares};
+use crate::builder::EngineBuilder;
 use crate::error::StartError;
 use crate::latch::Latch;
 use crate::listen::Listen;
-use crate::mailbox::{Inbox, ListenOrder, Order, mailbox};
-use crate::pin::{self, Pinning};
+use crate::mailbox::{ListenOrder, Order};
 use crate::remote::Remote;
-use crate::worker::Worker;
-use core_affinity::CoreId;
+use crate::worker::is_shard;
 use parking_lot::Mutex;
-use shardpoll_reactor::{
-    Config, Handler, Linux, ListenerId, MAX_SHARDS, Peer, Place, Reactor, Turn, bind_group,
-};
-use std::cell::Cell;
+use shardpoll_reactor::{Accept, Handler, ListenerId, Peer, bind_group};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-
-/// Engines started in this process, so that their connections' ids differ.
-static ENGINES: AtomicU32 = AtomicU32::new(0);
-
-thread_local! {
-    /// Whether this thread is a shard: one that waited for shards would wait for itself.
-    static ON_SHARD: Cell<bool> = const { Cell::new(false) };
-}
-
-/// How an engine starts: shards, CPUs, limits.
-#[derive(Clone, Debug)]
-pub struct EngineBuilder {
-    shards: Option<usize>,
-    pinning: Pinning,
-    config: Config,
-}
-
-impl EngineBuilder {
-    /// How many shards. Default: one per CPU of the process' affinity mask.
-    #[must_use]
-    pub fn shards(mut self, count: usize) -> Self {
-        self.shards = Some(count);
-        self
-    }
-
-    /// Which CPUs they are bound to. Default: [`Pinning::Cores`].
-    #[must_use]
-    pub fn pinning(mut self, pinning: Pinning) -> Self {
-        self.pinning = pinning;
-        self
-    }
-
-    /// The limits of every shard.
-    #[must_use]
-    pub fn config(mut self, config: Config) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// Starts the shards' threads.
-    ///
-    /// # Errors
-    /// [`StartError`] when a setting makes no sense or the kernel refuses a descriptor or thread;
-    /// nothing is left running then.
-    pub fn start(self) -> Result<Engine, StartError> {
-        let count = self.shards.unwrap_or_else(pin::default_shards);
-        if count == 0 || count > MAX_SHARDS {
-            return Err(StartError::Shards(count));
-        }
-        self.config.check().map_err(StartError::Config)?;
-        let cores = self.pinning.plan(count)?;
-        let mut parts = Vec::with_capacity(count);
-        let mut mailboxes = Vec::with_capacity(count);
-        for (shard, core) in cores.into_iter().enumerate() {
-            let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
-            let (mailbox, inbox) = mailbox(linux.waker());
-            mailboxes.push(mailbox);
-            parts.push((linux, inbox, core));
-        }
-        let latch = Arc::new(Latch::new(count));
-        let remote = Remote { mailboxes: mailboxes.into() };
-        let mut engine = Engine { remote, latch, threads: Vec::new(), addrs: Mutex::default() };
-        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
-        for (shard, (linux, inbox, core)) in parts.into_iter().enumerate() {
-            let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
-            let at = Place::new(at, number);
-            let config = self.config.clone();
-            let latch = Arc::clone(&engine.latch);
-            let body = move || shard_thread(at, shard, core, linux, config, inbox, &latch);
-            let name = format!("shardpoll-{shard}");
-            match std::thread::Builder::new().name(name).spawn(body) {
-                Ok(thread) => engine.threads.push(thread),
-                Err(source) => {
-                    engine.remote.quit(Duration::ZERO);
-                    for thread in engine.threads {
-                        let _ended = thread.join();
-                    }
-                    return Err(StartError::Shard { shard, source });
-                }
-            }
-        }
-        Ok(engine)
-    }
-}
-
-/// Tells the latch even when the thread unwinds.
-struct Ended<'a> {
-    latch: &'a Latch,
-    failed: bool,
-}
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.latch.ended(self.failed);
-    }
-}
-
-fn shard_thread(
-    at: Place,
-    shard: usize,
-    core: Option<CoreId>,
-    linux: Linux,
-    config: Config,
-    inbox: Inbox,
-    latch: &Latch,
-) -> io::Result<()> {
-    let mut ended = Ended { latch, failed: true };
-    ON_SHARD.set(true);
-    if let Some(core) = core {
-        pin::pin(shard, core);
-    }
-    let reactor = Reactor::new(linux, at, config).expect("checked before the thread began");
-    let mut worker = Worker::new(reactor, inbox);
-    while worker.turn()? == Turn::Live {}
-    ended.failed = false;
-    Ok(())
-}
 
 /// N shards behind one handle. Dropping it without [`join`](Engine::join) leaves them running.
 pub struct Engine {
     remote: Remote,
     latch: Arc<Latch>,
+    /// Empty when the embedder runs the shards.
     threads: Vec<JoinHandle<io::Result<()>>>,
     /// By the number of the listener.
     addrs: Mutex<Vec<SocketAddr>>,
@@ -157,7 +37,15 @@ impl Engine {
     /// One pinned shard per CPU, and Prosody's limits, unless told otherwise.
     #[must_use]
     pub fn builder() -> EngineBuilder {
-        EngineBuilder { shards: None, pinning: Pinning::default(), config: Config::default() }
+        EngineBuilder::new()
+    }
+
+    pub(crate) fn new(
+        remote: Remote,
+        latch: Arc<Latch>,
+        threads: Vec<JoinHandle<io::Result<()>>>,
+    ) -> Self {
+        Self { remote, latch, threads, addrs: Mutex::default() }
     }
 
     /// Listens with one socket per shard, over which the kernel spreads connections.
@@ -172,7 +60,19 @@ impl Engine {
         H: Handler,
         F: FnMut(&Peer) -> H + Clone + Send + 'static,
     {
-        if ON_SHARD.get() {
+        self.listen_with(at, Closure(accept))
+    }
+
+    /// Listens with an acceptor of one's own making, which is also told of the listener's end:
+    /// once, on the shard whose socket was the last to be closed (O9).
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen); the acceptor is told nothing then.
+    pub fn listen_with<A>(&self, at: Listen, accept: A) -> Result<ListenerId, StartError>
+    where
+        A: Accept + Clone + Send,
+    {
+        if is_shard() {
             return Err(StartError::OnShard);
         }
         let Listen { addr, tls, backlog } = at;
@@ -184,15 +84,11 @@ impl Engine {
             ListenerId::new(u32::try_from(addrs.len() - 1).unwrap_or(u32::MAX))
         };
         let (reply, replies) = crossbeam_channel::bounded(sockets.len());
-        for (socket, mailbox) in sockets.into_iter().zip(&*self.remote.mailboxes) {
-            let mut accept = accept.clone();
-            let order = ListenOrder {
-                id,
-                socket,
-                tls: tls.clone(),
-                accept: Box::new(move |peer| Box::new(accept(peer))),
-                reply: reply.clone(),
-            };
+        let accepts = shares(&accept, sockets.len());
+        for ((socket, accept), mailbox) in
+            sockets.into_iter().zip(accepts).zip(&*self.remote.mailboxes)
+        {
+            let order = ListenOrder { id, socket, tls: tls.clone(), accept, reply: reply.clone() };
             if !mailbox.order(Order::Listen(Box::new(order))) {
                 return Err(StartError::Ended);
             }
@@ -216,9 +112,7 @@ impl Engine {
     ///
     /// Asynchronous; those who wait to be accepted are accepted first.
     pub fn close_listener(&self, listener: ListenerId) {
-        for mailbox in &*self.remote.mailboxes {
-            mailbox.order(Order::CloseListener(listener));
-        }
+        self.remote.close_listener(listener);
     }
 
     /// The address a listener has, with the port the kernel chose if it was 0.
@@ -250,19 +144,27 @@ impl Engine {
         self.remote.quit(deadline);
     }
 
+    /// Withdraws a [`quit`](Self::quit); see [`Remote::cancel_quit`].
+    pub fn cancel_quit(&self) {
+        self.remote.cancel_quit();
+    }
+
     /// Waits until all shards have ended, which they do when told to [`quit`](Self::quit).
     ///
     /// # Errors
     /// [`StartError`] when a shard has failed (the others are ended then), or when called from a
     /// callback.
     pub fn join(self) -> Result<(), StartError> {
-        if ON_SHARD.get() {
+        if is_shard() {
             return Err(StartError::OnShard);
         }
+        let mut outcome = Ok(());
         if self.latch.wait() {
             self.remote.quit(Duration::ZERO);
+            if self.threads.is_empty() {
+                outcome = Err(StartError::Abandoned);
+            }
         }
-        let mut outcome = Ok(());
         for (shard, thread) in self.threads.into_iter().enumerate() {
             match thread.join() {
                 Ok(Ok(())) => {}

@@ -40,6 +40,8 @@ pub enum StartError {
     },
     /// Called from a callback, where it would wait for itself.
     OnShard,
+    /// A worker was dropped before its shard had ended, which ends the engine.
+    Abandoned,
     /// The engine has ended.
     Ended,
 }
@@ -57,6 +59,7 @@ impl fmt::Display for StartError {
             Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
             Self::Panicked { shard } => write!(f, "shard {shard} panicked"),
             Self::OnShard => f.write_str("called from a callback, where it would wait for itself"),
+            Self::Abandoned => f.write_str("a worker was dropped before its shard had ended"),
             Self::Ended => f.write_str("the engine has ended"),
         }
     }

@@ -3,6 +3,7 @@
 //! Never: on the path of a byte.
 
 use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
 
 /// Counts shards that have ended.
 pub(crate) struct Latch {
@@ -36,5 +37,28 @@ impl Latch {
             self.changed.wait(&mut state);
         }
         state.failed
+    }
+}
+
+/// Tells the latch of one shard's end, whatever ends it.
+pub(crate) struct Ended {
+    latch: Arc<Latch>,
+    failed: bool,
+}
+
+impl Ended {
+    pub(crate) fn new(latch: Arc<Latch>) -> Self {
+        Self { latch, failed: true }
+    }
+
+    /// The shard ends in order.
+    pub(crate) fn in_order(&mut self) {
+        self.failed = false;
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.latch.ended(self.failed);
     }
 }

@@ -39,7 +39,8 @@
 //!
 //! All `unsafe` is in `reactor/src/sys/linux`.
 //!
-//! Inside: `engine` starts and ends shards, `worker` is what runs on one, `mailbox` is how the
+//! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
+//! connections, `worker` is what runs on one, `mailbox` is how the
 //! others reach it, `remote` what they say, `listen` one socket a shard, `pin` which CPU, `latch`
 //! who waits for whom. Whatever concerns more than one thread is in this crate, and only here.
 //!
@@ -52,6 +53,8 @@
 
 #![forbid(unsafe_code)]
 
+mod accept;
+mod builder;
 mod engine;
 mod error;
 mod latch;
@@ -61,13 +64,15 @@ mod pin;
 mod remote;
 mod worker;
 
-pub use engine::{Engine, EngineBuilder};
+pub use builder::EngineBuilder;
+pub use engine::Engine;
 pub use error::{StartError, Undelivered};
 pub use listen::{Listen, ParseListenError};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
-    Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Handler, ListenerId,
-    Local, PanicPolicy, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId, Wait,
-    Written, incoming, raise_descriptor_limit, tls,
+    Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Handler,
+    ListenerId, Local, PanicPolicy, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId,
+    Turn, Wait, Written, incoming, raise_descriptor_limit, tls,
 };
+pub use worker::{Worker, WorkerStart};

@@ -18,7 +18,7 @@
 use crate::error::Undelivered;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{Acceptor, ConnId, Handler, ListenerId, Local, Peer, Waker};
+use shardpoll_reactor::{Accept, Acceptor, ConnId, ListenerId, Local, Waker};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -43,13 +43,23 @@ const _: () = assert!(size_of::<Task>() <= 64);
 /// What concerns the shard as a whole.
 pub(crate) enum Order {
     Listen(Box<ListenOrder>),
-    CloseListener(ListenerId),
+    Listener(ListenerId, ListenerVerb),
     CloseAll,
     Quit(Duration),
+    CancelQuit,
+}
+
+/// What a listener is told on each shard.
+#[derive(Clone, Copy)]
+pub(crate) enum ListenerVerb {
+    Pause,
+    PauseFor(Duration),
+    Resume,
+    Close,
 }
 
 /// An acceptor on its way to its shard.
-pub(crate) type SendAcceptor = Box<dyn FnMut(&Peer) -> Box<dyn Handler> + Send>;
+pub(crate) type SendAcceptor = Box<dyn Accept + Send>;
 
 pub(crate) struct ListenOrder {
     pub(crate) id: ListenerId,

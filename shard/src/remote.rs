@@ -3,8 +3,8 @@
 //! Never: blocks, or waits for an answer; everything here is done later, by the shard.
 
 use crate::error::Undelivered;
-use crate::mailbox::{Mailbox, Order, Task};
-use shardpoll_reactor::{Conn, ConnId, Handler, Local};
+use crate::mailbox::{ListenerVerb, Mailbox, Order, Task};
+use shardpoll_reactor::{Conn, ConnId, Handler, ListenerId, Local};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,17 +85,47 @@ impl Remote {
 
     /// Closes every connection and listener of all shards after its output (S146).
     pub fn close_all(&self) {
-        for mailbox in &*self.mailboxes {
-            mailbox.order(Order::CloseAll);
-        }
+        self.order_all(|| Order::CloseAll);
     }
 
     /// Closes everything and ends the engine; what is left after `deadline` is cut (S147 to S151).
     ///
     /// A second call can only bring the deadline forward: `Duration::ZERO` ends at once.
     pub fn quit(&self, deadline: Duration) {
+        self.order_all(|| Order::Quit(deadline));
+    }
+
+    /// Withdraws a [`quit`](Self::quit): shards that have not ended go on, and open connections
+    /// and listeners again; what was closed stays closed (S149).
+    pub fn cancel_quit(&self) {
+        self.order_all(|| Order::CancelQuit);
+    }
+
+    /// Accepts no more on any shard until [`resume_listener`](Self::resume_listener); those who
+    /// connect wait in the kernel's queues (S128).
+    pub fn pause_listener(&self, listener: ListenerId) {
+        self.order_all(|| Order::Listener(listener, ListenerVerb::Pause));
+    }
+
+    /// Accepts no more on any shard for this long; a running pause is replaced (S98).
+    pub fn pause_listener_for(&self, listener: ListenerId, time: Duration) {
+        self.order_all(|| Order::Listener(listener, ListenerVerb::PauseFor(time)));
+    }
+
+    /// Accepts again on every shard.
+    pub fn resume_listener(&self, listener: ListenerId) {
+        self.order_all(|| Order::Listener(listener, ListenerVerb::Resume));
+    }
+
+    /// Stops listening on every shard; connections that were accepted live on (S128). Those who
+    /// wait to be accepted are accepted first.
+    pub fn close_listener(&self, listener: ListenerId) {
+        self.order_all(|| Order::Listener(listener, ListenerVerb::Close));
+    }
+
+    fn order_all(&self, order: impl Fn() -> Order) {
         for mailbox in &*self.mailboxes {
-            mailbox.order(Order::Quit(deadline));
+            mailbox.order(order());
         }
     }
 

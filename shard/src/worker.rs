@@ -1,26 +1,125 @@
 //! What runs on one shard: a reactor and its mailbox.
 //!
-//! Never: starts a thread or pins one, so that it can be stepped from anywhere.
+//! Never: starts a thread, so that it can be stepped from anywhere.
+//!
+//! Invariants:
+//! 1. A worker that is dropped before its shard has ended counts as failed, and so ends the engine.
 
-use crate::mailbox::{Inbox, Order, TASKS_PER_TURN};
-use shardpoll_reactor::{Linux, Reactor, Turn};
+use crate::latch::Ended;
+use crate::mailbox::{Inbox, ListenerVerb, Order, TASKS_PER_TURN};
+use crate::pin;
+use core_affinity::CoreId;
+use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Turn};
+use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
-pub(crate) struct Worker {
+thread_local! {
+    /// Workers of this thread: one that waited for shards would wait for itself.
+    static WORKERS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether this thread runs a shard.
+pub(crate) fn is_shard() -> bool {
+    WORKERS.get() > 0
+}
+
+/// This thread runs a shard for as long as this lives.
+struct OnShard;
+
+impl OnShard {
+    fn begin() -> Self {
+        WORKERS.set(WORKERS.get() + 1);
+        Self
+    }
+}
+
+impl Drop for OnShard {
+    fn drop(&mut self) {
+        WORKERS.set(WORKERS.get() - 1);
+    }
+}
+
+/// A shard that has yet to begin, on its way to its thread.
+///
+/// Dropped, it counts as a shard that has failed: the engine ends.
+pub struct WorkerStart {
+    shard: usize,
+    at: Place,
+    core: Option<CoreId>,
+    linux: Linux,
+    config: Config,
+    inbox: Inbox,
+    ended: Ended,
+}
+
+impl WorkerStart {
+    pub(crate) fn new(
+        shard: usize,
+        at: Place,
+        core: Option<CoreId>,
+        linux: Linux,
+        config: Config,
+        inbox: Inbox,
+        ended: Ended,
+    ) -> Self {
+        Self { shard, at, core, linux, config, inbox, ended }
+    }
+
+    /// The number of the shard, counted from 0.
+    #[must_use]
+    pub fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// Begins the shard on this thread, which it stays on; binds the thread to a CPU if the builder
+    /// was told so.
+    #[must_use]
+    pub fn start(self) -> Worker {
+        if let Some(core) = self.core {
+            pin::pin(self.shard, core);
+        }
+        let on_shard = OnShard::begin();
+        let reactor = Reactor::new(self.linux, self.at, self.config)
+            .expect("the builder has checked the configuration");
+        Worker { reactor, inbox: self.inbox, _on_shard: on_shard, ended: self.ended }
+    }
+}
+
+impl fmt::Debug for WorkerStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerStart").field("shard", &self.shard).finish_non_exhaustive()
+    }
+}
+
+/// One shard at work, on the thread that turns it.
+pub struct Worker {
     reactor: Reactor<Linux>,
     inbox: Inbox,
+    // Behind the reactor: what users have left on it is dropped on a shard too.
+    _on_shard: OnShard,
+    ended: Ended,
 }
 
 impl Worker {
-    pub(crate) fn new(reactor: Reactor<Linux>, inbox: Inbox) -> Self {
-        Self { reactor, inbox }
+    /// Turns until the engine has quit and nothing is left on this shard.
+    ///
+    /// # Errors
+    /// The kernel's poller has failed: nothing can be done on this shard any more (S7).
+    pub fn run(mut self) -> io::Result<()> {
+        while self.turn(None)? == Turn::Live {}
+        Ok(())
     }
 
-    /// One turn of the loop with the letters that have come.
-    pub(crate) fn turn(&mut self) -> io::Result<Turn> {
-        let Self { reactor, inbox } = self;
-        let wait = if inbox.park() { None } else { Some(Duration::ZERO) };
+    /// One turn of the loop with the letters that have come: waits at most this long (`None`: until
+    /// something happens), then does all that is due.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
+        let Self { reactor, inbox, ended, .. } = self;
+        let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
@@ -39,8 +138,21 @@ impl Worker {
             for _ in 0..inbox.waiting() {
                 reactor.local(|local| inbox.do_task(local));
             }
+            ended.in_order();
         }
         Ok(turn)
+    }
+
+    /// Runs `f` on this shard between two turns; what it does takes effect in the next one. `None`
+    /// if `f` panicked; the panic is counted and logged.
+    pub fn local<R>(&mut self, f: impl FnOnce(&mut Local<'_>) -> R) -> Option<R> {
+        self.reactor.local(f)
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("reactor", &self.reactor).finish_non_exhaustive()
     }
 }
 
@@ -49,10 +161,18 @@ fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
         Order::Listen(order) => {
             order.carry_out(|id, socket, tls, accept| reactor.add_listener(id, socket, tls, accept))
         }
-        Order::CloseListener(id) => reactor.close_listener(id),
+        Order::Listener(id, ListenerVerb::Close) => reactor.close_listener(id),
+        Order::Listener(id, verb) => {
+            reactor.local(|local| match verb {
+                ListenerVerb::Pause => local.pause_listener(id),
+                ListenerVerb::PauseFor(time) => local.pause_listener_for(id, time),
+                ListenerVerb::Resume | ListenerVerb::Close => local.resume_listener(id),
+            });
+        }
         Order::CloseAll => {
             reactor.local(|local| local.close_all());
         }
         Order::Quit(deadline) => reactor.quit(deadline),
+        Order::CancelQuit => reactor.cancel_quit(),
     }
 }

@@ -7,6 +7,7 @@ mod config;
 mod conn;
 mod flow;
 mod handler;
+mod listen;
 mod local;
 mod reason;
 
@@ -14,5 +15,6 @@ pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer};
 pub use conn::{Conn, Written};
 pub use flow::Wait;
 pub use handler::{Handler, Silence, Status, incoming};
+pub use listen::Accept;
 pub use local::{Local, Refused};
 pub use reason::CloseReason;

@@ -21,6 +21,10 @@ impl<S: Sys> Reactor<S> {
                     self.core.timers.retire(timer);
                     self.end_rest(id);
                 }
+                Due::ListenerPause(id) => {
+                    self.core.timers.retire(timer);
+                    self.end_pause(timer, id);
+                }
                 Due::Task(task) => self.run_task(timer, task),
             }
         }

@@ -24,6 +24,7 @@ mod dial;
 mod ends;
 mod expire;
 mod flush;
+mod listen;
 mod quit;
 mod read;
 mod serve;

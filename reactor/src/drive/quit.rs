@@ -40,6 +40,12 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Withdraws a [`quit`](Self::quit): the loop goes on, and opens connections and listeners
+    /// again. What was closed stays closed (S149).
+    pub fn cancel_quit(&mut self) {
+        self.core.quitting = None;
+    }
+
     pub(super) fn end_of_turn(&mut self) -> Turn {
         let Some(quit) = &self.core.quitting else {
             return Turn::Live;

@@ -69,7 +69,12 @@ impl Report {
         };
         let window = tallies.iter().map(|tally| tally.window).max().unwrap_or_default();
         let messages = sum(|tally| tally.messages);
-        let messages_per_second: f64 = tallies.iter().map(rate).sum();
+        let messages_per_second: f64 = if sum(|tally| tally.in_window) > 0 {
+            tallies.iter().map(rate).sum()
+        } else {
+            // Each took longer than the whole load was to last: what came, came afterwards.
+            messages as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE)
+        };
         let (lost, broken, wrong) =
             (sum(|tally| tally.lost), sum(|tally| tally.broken), sum(|tally| tally.wrong));
         let latencies = merge(&tallies);

@@ -65,7 +65,7 @@ use std::time::Duration;
 /// let sim = Sim::new(7, Faults::none());
 /// let mut reactor = Reactor::new(sim.clone(), Place::FIRST, Config::default())?;
 /// let addr = ([10, 0, 0, 1], 5222).into();
-/// let echo = |_: &_| -> Box<dyn shardpoll_reactor::Handler> {
+/// let echo = |_: &shardpoll_reactor::Peer| -> Box<dyn shardpoll_reactor::Handler> {
 ///     Box::new(incoming(|conn, data| { conn.write(data); }))
 /// };
 /// reactor.add_listener(ListenerId::new(0), sim.listen(addr, 16)?, None, Box::new(echo))?;

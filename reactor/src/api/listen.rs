@@ -1,0 +1,85 @@
+//! Listeners as a callback sees them: what decides on their connections, and how they are stopped.
+//!
+//! Never: calls the kernel.
+
+use super::{Handler, Local, Peer};
+use crate::core::{Due, Wish};
+use crate::id::{ConnId, ListenerId};
+use crate::listener::Listener;
+use std::time::Duration;
+
+/// Decides on the connections of one listener, on one shard.
+///
+/// A closure `|peer: &Peer| -> Box<dyn Handler>` is one. Like a handler, it is never called by
+/// another thread, and never inside another callback.
+pub trait Accept: 'static {
+    /// Makes the handler of a connection that has just been accepted (S126). A panic in it is
+    /// caught, and costs that peer only.
+    fn accept(&mut self, peer: &Peer) -> Box<dyn Handler>;
+
+    /// The listener has ended: its socket is closed (S128, O9). Called once and last; a listener
+    /// is no connection, so no handler is told.
+    fn on_close(&mut self, _local: &mut Local<'_>) {}
+}
+
+impl<F: FnMut(&Peer) -> Box<dyn Handler> + 'static> Accept for F {
+    fn accept(&mut self, peer: &Peer) -> Box<dyn Handler> {
+        self(peer)
+    }
+}
+
+impl Local<'_> {
+    /// Accepts no more until [`resume_listener`](Self::resume_listener); those who connect wait in
+    /// the kernel's queue (S128). On this shard; false when it has no such listener.
+    pub fn pause_listener(&mut self, id: ListenerId) -> bool {
+        self.set_listener(id, |listener| listener.paused = true)
+    }
+
+    /// Accepts no more for this long, counted from this turn; a running pause is replaced (S98).
+    /// On this shard; false when it has no such listener.
+    pub fn pause_listener_for(&mut self, id: ListenerId, time: Duration) -> bool {
+        let paused = self.pause_listener(id);
+        let key = self.core.listener_key(id);
+        if let Some(key) = key {
+            let due = self.core.now.saturating_add(time);
+            let timer = self.core.timers.insert(due, Due::ListenerPause(key));
+            if let Some(listener) = self.core.table.listener_mut(key) {
+                listener.pause_ends = Some(timer);
+            }
+        }
+        paused
+    }
+
+    /// Accepts again. On this shard; false when it has no such listener.
+    pub fn resume_listener(&mut self, id: ListenerId) -> bool {
+        self.set_listener(id, |listener| listener.paused = false)
+    }
+
+    /// Stops listening on this shard; connections that were accepted live on (S128). Those who wait
+    /// are accepted first, and [`Accept::on_close`] is called after the running callback. False
+    /// when this shard has no such listener.
+    pub fn close_listener(&mut self, id: ListenerId) -> bool {
+        let key = self.core.listener_key(id);
+        self.core.wishes.extend(key.map(Wish::CloseListener));
+        key.is_some()
+    }
+
+    /// Changes a listener; a timed pause is over with that.
+    fn set_listener(&mut self, id: ListenerId, change: impl FnOnce(&mut Listener)) -> bool {
+        let Some(key) = self.core.listener_key(id) else { return false };
+        let Some(listener) = self.core.table.listener_mut(key) else { return false };
+        change(listener);
+        if let Some(timer) = listener.pause_ends.take() {
+            self.core.timers.remove(timer);
+        }
+        self.core.wishes.push(Wish::SettleListener(key));
+        true
+    }
+}
+
+impl crate::core::Core {
+    /// The entry of a listener, if it is on this shard.
+    pub(crate) fn listener_key(&self, id: ListenerId) -> Option<ConnId> {
+        self.listeners.iter().find(|(known, _)| *known == id).map(|&(_, key)| key)
+    }
+}

@@ -1,0 +1,141 @@
+//! How an engine begins: how many shards, on which CPUs, with which limits, on whose threads.
+//!
+//! Never: leaves anything running when it fails.
+
+use crate::engine::Engine;
+use crate::error::StartError;
+use crate::latch::{Ended, Latch};
+use crate::mailbox::mailbox;
+use crate::pin::{self, Pinning};
+use crate::remote::Remote;
+use crate::worker::WorkerStart;
+use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Engines made in this process, so that their connections' ids differ.
+static ENGINES: AtomicU32 = AtomicU32::new(0);
+
+/// How an engine starts: shards, CPUs, limits.
+#[derive(Clone, Debug)]
+pub struct EngineBuilder {
+    shards: Option<usize>,
+    pinning: Pinning,
+    config: Config,
+}
+
+impl EngineBuilder {
+    pub(crate) fn new() -> Self {
+        Self { shards: None, pinning: Pinning::default(), config: Config::default() }
+    }
+
+    /// How many shards. Default: one per CPU of the process' affinity mask.
+    #[must_use]
+    pub fn shards(mut self, count: usize) -> Self {
+        self.shards = Some(count);
+        self
+    }
+
+    /// Which CPUs they are bound to. Default: [`Pinning::Cores`].
+    #[must_use]
+    pub fn pinning(mut self, pinning: Pinning) -> Self {
+        self.pinning = pinning;
+        self
+    }
+
+    /// The limits of every shard.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Starts the shards' threads.
+    ///
+    /// # Errors
+    /// [`StartError`] when a setting makes no sense or the kernel refuses a descriptor or thread;
+    /// nothing is left running then.
+    pub fn start(self) -> Result<Engine, StartError> {
+        let Parts { remote, latch, workers } = self.parts()?;
+        let mut threads = Vec::with_capacity(workers.len());
+        for (shard, worker) in workers.into_iter().enumerate() {
+            let body = move || worker.start().run();
+            match std::thread::Builder::new().name(format!("shardpoll-{shard}")).spawn(body) {
+                Ok(thread) => threads.push(thread),
+                Err(source) => {
+                    remote.quit(Duration::ZERO);
+                    for thread in threads {
+                        let _ended = thread.join();
+                    }
+                    return Err(StartError::Shard { shard, source });
+                }
+            }
+        }
+        Ok(Engine::new(remote, latch, threads))
+    }
+
+    /// Makes the shards without threads, for an embedder who has threads of his own: each
+    /// [`WorkerStart`] is sent to the thread that will run it.
+    ///
+    /// A shard's thread is bound to a CPU as [`pinning`](Self::pinning) says:
+    /// [`Pinning::None`] leaves yours alone.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// ```
+    /// use shardpoll::{Engine, Listen, Pinning, incoming};
+    ///
+    /// let builder = Engine::builder().shards(2).pinning(Pinning::None);
+    /// let (engine, workers) = builder.workers()?;
+    /// let threads: Vec<_> = workers
+    ///     .into_iter()
+    ///     .map(|worker| std::thread::spawn(move || worker.start().run()))
+    ///     .collect();
+    /// engine.listen(Listen::on(([127, 0, 0, 1], 0)), |_| incoming(|conn, data| {
+    ///     conn.write(data);
+    /// }))?;
+    /// engine.quit(std::time::Duration::ZERO); // a server would serve first
+    /// engine.join()?;
+    /// for thread in threads {
+    ///     thread.join().expect("a shard's thread does not panic")?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
+        let Parts { remote, latch, workers } = self.parts()?;
+        Ok((Engine::new(remote, latch, Vec::new()), workers))
+    }
+
+    fn parts(self) -> Result<Parts, StartError> {
+        let count = self.shards.unwrap_or_else(pin::default_shards);
+        if count == 0 || count > MAX_SHARDS {
+            return Err(StartError::Shards(count));
+        }
+        self.config.check().map_err(StartError::Config)?;
+        let cores = self.pinning.plan(count)?;
+        let latch = Arc::new(Latch::new(count));
+        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+        let mut workers = Vec::with_capacity(count);
+        let mut mailboxes = Vec::with_capacity(count);
+        for (shard, core) in cores.into_iter().enumerate() {
+            let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
+            let (mailbox, inbox) = mailbox(linux.waker());
+            mailboxes.push(mailbox);
+            let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
+            let at = Place::new(at, number);
+            let config = self.config.clone();
+            let ended = Ended::new(Arc::clone(&latch));
+            workers.push(WorkerStart::new(shard, at, core, linux, config, inbox, ended));
+        }
+        Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
+    }
+}
+
+/// What an engine consists of.
+struct Parts {
+    remote: Remote,
+    latch: Arc<Latch>,
+    workers: Vec<WorkerStart>,
+}
