@@ -1,6 +1,6 @@
 //! with: another connection's handler, on the same shard, never one that is running.
 
-use shardpoll::{Conn, ConnId, Handler, Listen, Local};
+use shardpoll::{Conn, ConnId, Handler, Local};
 use shardpoll_tests::{Event, Peer, Recorder, Setup, World, both_worlds};
 use std::sync::{Arc, Mutex};
 

@@ -171,7 +171,8 @@ impl World {
         mut accept: impl FnMut(&Accepted) -> H + Clone + Send + 'static,
     ) -> SocketAddr {
         if let Some(shard) = self.side.shard() {
-            return lab::listen(shard, tls, Box::new(move |peer| Box::new(accept(peer))));
+            let accept = move |peer: &Accepted| -> Box<dyn Handler> { Box::new(accept(peer)) };
+            return lab::listen(shard, tls, Box::new(accept));
         }
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
         let id = self.engine().listen(at, accept).expect("a free port");
