@@ -11,11 +11,17 @@ mod semantics {
     mod close;
     mod close_all;
     mod connect;
+    mod credit;
     mod detach;
     mod disconnect;
     mod drain;
+    mod half_close;
+    mod high_water;
     mod incoming;
     mod limit;
+    mod link;
+    mod listener;
+    mod low_water;
     mod own_timeouts;
     mod panic;
     mod panic_policy;
@@ -30,6 +36,7 @@ mod semantics {
     mod timers;
     mod tls;
     mod with;
+    mod workers;
     mod write;
     mod write_lock;
     mod write_timeout;

@@ -66,6 +66,9 @@ pub(crate) struct Core {
     /// What a connection may have queued, and of that staged, in bytes.
     pub(crate) queue_cap: usize,
     pub(crate) staged_cap: usize,
+    /// What all connections have queued, and what they may, in bytes.
+    pub(crate) queued: usize,
+    pub(crate) shard_queue_cap: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     pub(crate) last_turn: Span,
@@ -93,7 +96,9 @@ impl Core {
             staging: Staging::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
-            staged_cap: config.queue_cap().min(STAGED_BYTES) + 1,
+            staged_cap: config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1,
+            queued: 0,
+            shard_queue_cap: config.shard_queue_cap(),
             config,
             now,
             last_turn: Span { began: now, ended: now },
@@ -137,7 +142,15 @@ impl Core {
                 line.keep(self.staging.as_slice(), self.now);
             }
             self.staging.clear();
+            self.recount(id);
         }
+    }
+
+    /// Brings what the shard has counted as queued up to date for a line.
+    pub(crate) fn recount(&mut self, id: ConnId) {
+        let line = self.table.served_mut(id);
+        let len = line.outbox.len();
+        self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
     }
 
     /// Whether all that was written to a line that is being served has gone to the kernel.

@@ -20,6 +20,8 @@ pub struct Counters {
     pub accept_failures: u64,
     /// Connections that have ended, whether or not they were ever established.
     pub closed: u64,
+    /// Writes that were refused because a queue was full.
+    pub refused_writes: u64,
     /// Bytes taken from the kernel.
     pub bytes_in: u64,
     /// Bytes given to the kernel.

@@ -32,16 +32,19 @@
 //!
 //! ```
 //! use shardpoll_reactor::{
-//!     Config, Handler, Linux, ListenerId, Peer, Place, Reactor, Turn, bind_group, incoming,
+//!     Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor, Turn, bind_group,
+//!     incoming,
 //! };
 //! use std::time::Duration;
 //!
 //! let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
 //! let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, 128)?;
 //! let socket = sockets.pop().expect("asked for one");
-//! reactor.add_listener(ListenerId::new(0), socket, None, Box::new(|_: &Peer| -> Box<dyn Handler> {
+//! let echo = |_: &Peer| -> Box<dyn Handler> {
 //!     Box::new(incoming(|conn, data| { conn.write(data); }))
-//! }))?;
+//! };
+//! let options = ListenerOptions::default();
+//! reactor.add_listener(ListenerId::new(0), socket, options, Box::new(echo))?;
 //! println!("listening on {addr}");
 //! reactor.quit(Duration::ZERO); // an embedder would turn until told to end
 //! while reactor.turn(None)? == Turn::Live {}
@@ -59,6 +62,7 @@ mod core;
 mod counters;
 mod drive;
 mod id;
+mod links;
 mod listener;
 mod staging;
 mod sys;
@@ -66,12 +70,13 @@ mod table;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Handler, Local, PanicPolicy,
-    Peer, Refused, Silence, Status, Wait, Written, incoming,
+    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Credit, Handler, LinkError,
+    LinkOptions, Local, PanicPolicy, Peer, Refused, Silence, Status, Wait, WhenFull, Written,
+    incoming,
 };
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
-pub use listener::Acceptor;
+pub use listener::{Acceptor, ListenerOptions};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;

@@ -75,7 +75,7 @@ impl Engine {
         if is_shard() {
             return Err(StartError::OnShard);
         }
-        let Listen { addr, tls, backlog } = at;
+        let Listen { addr, options, backlog } = at;
         let failed = |source| StartError::Listen { addr, source };
         let (sockets, bound) = bind_group(addr, self.remote.shards(), backlog).map_err(failed)?;
         let id = {
@@ -88,7 +88,8 @@ impl Engine {
         for ((socket, accept), mailbox) in
             sockets.into_iter().zip(accepts).zip(&*self.remote.mailboxes)
         {
-            let order = ListenOrder { id, socket, tls: tls.clone(), accept, reply: reply.clone() };
+            let order =
+                ListenOrder { id, socket, options: options.clone(), accept, reply: reply.clone() };
             if !mailbox.order(Order::Listen(Box::new(order))) {
                 return Err(StartError::Ended);
             }

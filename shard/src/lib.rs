@@ -71,8 +71,9 @@ pub use listen::{Listen, ParseListenError};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Handler,
-    ListenerId, Local, PanicPolicy, Peer, Refused, Signal, Signals, Silence, Status, Tick, TimerId,
-    Turn, Wait, Written, incoming, raise_descriptor_limit, tls,
+    Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
+    Handler, LinkError, LinkOptions, ListenerId, Local, PanicPolicy, Peer, Refused, Signal,
+    Signals, Silence, Status, Tick, TimerId, Turn, Wait, WhenFull, Written, incoming,
+    raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};

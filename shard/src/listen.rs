@@ -3,6 +3,7 @@
 //! Never: looks a name up; addresses are numbers.
 
 use shardpoll_reactor::tls::ServerContext;
+use shardpoll_reactor::{ListenerOptions, WhenFull};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -16,7 +17,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub(crate) addr: SocketAddr,
-    pub(crate) tls: Option<ServerContext>,
+    pub(crate) options: ListenerOptions,
     pub(crate) backlog: u32,
 }
 
@@ -28,7 +29,7 @@ impl Listen {
     /// Listens on this address; port 0 lets the kernel choose one, the same for all shards.
     #[must_use]
     pub fn on(addr: impl Into<SocketAddr>) -> Self {
-        Self { addr: addr.into(), tls: None, backlog: DEFAULT_BACKLOG }
+        Self { addr: addr.into(), options: ListenerOptions::default(), backlog: DEFAULT_BACKLOG }
     }
 
     /// Listens on an address written as `127.0.0.1:7000` or `[::1]:7000`.
@@ -42,7 +43,15 @@ impl Listen {
     /// TLS from the first byte on.
     #[must_use]
     pub fn tls(mut self, context: ServerContext) -> Self {
-        self.tls = Some(context);
+        self.options.tls = Some(context);
+        self
+    }
+
+    /// What becomes of a connection that writes more than it may queue. Default: as
+    /// [`Config::when_full`](crate::Config::when_full) says.
+    #[must_use]
+    pub fn when_full(mut self, then: WhenFull) -> Self {
+        self.options.when_full = Some(then);
         self
     }
 

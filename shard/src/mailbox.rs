@@ -17,8 +17,7 @@
 
 use crate::error::Undelivered;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{Accept, Acceptor, ConnId, ListenerId, Local, Waker};
+use shardpoll_reactor::{Accept, Acceptor, ConnId, ListenerId, ListenerOptions, Local, Waker};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -64,7 +63,7 @@ pub(crate) type SendAcceptor = Box<dyn Accept + Send>;
 pub(crate) struct ListenOrder {
     pub(crate) id: ListenerId,
     pub(crate) socket: OwnedFd,
-    pub(crate) tls: Option<ServerContext>,
+    pub(crate) options: ListenerOptions,
     pub(crate) accept: SendAcceptor,
     pub(crate) reply: Sender<io::Result<()>>,
 }
@@ -72,9 +71,9 @@ pub(crate) struct ListenOrder {
 impl ListenOrder {
     pub(crate) fn carry_out(
         self,
-        add: impl FnOnce(ListenerId, OwnedFd, Option<ServerContext>, Acceptor) -> io::Result<()>,
+        add: impl FnOnce(ListenerId, OwnedFd, ListenerOptions, Acceptor) -> io::Result<()>,
     ) {
-        let result = add(self.id, self.socket, self.tls, self.accept);
+        let result = add(self.id, self.socket, self.options, self.accept);
         // Whoever asked may have gone; the listener stands all the same.
         let _gone = self.reply.send(result);
     }

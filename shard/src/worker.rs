@@ -158,9 +158,9 @@ impl fmt::Debug for Worker {
 
 fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
     match order {
-        Order::Listen(order) => {
-            order.carry_out(|id, socket, tls, accept| reactor.add_listener(id, socket, tls, accept))
-        }
+        Order::Listen(order) => order.carry_out(|id, socket, options, accept| {
+            reactor.add_listener(id, socket, options, accept)
+        }),
         Order::Listener(id, ListenerVerb::Close) => reactor.close_listener(id),
         Order::Listener(id, verb) => {
             reactor.local(|local| match verb {

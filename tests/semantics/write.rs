@@ -110,7 +110,7 @@ fn an_unlimited_queue_takes_what_comes() {
     let mut peer = world.connect();
     peer.send(b"go");
     assert_eq!(peer.read_to_end().len(), size);
-    assert_eq!(world.finish().count(&Event::note("Ok")), 1);
+    assert_eq!(world.finish().count(&Event::note("High")), 1);
 }
 
 fn nothing_is_taken_after_the_end() {

@@ -1,8 +1,8 @@
 //! One kind of fault at a time, and what the loop promises under it.
 
 use shardpoll_reactor::{
-    CloseReason, Config, Conn, Connect, Fault, Faults, Handler, ListenerId, Peer, Place, Reactor,
-    Sim, SimPeer, Tick,
+    CloseReason, Config, Conn, Connect, Fault, Faults, Handler, ListenerId, ListenerOptions, Place,
+    Reactor, Sim, SimPeer, Tick,
 };
 use shardpoll_tests::pattern;
 use std::cell::RefCell;
@@ -58,7 +58,9 @@ impl Bench {
         let accept = move |_: &shardpoll_reactor::Peer| -> Box<dyn Handler> {
             Box::new(Echo(Rc::clone(&own)))
         };
-        reactor.add_listener(ListenerId::new(0), fd, None, Box::new(accept)).expect("no faults");
+        reactor
+            .add_listener(ListenerId::new(0), fd, ListenerOptions::default(), Box::new(accept))
+            .expect("no faults");
         Self { sim, reactor, log, addr }
     }
 

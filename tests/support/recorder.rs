@@ -23,6 +23,10 @@ pub enum Event {
     Predrain,
     /// `on_drain`.
     Drain,
+    /// `on_high_water`.
+    HighWater,
+    /// `on_low_water`.
+    LowWater,
     /// `on_read_timeout`.
     ReadTimeout,
     /// `on_attach`.
@@ -84,6 +88,8 @@ impl fmt::Debug for Event {
             Self::Connect => f.write_str("Connect"),
             Self::Predrain => f.write_str("Predrain"),
             Self::Drain => f.write_str("Drain"),
+            Self::HighWater => f.write_str("HighWater"),
+            Self::LowWater => f.write_str("LowWater"),
             Self::ReadTimeout => f.write_str("ReadTimeout"),
             Self::Attach => f.write_str("Attach"),
             Self::Detach => f.write_str("Detach"),
@@ -250,6 +256,14 @@ impl Handler for Recorder {
 
     fn on_drain(&mut self, conn: &mut Conn<'_>) {
         self.plain(conn, Event::Drain);
+    }
+
+    fn on_high_water(&mut self, conn: &mut Conn<'_>) {
+        self.plain(conn, Event::HighWater);
+    }
+
+    fn on_low_water(&mut self, conn: &mut Conn<'_>) {
+        self.plain(conn, Event::LowWater);
     }
 
     fn on_read_timeout(&mut self, conn: &mut Conn<'_>) -> Silence {

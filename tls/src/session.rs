@@ -72,6 +72,8 @@ pub struct Session {
     established: bool,
     peer_closed: bool,
     closed: bool,
+    /// Our close_notify has been said.
+    output_ended: bool,
     /// Whether the peer expects our records sealed.
     sealing: bool,
 }
@@ -88,6 +90,7 @@ impl Session {
             established: false,
             peer_closed: false,
             closed: false,
+            output_ended: false,
             sealing: false,
         }
     }
@@ -242,7 +245,7 @@ impl Session {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
-        if !self.established || self.closed {
+        if !self.established || self.closed || self.output_ended {
             return Err(Error::NotOpen);
         }
         if plain.is_empty() {
@@ -271,13 +274,37 @@ impl Session {
         if !self.started {
             return;
         }
-        let pending = &mut self.pending;
-        if on_side!(&mut self.side, machine => walk::queue_close(machine, pending)) {
-            self.drain(wire);
-        } else if !self.established && !self.sealing {
-            wire.extend_from_slice(&CLEAR_CLOSE_NOTIFY);
+        if !std::mem::replace(&mut self.output_ended, true) {
+            let pending = &mut self.pending;
+            if on_side!(&mut self.side, machine => walk::queue_close(machine, pending)) {
+                self.drain(wire);
+            } else if !self.established && !self.sealing {
+                wire.extend_from_slice(&CLEAR_CLOSE_NOTIFY);
+            }
         }
         self.pending = Vec::new();
+    }
+
+    /// Appends close_notify to `wire`, once, and goes on receiving until the peer's comes: a
+    /// half-close (RFC 8446, section 6.1).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotOpen`] before the handshake is done: a mistake of the caller's, the session is
+    /// as it was.
+    pub fn end_output(&mut self, wire: &mut Vec<u8>) -> Result<(), Error> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if !self.established {
+            return Err(Error::NotOpen);
+        }
+        if !std::mem::replace(&mut self.output_ended, true) {
+            let pending = &mut self.pending;
+            on_side!(&mut self.side, machine => walk::queue_close(machine, pending));
+            self.drain(wire);
+        }
+        Ok(())
     }
 
     fn drain(&mut self, wire: &mut Vec<u8>) {

@@ -123,3 +123,35 @@ fn a_server_that_may_speak_early_can_close_early() {
     assert_eq!(pair.client.feed(pair.server.owed()), Progress::Established);
     assert!(pair.client.peer_closed);
 }
+
+#[test]
+fn a_half_close_ends_sending_and_goes_on_receiving() {
+    for version in VERSIONS {
+        let mut pair = Pair::established(&P256, version);
+        let Pair { client, server, .. } = &mut pair;
+        client.session.end_output(&mut client.wire).unwrap();
+        assert_eq!(records(&client.wire).len(), 1);
+        client.session.end_output(&mut client.wire).unwrap();
+        assert_eq!(records(&client.wire).len(), 1, "it is said once");
+        let sent = client.session.send(b"more", &mut client.wire);
+        assert!(matches!(sent, Err(Error::NotOpen)));
+
+        assert_eq!(server.feed(client.owed()), Progress::PeerClosed);
+        server.send(b"the answer");
+        assert_eq!(client.feed(server.owed()), Progress::Open);
+        assert_eq!(client.plain, b"the answer");
+        server.close();
+        assert_eq!(client.feed(server.owed()), Progress::PeerClosed);
+        client.close();
+        assert!(client.wire.is_empty(), "it was said before");
+        client.session.end_of_input().expect("clean");
+    }
+}
+
+#[test]
+fn a_half_close_waits_for_the_handshake() {
+    let mut early = Pair::of(&P256, &TLS13);
+    let Pair { client, .. } = &mut early;
+    let refused = client.session.end_output(&mut client.wire);
+    assert!(matches!(refused, Err(Error::NotOpen)), "{refused:?}");
+}

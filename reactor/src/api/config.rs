@@ -38,11 +38,44 @@ pub struct Config {
     /// How many bytes a connection may queue; a write that does not fit ends it (S69). 0: no limit.
     /// Default 32 MiB.
     pub max_queued_bytes: usize,
+    /// How many bytes all connections of a shard may queue together; a write that does not fit is
+    /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB. Up to 256 KiB
+    /// more may be queued for the connection whose callback runs.
+    pub max_shard_queued_bytes: usize,
+    /// With more than this queued, writes answer [`Written::High`](crate::Written), and
+    /// [`Handler::on_high_water`](crate::Handler::on_high_water) is called if the kernel does not
+    /// take it at once. Default 1 MiB.
+    pub high_water_bytes: usize,
+    /// With no more than this left of it,
+    /// [`Handler::on_low_water`](crate::Handler::on_low_water) is called. At most
+    /// `high_water_bytes`. Default 256 KiB.
+    pub low_water_bytes: usize,
+    /// What becomes of a connection that writes more than it may queue, unless its listener or
+    /// whoever opened it has said otherwise. Default: it is cut.
+    pub when_full: WhenFull,
     /// What becomes of a connection whose handler panics. Default: it ends.
     pub panic_policy: PanicPolicy,
     /// How long a listener rests when the process is out of descriptors or the kernel out of
     /// memory. A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
     pub accept_retry_interval: Duration,
+}
+
+/// What becomes of a connection that writes more than it may queue.
+///
+/// Whatever is chosen, the write that did not fit took nothing, and answers
+/// [`Written::Full`](crate::Written).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// It ends with [`CloseReason::BufferFull`](crate::CloseReason): a peer that does not read
+    /// costs no more memory (S69).
+    #[default]
+    Cut,
+    /// Nothing: the writer is told by the answer, and decides.
+    Refuse,
+    /// As `Cut`; but before that, from the high to the low water mark, nothing is read from the
+    /// peer: one that asks and asks and takes no answer is not asked for more.
+    PausePeer,
 }
 
 /// What becomes of a connection whose handler panics; either way the panic is counted and logged.
@@ -66,6 +99,10 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(60),
             read_size_bytes: 16 * 1024,
             max_queued_bytes: 32 * 1024 * 1024,
+            max_shard_queued_bytes: 1024 * 1024 * 1024,
+            high_water_bytes: 1024 * 1024,
+            low_water_bytes: 256 * 1024,
+            when_full: WhenFull::Cut,
             panic_policy: PanicPolicy::Close,
             accept_retry_interval: Duration::from_millis(50),
         }
@@ -77,6 +114,11 @@ impl Config {
     #[inline]
     pub(crate) fn queue_cap(&self) -> usize {
         if self.max_queued_bytes == 0 { usize::MAX } else { self.max_queued_bytes }
+    }
+
+    /// How many bytes all connections together may have queued.
+    pub(crate) fn shard_queue_cap(&self) -> usize {
+        if self.max_shard_queued_bytes == 0 { usize::MAX } else { self.max_shard_queued_bytes }
     }
 }
 
@@ -93,6 +135,9 @@ impl Config {
         };
         if self.read_size_bytes == 0 || self.read_size_bytes > MAX_READ_SIZE {
             return wrong("read_size_bytes", &self.read_size_bytes, "1 to 1048576");
+        }
+        if self.low_water_bytes > self.high_water_bytes {
+            return wrong("low_water_bytes", &self.low_water_bytes, "at most high_water_bytes");
         }
         let durations = [
             ("read_timeout", self.read_timeout),
@@ -156,19 +201,28 @@ pub struct Peer {
 pub struct Connect {
     pub(crate) to: SocketAddr,
     pub(crate) tls: Option<Box<TlsPlan>>,
+    pub(crate) when_full: Option<WhenFull>,
 }
 
 impl Connect {
     /// Connects to this address over TCP.
     #[must_use]
     pub fn to(addr: impl Into<SocketAddr>) -> Self {
-        Self { to: addr.into(), tls: None }
+        Self { to: addr.into(), tls: None, when_full: None }
     }
 
     /// TLS from the first byte on; `name` is sent to the server and checked in its certificate.
     #[must_use]
     pub fn tls(mut self, context: ClientContext, name: ServerName<'static>) -> Self {
         self.tls = Some(Box::new(TlsPlan { context, name }));
+        self
+    }
+
+    /// What becomes of the connection when it writes more than it may queue. Default: as the
+    /// configuration says.
+    #[must_use]
+    pub fn when_full(mut self, then: WhenFull) -> Self {
+        self.when_full = Some(then);
         self
     }
 }

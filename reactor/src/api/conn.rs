@@ -5,7 +5,7 @@
 //! Invariants:
 //! 1. A slot is freed only by the loop and only while no cursor exists, so a cursor's id is alive.
 
-use super::{Addr, CloseReason, Handler, Local};
+use super::{Addr, CloseReason, Handler, Local, WhenFull};
 use crate::conn::{Chunk, Line, Marks, Stage};
 use crate::core::Core;
 use crate::id::{ConnId, ListenerId};
@@ -29,10 +29,14 @@ pub struct Conn<'a> {
 pub enum Written {
     /// The bytes are queued.
     Ok,
-    /// Nothing was taken: the connection's queue is full. The connection ends with
-    /// [`CloseReason::BufferFull`]; there is nothing to do here.
+    /// They are queued, and more is queued now than the high water mark: whoever can wait had
+    /// better wait for [`Handler::on_low_water`].
+    High,
+    /// Nothing was taken: the queue of the connection, or of its shard, is full. Unless
+    /// [`WhenFull::Refuse`](crate::WhenFull) holds, the connection ends with
+    /// [`CloseReason::BufferFull`], and there is nothing to do here.
     Full,
-    /// Nothing was taken: the connection is closing or gone (S72).
+    /// Nothing was taken: the connection is closing or gone (S72), or our side of it has ended.
     Closed,
 }
 
@@ -90,21 +94,40 @@ impl Conn<'_> {
         self.core.unstage(self.id);
         let now = self.core.now;
         let line = self.core.table.served_mut(self.id);
-        if !line.stage.takes_writes() {
+        if !line.takes_writes() {
             return Written::Closed;
         }
-        if len > self.core.queue_cap.saturating_sub(line.outbox.len()) {
+        if len > self.core.queue_cap.saturating_sub(line.outbox.len())
+            || len > self.core.shard_queue_cap.saturating_sub(self.core.queued)
+        {
             return self.overflow();
         }
         push(line, now);
+        let high = line.outbox.len() > self.core.config.high_water_bytes;
+        self.core.recount(self.id);
         self.core.revisit(self.id);
-        Written::Ok
+        if high { Written::High } else { Written::Ok }
     }
 
     #[cold]
     fn overflow(&mut self) -> Written {
-        self.fail(CloseReason::BufferFull);
+        self.core.counters.refused_writes += 1;
+        if self.line().when_full != WhenFull::Refuse {
+            self.fail(CloseReason::BufferFull);
+        }
         Written::Full
+    }
+
+    /// Queues what came from a link, whose water marks bound it.
+    pub(crate) fn forward(&mut self, data: &[u8]) -> usize {
+        self.core.unstage(self.id);
+        let now = self.core.now;
+        let line = self.core.table.served_mut(self.id);
+        line.keep(data, now);
+        let queued = line.outbox.len();
+        self.core.recount(self.id);
+        self.core.revisit(self.id);
+        queued
     }
 
     fn fail(&mut self, reason: CloseReason) {
@@ -131,6 +154,14 @@ impl Conn<'_> {
     /// Input that still comes is discarded. A second call does nothing (S78).
     pub fn close(&mut self) {
         self.core.close(self.id, CloseReason::Asked);
+    }
+
+    /// Ends our side once everything queued has been sent, and goes on reading: FIN, and under TLS
+    /// close_notify before it. The connection ends when the peer's side has ended too.
+    ///
+    /// Nothing can be written any more. No-op unless the connection is established.
+    pub fn half_close(&mut self) {
+        self.core.half_close(self.id);
     }
 
     /// Ends the connection now and silently: queued output is lost, nothing more is called (S79).
@@ -168,7 +199,7 @@ impl Conn<'_> {
         Local { core: self.core }
     }
 
-    fn line(&self) -> &Line {
+    pub(super) fn line(&self) -> &Line {
         self.core.table.line(self.id).expect("a cursor's connection is alive")
     }
 

@@ -3,7 +3,7 @@
 //! Never: calls the kernel.
 
 use super::Conn;
-use crate::conn::{Line, Marks, Rate, Reason, Tuning};
+use crate::conn::{Marks, Rate, Reason};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -16,6 +16,30 @@ pub enum Wait {
     Off,
     /// This long, from now.
     After(Duration),
+}
+
+/// How much may still be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Credit {
+    /// So many bytes.
+    Bytes(usize),
+    /// So many calls of [`Handler::on_incoming`](crate::Handler::on_incoming).
+    Chunks(usize),
+}
+
+impl Credit {
+    fn is_none(self) -> bool {
+        matches!(self, Self::Bytes(0) | Self::Chunks(0))
+    }
+
+    /// Both together; of two kinds the newer one.
+    fn and(self, more: Self) -> Self {
+        match (self, more) {
+            (Self::Bytes(left), Self::Bytes(more)) => Self::Bytes(left.saturating_add(more)),
+            (Self::Chunks(left), Self::Chunks(more)) => Self::Chunks(left.saturating_add(more)),
+            (_, more) => more,
+        }
+    }
 }
 
 /// The largest read size, in bytes.
@@ -36,6 +60,7 @@ impl Conn<'_> {
         let line = self.line_mut();
         line.gate.open(Reason::User);
         line.gate.open(Reason::Timed);
+        line.gate.open(Reason::Orphaned);
         if let Some(tuning) = &mut line.tuning {
             tuning.pause_ends = None;
             tuning.read_due = None;
@@ -54,7 +79,7 @@ impl Conn<'_> {
         if time.is_some() {
             line.gate.close(Reason::Timed);
         }
-        tuning(line).pause_ends = time.map(|time| now.saturating_add(time));
+        line.tune().pause_ends = time.map(|time| now.saturating_add(time));
         self.core.revisit(self.id);
     }
 
@@ -86,7 +111,7 @@ impl Conn<'_> {
     pub fn limit(&mut self, bytes_per_second: Option<NonZeroU64>) {
         let now = self.core.now;
         let line = self.line_mut();
-        tuning(line).rate =
+        line.tune().rate =
             bytes_per_second.map(|bytes_per_second| Rate { bytes_per_second, paid: now });
         if line.gate.open(Reason::Limited) {
             line.last_read = now;
@@ -101,7 +126,7 @@ impl Conn<'_> {
         let now = self.core.now;
         let line = self.line_mut();
         line.last_read = now;
-        tuning(line).read_due = due;
+        line.tune().read_due = due;
         self.core.revisit(self.id);
     }
 
@@ -113,14 +138,40 @@ impl Conn<'_> {
         let now = self.core.now;
         let line = self.line_mut();
         line.last_progress = now;
-        tuning(line).write_due = due;
+        line.tune().write_due = due;
         self.core.revisit(self.id);
     }
 
     /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB,
     /// what lies beyond is taken as the nearer end (S54).
     pub fn read_size(&mut self, bytes: usize) {
-        tuning(self.line_mut()).read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+        self.line_mut().tune().read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+    }
+
+    /// Lets nothing be read beyond this from now on, until more is [granted](Self::grant); `None`:
+    /// whatever comes.
+    ///
+    /// For whoever consumes on another thread, or may change the protocol at any chunk: what was
+    /// not granted stays in the kernel. Under TLS, whose records cannot be read in part, up to one
+    /// read is decrypted ahead, and held back. Without credit the read timeout rests, as in
+    /// [`pause`](Self::pause).
+    pub fn set_credit(&mut self, credit: Option<Credit>) {
+        let now = self.core.now;
+        let line = self.line_mut();
+        line.tune().credit = credit;
+        if credit.is_some_and(Credit::is_none) {
+            line.gate.close(Reason::Credit);
+        } else if line.gate.open(Reason::Credit) {
+            line.last_read = now;
+        }
+        self.core.revisit(self.id);
+    }
+
+    /// Adds to what may be read; credit of the other kind replaces what is left. On a connection
+    /// that reads whatever comes, the first grant begins to count.
+    pub fn grant(&mut self, more: Credit) {
+        let left = self.line().tuning.as_ref().and_then(|tuning| tuning.credit);
+        self.set_credit(Some(left.map_or(more, |left| left.and(more))));
     }
 
     fn due(&self, wait: Wait) -> Option<shardpoll_timers::Tick> {
@@ -130,9 +181,4 @@ impl Conn<'_> {
             Wait::After(time) => Some(self.core.now.saturating_add(time)),
         }
     }
-}
-
-fn tuning(line: &mut Line) -> &mut Tuning {
-    line.marks.add(Marks::TUNED);
-    line.tuning.get_or_insert_default()
 }

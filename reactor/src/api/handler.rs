@@ -37,6 +37,13 @@ pub trait Handler: Any {
     /// connection (S77).
     fn on_drain(&mut self, _conn: &mut Conn<'_>) {}
 
+    /// More is queued than the high water mark, and the kernel does not take it now: the moment to
+    /// stop producing. Not again before [`on_low_water`](Self::on_low_water).
+    fn on_high_water(&mut self, _conn: &mut Conn<'_>) {}
+
+    /// No more than the low water mark is left of it: the moment to go on.
+    fn on_low_water(&mut self, _conn: &mut Conn<'_>) {}
+
     /// The peer was silent for the read timeout; the answer says whether it may stay (S86).
     fn on_read_timeout(&mut self, _conn: &mut Conn<'_>) -> Silence {
         Silence::Close

@@ -113,7 +113,8 @@ impl Local<'_> {
         }
         let stage = Stage::Connecting(to.tls);
         let handler: Box<dyn Handler> = Box::new(handler);
-        let line = Line::new(stage, Some(handler), Addr::Ip(to.to), None, self.core.now);
+        let mut line = Line::new(stage, Some(handler), Addr::Ip(to.to), None, self.core.now);
+        line.when_full = to.when_full.unwrap_or(self.core.config.when_full);
         let entry = Entry::Line(line);
         let id = self.core.table.insert(entry).ok_or(Refused::TableFull)?;
         self.core.wishes.push(Wish::Connect(id, to.to));

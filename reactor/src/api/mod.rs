@@ -7,14 +7,16 @@ mod config;
 mod conn;
 mod flow;
 mod handler;
+mod link;
 mod listen;
 mod local;
 mod reason;
 
-pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer};
+pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer, WhenFull};
 pub use conn::{Conn, Written};
-pub use flow::Wait;
+pub use flow::{Credit, Wait};
 pub use handler::{Handler, Silence, Status, incoming};
+pub use link::{LinkError, LinkOptions};
 pub use listen::Accept;
 pub use local::{Local, Refused};
 pub use reason::CloseReason;

@@ -27,6 +27,9 @@ pub enum CloseReason {
     NotDraining,
     /// More was written than the connection may queue (S69).
     BufferFull,
+    /// The other side of its link has ended, and
+    /// [`LinkOptions::propagate`](crate::LinkOptions::propagate) was asked for (S145).
+    LinkEnded,
     /// The connection's handler panicked and was dropped.
     HandlerPanic,
     /// The deadline of a shutdown came (S151).
@@ -70,7 +73,7 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::Asked => "closed on request",
-            Self::PeerClosed | Self::Reset => "closed",
+            Self::PeerClosed | Self::Reset | Self::LinkEnded => "closed",
             Self::Tls(error) => return error.fmt(f),
             Self::Silent => "read timeout",
             Self::NotDraining | Self::HandshakeTimeout { connected: true } => "write timeout",

@@ -14,6 +14,16 @@ pub(crate) enum Reason {
     Timed = 2,
     /// More was read than the rate limit allows until now (S100).
     Limited = 4,
+    /// What it is linked to has enough to send (S143).
+    Linked = 8,
+    /// All that was granted has been read.
+    Credit = 16,
+    /// Too much of its own output waits.
+    Pressure = 32,
+    /// What it was linked to has ended (S145).
+    Orphaned = 64,
+    /// Its input has ended, and its output goes on.
+    Ended = 128,
 }
 
 /// The reasons not to read.
@@ -27,10 +37,10 @@ impl Gate {
         self.0 == 0
     }
 
-    /// Whether silence is the peer's own: a timed pause does not stop the read timeout, the others
-    /// do (S88).
+    /// Whether silence is the peer's own: a timed pause does not stop the read timeout (S88), nor
+    /// does the end of a link (S145); the others do.
     pub(crate) fn expects_input(self) -> bool {
-        self.0 & !(Reason::Timed as u8) == 0
+        self.0 & !(Reason::Timed as u8 | Reason::Orphaned as u8) == 0
     }
 
     /// A debt stops reading, not the delivery of what has been read.

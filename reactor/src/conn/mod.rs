@@ -28,9 +28,9 @@ pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
-pub(crate) use tuning::{Rate, Tuning};
+pub(crate) use tuning::{Fin, Link, Rate, Tuning};
 
-use crate::api::{Addr, CloseReason, Handler};
+use crate::api::{Addr, CloseReason, Credit, Handler, WhenFull};
 use crate::id::ListenerId;
 use shardpoll_timers::{Tick, TimerId};
 
@@ -86,6 +86,8 @@ impl Marks {
     pub(crate) const WRITE_LOCK: Self = Self(16);
     /// `Line::tuning` is there.
     pub(crate) const TUNED: Self = Self(32);
+    /// More is queued than the high water mark, or was, and the low one is not reached.
+    pub(crate) const HIGH: Self = Self(64);
 
     #[inline]
     pub(crate) fn has(self, bits: Self) -> bool {
@@ -133,6 +135,9 @@ pub(crate) struct Line {
     /// None for an outgoing connection.
     pub(crate) listener: Option<ListenerId>,
     pub(crate) peer: Addr,
+    /// How much of the outbox the shard has counted, in bytes.
+    pub(crate) counted: usize,
+    pub(crate) when_full: WhenFull,
 }
 
 impl Line {
@@ -161,6 +166,8 @@ impl Line {
             tuning: None,
             listener,
             peer,
+            counted: 0,
+            when_full: WhenFull::Cut,
         }
     }
 
@@ -187,7 +194,17 @@ impl Line {
     /// Whether what its callbacks write may be staged: sent as soon as they have returned.
     #[inline]
     pub(crate) fn may_stage(&self) -> bool {
-        self.stage.is_open() && self.outbox.is_empty() && self.is_unlocked()
+        self.stage.is_open() && self.outbox.is_empty() && self.is_unlocked() && self.may_write()
+    }
+
+    /// Whether what the application writes can still be sent.
+    pub(crate) fn takes_writes(&self) -> bool {
+        self.stage.takes_writes() && self.may_write()
+    }
+
+    /// Whether our side of an open line has not ended before the line.
+    fn may_write(&self) -> bool {
+        self.tuning.as_ref().is_none_or(|tuning| tuning.fin == Fin::Open)
     }
 
     /// Whether all that was written to it has gone to the kernel.
@@ -270,6 +287,50 @@ impl Line {
                 && (self.has_output() || self.marks.has(Marks::DRAIN))
             || self.marks.has(Marks::CALLS)
             || matches!(self.stage, Stage::Closed(_))
+    }
+
+    /// Its own limits, from now on.
+    pub(crate) fn tune(&mut self) -> &mut Tuning {
+        self.marks.add(Marks::TUNED);
+        self.tuning.get_or_insert_default()
+    }
+
+    /// What its input is written to, instead of given to its handler.
+    pub(crate) fn link(&self) -> Option<Link> {
+        self.tuning.as_ref().and_then(|tuning| tuning.link)
+    }
+
+    /// Whether others' input is written to it.
+    pub(crate) fn is_fed(&self) -> bool {
+        self.tuning.as_ref().is_some_and(|tuning| !tuning.sources.is_empty())
+    }
+
+    /// The largest piece of input that may be delivered now, given the read size.
+    pub(crate) fn piece(&self, read_size: usize) -> usize {
+        match self.tuning.as_ref().and_then(|tuning| tuning.credit) {
+            Some(Credit::Bytes(left)) => read_size.min(left),
+            _ => read_size,
+        }
+    }
+
+    /// A piece of input is about to be delivered: takes it off what was granted.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        let Some(credit) = self.tuning.as_mut().and_then(|tuning| tuning.credit.as_mut()) else {
+            return;
+        };
+        let left = match credit {
+            Credit::Bytes(left) => {
+                *left = left.saturating_sub(bytes);
+                left
+            }
+            Credit::Chunks(left) => {
+                *left = left.saturating_sub(1);
+                left
+            }
+        };
+        if *left == 0 {
+            self.gate.close(Reason::Credit);
+        }
     }
 
     /// Queues a copy of `data`. The first byte starts the send timeout, later ones do not move it

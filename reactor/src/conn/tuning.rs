@@ -6,6 +6,8 @@
 //! 1. A wait of its own is used once: the next read, or the next progress of output, ends it (S84,
 //!    S89).
 
+use crate::api::Credit;
+use crate::id::ConnId;
 use shardpoll_timers::Tick;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -22,6 +24,36 @@ pub(crate) struct Tuning {
     /// The largest chunk, in bytes.
     pub(crate) read_size: Option<usize>,
     pub(crate) rate: Option<Rate>,
+    /// What may still be read; `None`: whatever comes.
+    pub(crate) credit: Option<Credit>,
+    pub(crate) link: Option<Link>,
+    /// The lines that are linked to this one.
+    pub(crate) sources: Vec<ConnId>,
+    pub(crate) fin: Fin,
+}
+
+/// Where the input of a line goes, instead of to its handler.
+#[derive(Clone, Copy)]
+pub(crate) struct Link {
+    pub(crate) to: ConnId,
+    /// With more than this queued at its target the line is not read, in bytes,
+    pub(crate) high: usize,
+    /// until no more than this is.
+    pub(crate) low: usize,
+    /// An end at one side is passed on to the other.
+    pub(crate) propagate: bool,
+}
+
+/// How far our side of a line that stays open has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Fin {
+    #[default]
+    Open,
+    /// It ends behind what is queued.
+    Asked,
+    /// close_notify is queued, and the kernel's FIN follows.
+    Sealed,
+    Sent,
 }
 
 /// A limit of bytes per second, and what has been read beyond it.

@@ -74,7 +74,8 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let peer = Peer { addr, listener: listener.id };
-        let session = listener.tls.as_ref().map(Session::server).transpose();
+        let session = listener.options.tls.as_ref().map(Session::server).transpose();
+        let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
         let Some(mut accept) = listener.accept.take() else {
             return;
         };
@@ -92,6 +93,7 @@ impl<S: Sys> Reactor<S> {
         let panicked = handler.is_none();
         let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
         line.marks = owed;
+        line.when_full = when_full;
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         if panicked {

@@ -3,7 +3,7 @@
 //! Never: changes anything; is compiled without the feature `sim`.
 
 use super::Reactor;
-use crate::conn::{Line, Ready, Stage};
+use crate::conn::{Fin, Line, Ready, Reason, Stage};
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
 use shardpoll_timers::Tick;
@@ -59,6 +59,9 @@ impl<S: Sys> Reactor<S> {
                 None => hold(self.owns_fd(id), || format!("listener {id} has no descriptor"))?,
             }
         }
+        let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
+        let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
+        hold(queued == counted, || format!("{queued} bytes are counted as queued, not {counted}"))?;
         let owners: HashSet<usize> = ids.iter().map(|id| id.slot()).collect();
         for (slot, fd) in self.fds.iter().enumerate() {
             let owned = fd.is_none() || owners.contains(&slot);
@@ -90,6 +93,9 @@ impl<S: Sys> Reactor<S> {
         hold(served, || format!("{id}: has lost its handler"))?;
         let (queued, cap) = (line.outbox.len(), core.queue_cap);
         hold(queued <= cap, || format!("{id}: {queued} bytes are queued, above {cap}"))?;
+        let counted = line.counted;
+        hold(counted == queued, || format!("{id}: {counted} bytes are counted, not {queued}"))?;
+        self.check_links(id, line)?;
         let stands =
             line.entry.map_or(Tick::MAX, |entry| core.timers.due(entry).unwrap_or(Tick::ZERO));
         let entry_due = line.entry_due;
@@ -99,6 +105,33 @@ impl<S: Sys> Reactor<S> {
         // A line that is on the agenda is settled before the loop waits.
         let in_time = listed || stands <= due.max(core.now);
         hold(in_time, || format!("{id}: {limit:?} is due at {due:?}, its entry at {stands:?}"))
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    fn check_links(&self, id: ConnId, line: &Line) -> Result<(), String> {
+        let table = &self.core.table;
+        let held_back = line.gate.has(Reason::Linked);
+        hold(line.link().is_some() || !held_back, || format!("{id}: waits for no target"))?;
+        let Some(tuning) = &line.tuning else { return Ok(()) };
+        if let Some(link) = tuning.link {
+            let target = table.line(link.to).and_then(|to| Some((to, to.tuning.as_ref()?)));
+            let Some((to, its)) = target else {
+                return Err(format!("{id}: is linked to {}, which is gone", link.to));
+            };
+            let known = its.sources.iter().filter(|source| **source == id).count();
+            hold(known == 1, || format!("{id}: is {known} times a source of {}", link.to))?;
+            let fed = !held_back || to.on_agenda || to.outbox.len() > link.low;
+            hold(fed, || format!("{id}: waits for {}, which has nothing to send", link.to))?;
+        }
+        for source in &tuning.sources {
+            let linked = table.line(*source).and_then(Line::link).map(|link| link.to);
+            hold(linked == Some(id), || {
+                format!("{id}: {source} is no source, but linked {linked:?}")
+            })?;
+        }
+        let owed = matches!(tuning.fin, Fin::Asked | Fin::Sealed) && line.is_drained();
+        hold(!owed || line.on_agenda, || format!("{id}: its side could end, and nobody ends it"))
     }
 }
 

@@ -6,7 +6,8 @@
 //! 1. `on_disconnect` is called at most once, and nothing after it.
 
 use super::Reactor;
-use crate::conn::{Channel, Marks, Stage};
+use crate::api::CloseReason;
+use crate::conn::{Channel, Fin, Marks, Ready, Reason, Stage};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -59,9 +60,45 @@ impl<S: Sys> Reactor<S> {
         self.tell(id, held);
     }
 
+    /// Our side of a line that stays open ends, once everything queued has gone.
+    pub(super) fn end_one_side(&mut self, id: ConnId) {
+        let Self { core, wire, .. } = self;
+        let line = core.line(id);
+        let fin = line.tuning.as_ref().map_or(Fin::Open, |tuning| tuning.fin);
+        if fin == Fin::Open || fin == Fin::Sent || !line.stage.is_open() || !line.is_drained() {
+            return;
+        }
+        let mut next = Fin::Sent;
+        if let (Fin::Asked, Some(tls)) = (fin, line.stage.tls_mut()) {
+            wire.clear();
+            if let Err(error) = tls.session.end_output(wire) {
+                return line.fail(CloseReason::from_tls(error));
+            }
+            tls.owed.extend(wire);
+            next = Fin::Sealed;
+        }
+        line.tune().fin = next;
+        if next == Fin::Sealed {
+            if line.ready.has(Ready::WRITABLE) {
+                self.send(id);
+            }
+            // Sent whole, or brought back by an edge or the agenda.
+            if self.core.line(id).is_drained() {
+                self.end_one_side(id);
+            }
+            return;
+        }
+        self.send_fin(id);
+        let line = self.core.line(id);
+        if line.gate.has(Reason::Ended) {
+            line.fail(CloseReason::PeerClosed);
+        }
+    }
+
     fn send_fin(&mut self, id: ConnId) {
         let line = self.core.line(id);
-        let (Stage::Flushing { .. }, Some(Some(fd))) = (&line.stage, self.fds.get(id.slot()))
+        let (Stage::Flushing { .. } | Stage::Open(_), Some(Some(fd))) =
+            (&line.stage, self.fds.get(id.slot()))
         else {
             return;
         };
@@ -90,7 +127,9 @@ impl<S: Sys> Reactor<S> {
                 return;
             }
         };
-        if !std::mem::replace(&mut line.told, true) {
+        let told = std::mem::replace(&mut line.told, true);
+        self.core.release_sources(id);
+        if !told {
             log::debug!("connection {id}: ended: {reason}");
             self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
         }
@@ -107,9 +146,12 @@ impl<S: Sys> Reactor<S> {
         while let Some(next) = self.core.take_next_handler(id) {
             self.core.drop_user_value(next);
         }
+        self.core.unlink(id);
+        self.core.release_sources(id);
         let Some(Entry::Line(line)) = self.core.table.remove(id) else {
             return;
         };
+        self.core.queued -= line.counted;
         if let Some(entry) = line.entry {
             self.core.timers.remove(entry);
         }

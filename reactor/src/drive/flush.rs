@@ -8,8 +8,8 @@
 //! 2. A line whose output is left over is either not *writable* (an edge will come) or has work.
 
 use super::Reactor;
-use crate::api::CloseReason;
-use crate::conn::{Channel, Line, Marks, Ready, Stage};
+use crate::api::{CloseReason, WhenFull};
+use crate::conn::{Channel, Line, Marks, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Counters, Held, Staging};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -81,13 +81,44 @@ impl<S: Sys> Reactor<S> {
         self.core.call_out(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
         self.send(id);
         if self.core.is_drained(id) {
-            self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
+            self.tell_drained(id, held);
         } else if self.core.staging.is_empty() {
             let line = self.core.line(id);
             if line.stage.is_open() && line.outbox.is_empty() {
                 // All is sealed and some of it left over: drain follows when that has gone.
                 line.marks.add(Marks::DRAIN);
             }
+        }
+    }
+
+    /// All is out; the handler of a link's target is not told (S142).
+    pub(super) fn tell_drained(&mut self, id: ConnId, held: &mut Held) {
+        if !self.core.line(id).is_fed() {
+            self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        }
+    }
+
+    /// The handler of an open line is told when its queue has passed a water mark.
+    pub(super) fn tell_water(&mut self, id: ConnId, held: &mut Held) {
+        let Core { table, config, now, .. } = &mut self.core;
+        let line = table.served_mut(id);
+        let queued = line.outbox.len();
+        let was_high = line.marks.has(Marks::HIGH);
+        if !line.stage.is_open() {
+            return;
+        }
+        if !was_high && queued > config.high_water_bytes {
+            line.marks.add(Marks::HIGH);
+            if line.when_full == WhenFull::PausePeer {
+                line.gate.close(Reason::Pressure);
+            }
+            self.core.call_out(id, held, Callback::HighWater, |h, c| h.on_high_water(c));
+        } else if was_high && queued <= config.low_water_bytes {
+            line.marks.take(Marks::HIGH);
+            if line.gate.open(Reason::Pressure) {
+                line.last_read = *now;
+            }
+            self.core.call_out(id, held, Callback::LowWater, |h, c| h.on_low_water(c));
         }
     }
 

@@ -11,11 +11,10 @@ use super::Reactor;
 use super::accept::AcceptError;
 use crate::core::{Callback, Due};
 use crate::id::{ConnId, ListenerId};
-use crate::listener::{Acceptor, Listener};
+use crate::listener::{Acceptor, Listener, ListenerOptions};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_timers::TimerId;
-use shardpoll_tls::ServerContext;
 use std::io;
 
 /// How many a listener that ends still accepts: no more can wait, as Linux caps a queue at 65,535,
@@ -23,7 +22,7 @@ use std::io;
 const LAST_ACCEPTS: usize = 65_536;
 
 impl<S: Sys> Reactor<S> {
-    /// Accepts on a listening descriptor from now on; TLS from the first byte when `tls` is given.
+    /// Accepts on a listening descriptor from now on.
     ///
     /// The descriptor must be non-blocking.
     ///
@@ -34,13 +33,13 @@ impl<S: Sys> Reactor<S> {
         &mut self,
         id: ListenerId,
         fd: S::Fd,
-        tls: Option<ServerContext>,
+        options: ListenerOptions,
         accept: Acceptor,
     ) -> io::Result<()> {
         if self.core.quitting.is_some() {
             return Err(io::Error::other("the loop is quitting"));
         }
-        let entry = Entry::Listener(Listener::new(id, tls, accept));
+        let entry = Entry::Listener(Listener::new(id, options, accept));
         let Some(key) = self.core.table.insert(entry) else {
             return Err(io::Error::other("too many connections on this shard"));
         };

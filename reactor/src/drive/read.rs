@@ -36,6 +36,8 @@ impl<S: Sys> Reactor<S> {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let size = line.read_size().unwrap_or(core.config.read_size_bytes);
+        let size =
+            if matches!(line.stage, Stage::Open(Channel::Plain)) { line.piece(size) } else { size };
         if rx.len() < size {
             *rx = vec![0; size].into_boxed_slice();
         }
@@ -67,8 +69,15 @@ impl<S: Sys> Reactor<S> {
         let line = self.core.line(id);
         match &mut line.stage {
             Stage::Open(Channel::Plain) => {
+                line.spend(count);
                 let data = &self.rx[..count];
-                self.core.call_out(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+                match line.link() {
+                    Some(link) => self.core.forward(id, link, data),
+                    None => {
+                        let call = Callback::Incoming;
+                        self.core.call_out(id, held, call, |h, c| h.on_incoming(c, data));
+                    }
+                }
             }
             Stage::Open(Channel::Tls(_)) | Stage::Handshaking(_) => self.decrypt(id, held, count),
             Stage::Lingering { discarded } => {
@@ -133,18 +142,33 @@ impl<S: Sys> Reactor<S> {
         let Self { core, plain, delivered, .. } = self;
         *delivered = 0;
         while *delivered < plain.len() && core.line(id).may_deliver() {
+            let link = core.line(id).link();
+            if link.is_some_and(|link| !core.has_a_target(id, link)) {
+                // Its gate is closed now, or it is closing.
+                continue;
+            }
             let rest = &plain[*delivered..];
-            let data = &rest[..rest.len().min(core.read_size(id))];
+            let size = core.read_size(id);
+            let line = core.line(id);
+            let data = &rest[..rest.len().min(line.piece(size))];
+            line.spend(data.len());
             // Before the call: should it panic, this piece has been delivered all the same.
             *delivered += data.len();
-            core.call_out(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+            match link {
+                Some(link) => core.forward(id, link, data),
+                None => {
+                    core.call_out(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+                }
+            }
         }
         self.hold_back_undelivered(id);
         let line = self.core.line(id);
         let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
         if tls.stash.is_empty() && tls.session.peer_closed() && line.gate.is_open() {
             // An end in order is answered by one: close_notify, then FIN.
-            self.core.close(id, CloseReason::PeerClosed);
+            if !self.core.outlives_its_input(id) {
+                self.core.close(id, CloseReason::PeerClosed);
+            }
         }
     }
 
@@ -196,6 +220,10 @@ impl<S: Sys> Reactor<S> {
                 return line.fail(CloseReason::from_tls(error));
             }
         }
+        if line.stage.is_open() && self.core.outlives_its_input(id) {
+            return;
+        }
+        let line = self.core.line(id);
         // What was written still goes out: the peer may only have finished asking (S82).
         if line.stage.is_open() && !self.core.is_drained(id) {
             return self.core.close(id, CloseReason::PeerClosed);
@@ -208,8 +236,30 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// A line whose link has lost its target is not read; that it has ended is told all the same,
+    /// once nothing unread lies before the end (S145).
+    pub(super) fn look_for_end(&mut self, id: ConnId) {
+        let Self { sys, fds, core, .. } = self;
+        let line = core.line(id);
+        let waits = line.gate.has(Reason::Orphaned) && !line.gate.has(Reason::User);
+        if !waits || !line.ready.has(Ready::ENDED) || line.has_held_back_input() {
+            return;
+        }
+        let Some(Some(fd)) = fds.get(id.slot()) else { return };
+        match sys.at_end(fd) {
+            Ok(true) => self.input_ended(id),
+            Ok(false) => {}
+            Err(error) => self.read_failed(id, error),
+        }
+    }
+
     /// Gives what was held back before anything new.
     pub(super) fn read_any(&mut self, id: ConnId, held: &mut Held) {
+        if let Some(link) = self.core.line(id).link() {
+            if !self.core.has_a_target(id, link) {
+                return;
+            }
+        }
         if self.core.line(id).has_held_back_input() {
             self.deliver_held_back(id, held);
         } else {

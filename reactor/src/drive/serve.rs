@@ -141,6 +141,8 @@ impl<S: Sys> Reactor<S> {
         let line = self.core.line(id);
         if line.wants_read() && line.has_input() {
             self.read_any(id, held);
+        } else {
+            self.look_for_end(id);
         }
     }
 
@@ -160,15 +162,21 @@ impl<S: Sys> Reactor<S> {
     /// Also carries the end of the line on, and frees it.
     #[inline(never)]
     fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
+        self.tell_water(id, held);
         self.core.exchange_handlers(id, held);
+        if self.core.line(id).tuning.is_some() {
+            self.end_one_side(id);
+            self.core.feed(id);
+        }
         if self.core.line(id).is_ending() {
             // Nothing is taken from it any more, whoever has ended it.
             self.core.staging.close();
             self.end(id, held);
         }
-        let Core { table, timers, staging, spans, agenda, .. } = &mut self.core;
-        staging.clear();
-        staging.end();
+        self.core.staging.clear();
+        self.core.staging.end();
+        self.core.recount(id);
+        let Core { table, timers, spans, agenda, .. } = &mut self.core;
         let line = table.served_mut(id);
         if matches!(line.stage, Stage::Closed(_)) {
             return self.free(id, held.take());
@@ -248,7 +256,7 @@ impl<S: Sys> Reactor<S> {
         if callback == Callback::Predrain {
             self.send(id);
             if self.core.is_drained(id) {
-                self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
+                self.tell_drained(id, held);
             }
         }
         self.core.unstage(id);

@@ -175,6 +175,12 @@ pub trait Sys {
     /// `WouldBlock` when none can be taken; else the kernel's.
     fn send(&mut self, fd: &Self::Fd, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Whether the end of input is what a read would find; takes nothing.
+    ///
+    /// # Errors
+    /// What a read would give, but for `WouldBlock`.
+    fn at_end(&mut self, fd: &Self::Fd) -> io::Result<bool>;
+
     /// Ends our side of a stream.
     ///
     /// # Errors

@@ -21,8 +21,8 @@ use history::{History, Shared};
 use script::Script;
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
 use shardpoll_reactor::{
-    Addr, Config, Counts, Fault, Faults, Handler, ListenerId, Peer, Place as ShardPlace, Reactor,
-    Sim, SimFd, Tick, Turn,
+    Addr, Config, Counts, Fault, Faults, Handler, ListenerId, ListenerOptions, Peer,
+    Place as ShardPlace, Reactor, Sim, SimFd, Tick, Turn,
 };
 use std::any::Any;
 use std::cell::RefCell;
@@ -227,9 +227,10 @@ impl World {
             Box::new(Actor::new(&shared, &place))
         };
         let fd = self.sim.listen(addr, 3).expect("nobody is there yet");
-        let tls = (number == 2).then(|| certificate().0.clone());
+        let mut options = ListenerOptions::default();
+        options.tls = (number == 2).then(|| certificate().0.clone());
         let id = ListenerId::new(number);
-        self.reactor.add_listener(id, fd, tls, Box::new(accept)).expect("no faults yet");
+        self.reactor.add_listener(id, fd, options, Box::new(accept)).expect("no faults yet");
     }
 
     fn rng<R>(&self, f: impl FnOnce(&mut Rng) -> R) -> R {

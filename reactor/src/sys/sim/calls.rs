@@ -129,6 +129,16 @@ impl Net {
         batch.truncate(MAX_EVENTS);
     }
 
+    pub(super) fn at_end(&self, number: usize) -> io::Result<bool> {
+        let id = self.stream(number)?;
+        let Some(end) = self.end(id) else { return errno(libc::EBADF) };
+        let is_over = end.stage != Stage::Connecting && end.has_input() && end.inbox.is_empty();
+        match end.error {
+            Some(error) if is_over && !end.fin_in => errno(error),
+            _ => Ok(is_over),
+        }
+    }
+
     pub(super) fn recv(&mut self, number: usize, buffer: &mut [u8]) -> io::Result<usize> {
         let id = self.stream(number)?;
         let faulty = self.end(id).is_some_and(|end| end.stage == Stage::Open);

@@ -58,7 +58,7 @@ use std::time::Duration;
 ///
 /// ```
 /// use shardpoll_reactor::{
-///     Config, Faults, ListenerId, Place, Reactor, Sim, incoming,
+///     Config, Faults, ListenerId, ListenerOptions, Place, Reactor, Sim, incoming,
 /// };
 /// use std::time::Duration;
 ///
@@ -68,7 +68,8 @@ use std::time::Duration;
 /// let echo = |_: &shardpoll_reactor::Peer| -> Box<dyn shardpoll_reactor::Handler> {
 ///     Box::new(incoming(|conn, data| { conn.write(data); }))
 /// };
-/// reactor.add_listener(ListenerId::new(0), sim.listen(addr, 16)?, None, Box::new(echo))?;
+/// let options = ListenerOptions::default();
+/// reactor.add_listener(ListenerId::new(0), sim.listen(addr, 16)?, options, Box::new(echo))?;
 ///
 /// let peer = sim.peer(addr);
 /// let mut got = Vec::new();
@@ -296,6 +297,10 @@ impl Sys for Sim {
 
     fn recv(&mut self, fd: &SimFd, buffer: &mut [u8]) -> io::Result<usize> {
         self.net.borrow_mut().recv(fd.number, buffer)
+    }
+
+    fn at_end(&mut self, fd: &SimFd) -> io::Result<bool> {
+        self.net.borrow().at_end(fd.number)
     }
 
     fn send(&mut self, fd: &SimFd, bytes: &[u8]) -> io::Result<usize> {

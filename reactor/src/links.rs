@@ -1,0 +1,169 @@
+//! Links between the lines of one loop: who is written what is read from whom, and what an end at
+//! one side means for the other.
+//!
+//! Never: reads or sends; calls user code.
+//!
+//! Invariants:
+//! 1. A line is among the sources of another exactly while it is linked to it.
+//! 2. A line is closed for [`Reason::Linked`] only while it is linked to one with something queued,
+//!    whose flush will open it.
+//! 3. What is read from a linked line is queued at its target, or not read at all.
+
+use crate::api::{CloseReason, Conn};
+use crate::conn::{Fin, Link, Marks, Reason};
+use crate::core::Core;
+use crate::id::ConnId;
+
+impl Core {
+    /// Links a line to another one; both are there.
+    pub(crate) fn link(&mut self, from: ConnId, link: Link) {
+        self.unlink(from);
+        let line = self.line(from);
+        line.tune().link = Some(link);
+        if self.staging.holds_for(from) || self.staging.holds_for(link.to) {
+            // A line with limits of its own is not simply open any more.
+            self.staging.close();
+        }
+        let target = self.line(link.to);
+        target.tune().sources.push(from);
+        // One pair of predrain and drain, of which its handler hears the first (S144).
+        target.marks.add(Marks::DRAIN);
+        self.revisit(link.to);
+        self.revisit(from);
+    }
+
+    /// Ends the link from a line; false when there was none.
+    pub(crate) fn unlink(&mut self, from: ConnId) -> bool {
+        let Some(line) = self.table.line_mut(from) else { return false };
+        let Some(link) = line.tuning.as_mut().and_then(|tuning| tuning.link.take()) else {
+            return false;
+        };
+        let was_closed = line.gate.open(Reason::Linked);
+        if was_closed {
+            line.last_read = self.now;
+        }
+        self.forget_source(from, link.to);
+        self.revisit(from);
+        true
+    }
+
+    /// A line is no source of this target any more.
+    pub(crate) fn forget_source(&mut self, from: ConnId, to: ConnId) {
+        if let Some(target) = self.table.line_mut(to) {
+            if let Some(tuning) = &mut target.tuning {
+                tuning.sources.retain(|source| *source != from);
+            }
+            // The end it has waited for will not come.
+            if target.gate.has(Reason::Ended) && !self.awaits_an_end(to) {
+                self.half_close(to);
+            }
+        }
+    }
+
+    /// Whether the target of a line's link takes what is read; dissolves the link if not.
+    pub(crate) fn has_a_target(&mut self, from: ConnId, link: Link) -> bool {
+        let takes = self.table.line(link.to).is_some_and(|to| !to.told && to.takes_writes());
+        if !takes {
+            self.forget_source(from, link.to);
+            self.orphan(from);
+        }
+        takes
+    }
+
+    /// Writes what was read from a line to its target.
+    pub(crate) fn forward(&mut self, from: ConnId, link: Link, data: &[u8]) {
+        let queued = Conn { core: self, id: link.to }.forward(data);
+        if queued > link.high {
+            self.line(from).gate.close(Reason::Linked);
+        }
+    }
+
+    /// The target of a line's link has ended (S145).
+    fn orphan(&mut self, from: ConnId) {
+        let now = self.now;
+        let Some(line) = self.table.line_mut(from) else { return };
+        let Some(link) = line.tuning.as_mut().and_then(|tuning| tuning.link.take()) else {
+            return;
+        };
+        line.gate.open(Reason::Linked);
+        if link.propagate {
+            let in_order = line.gate.has(Reason::Ended);
+            let reason = if in_order { CloseReason::PeerClosed } else { CloseReason::LinkEnded };
+            return self.close(from, reason);
+        }
+        line.gate.close(Reason::Orphaned);
+        line.last_read = now;
+        self.revisit(from);
+    }
+
+    /// A line has ended: those that are linked to it lose their target.
+    pub(crate) fn release_sources(&mut self, to: ConnId) {
+        let Some(tuning) = &mut self.line(to).tuning else { return };
+        for source in std::mem::take(&mut tuning.sources) {
+            self.orphan(source);
+        }
+    }
+
+    /// So much of a line's output has gone that those linked to it may be read again (S143).
+    pub(crate) fn feed(&mut self, to: ConnId) {
+        let line = self.line(to);
+        let queued = line.outbox.len();
+        let Some(tuning) = &line.tuning else { return };
+        for at in 0..tuning.sources.len() {
+            self.open_source(to, at, queued);
+        }
+    }
+
+    fn open_source(&mut self, to: ConnId, at: usize, queued: usize) {
+        let now = self.now;
+        let tuning = self.line(to).tuning.as_ref();
+        let Some(&source) = tuning.and_then(|tuning| tuning.sources.get(at)) else { return };
+        let Some(line) = self.table.line_mut(source) else { return };
+        let low = line.link().map_or(0, |link| link.low);
+        if queued <= low && line.gate.open(Reason::Linked) {
+            line.last_read = now;
+            self.revisit(source);
+        }
+    }
+
+    /// The input of a line has ended in order: whether its output goes on, because others have yet
+    /// to end who pass their ends on to it.
+    pub(crate) fn outlives_its_input(&mut self, id: ConnId) -> bool {
+        let link = self.line(id).link();
+        if let Some(link) = link.filter(|link| link.propagate) {
+            self.half_close(link.to);
+        }
+        let sent = self.line(id).tuning.as_ref().is_none_or(|tuning| tuning.fin == Fin::Sent);
+        let waits = !sent && self.awaits_an_end(id);
+        if waits {
+            self.line(id).gate.close(Reason::Ended);
+        }
+        waits
+    }
+
+    /// Whether somebody is linked to a line who passes the end on to it.
+    fn awaits_an_end(&self, id: ConnId) -> bool {
+        let tuning = self.table.line(id).and_then(|line| line.tuning.as_ref());
+        let mut sources = tuning.into_iter().flat_map(|tuning| &tuning.sources);
+        sources.any(|source| {
+            let link = self.table.line(*source).and_then(|line| line.link());
+            link.is_some_and(|link| link.propagate)
+        })
+    }
+
+    /// Our side of a line ends behind what is queued.
+    pub(crate) fn half_close(&mut self, id: ConnId) {
+        let Some(line) = self.table.line_mut(id) else { return };
+        if line.told || !line.stage.is_open() {
+            return;
+        }
+        let tuning = line.tune();
+        if tuning.fin == Fin::Open {
+            tuning.fin = Fin::Asked;
+        }
+        if self.staging.holds_for(id) {
+            self.staging.close();
+        }
+        self.revisit(id);
+    }
+}
