@@ -22,6 +22,7 @@ mod semantics {
     mod link;
     mod listener;
     mod low_water;
+    mod matrix;
     mod own_timeouts;
     mod panic;
     mod panic_policy;

@@ -45,7 +45,7 @@ fn pair(
     let (others, deed): (_, Deed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(deed));
     let accept =
         move |_: &_| Member { others: Arc::clone(&others), heard: 0, deed: Arc::clone(&deed) };
-    let addr = world.listen_with(None, accept);
+    let addr = world.listen_as(accept);
     let (mut first, mut second) = (Peer::connect(addr), Peer::connect(addr));
     first.expect(b"+");
     second.expect(b"+");

@@ -16,7 +16,9 @@
 use crate::PATIENCE;
 use shardpoll::tls::ServerContext;
 use shardpoll::{Config, ConnId, ListenerId, Local, Tick};
-use shardpoll_reactor::{Acceptor, Events, Faults, Place, Reactor, Sim, SimFd, SimPeer, Sys, Turn};
+use shardpoll_reactor::{
+    Acceptor, Events, Faults, ListenerOptions, Place, Reactor, Sim, SimFd, SimPeer, Sys, Turn,
+};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -58,7 +60,8 @@ thread_local! {
 }
 
 /// Whether this thread's test runs in the simulation.
-pub(crate) fn is_on() -> bool {
+#[must_use]
+pub fn is_on() -> bool {
     LAB.with_borrow(Option::is_some)
 }
 
@@ -191,7 +194,9 @@ pub(crate) fn listen(index: usize, tls: Option<ServerContext>, accept: Acceptor)
         shard.listeners += 1;
         (addr, fd, ListenerId::new(shard.listeners - 1))
     });
-    let added = outside(index, |reactor| reactor.add_listener(id, fd, tls, accept));
+    let mut options = ListenerOptions::default();
+    options.tls = tls;
+    let added = outside(index, |reactor| reactor.add_listener(id, fd, options, accept));
     added.expect("it is not over").expect("no faults");
     addr
 }
@@ -224,7 +229,9 @@ pub(crate) fn quit(index: usize, forced_after: Duration) {
 
 /// Closes all connections and listeners of a loop.
 pub(crate) fn close_all(index: usize) {
-    after_jobs(index, |reactor| drop(reactor.local(|local| local.close_all())));
+    after_jobs(index, |reactor| {
+        reactor.local(|local| local.close_all());
+    });
 }
 
 /// Whether a loop is over.

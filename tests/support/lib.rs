@@ -26,7 +26,7 @@ mod tls;
 mod trace;
 mod world;
 
-pub use lab::in_sim;
+pub use lab::{in_sim, is_on as is_simulated};
 pub use peer::{Held, Peer, blackhole, refused_addr};
 pub use process::Alone;
 pub use recorder::{Call, Event, React, Recorder, Seen};

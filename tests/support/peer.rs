@@ -80,6 +80,16 @@ impl Peer {
         assert!(got == want, "got other bytes than those {} expected", want.len());
     }
 
+    /// Reads until this has come, and passes over what is before it.
+    pub fn expect_at_last(&mut self, want: &[u8]) {
+        read_until(&mut self.stream, want);
+    }
+
+    /// Reads so much, or less if it ends before.
+    pub fn drain(&mut self, bytes: usize) {
+        drain(&mut self.stream, bytes);
+    }
+
     /// Sends, and reads the same bytes back.
     pub fn echo(&mut self, data: &[u8]) {
         self.send(data);
@@ -144,6 +154,28 @@ impl Peer {
                 SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a socket");
             }
             Stream::Sim(stream) => stream.reset(),
+        }
+    }
+}
+
+pub(crate) fn read_until(stream: &mut impl Read, want: &[u8]) {
+    let (mut got, mut piece) = (Vec::new(), [0; 4096]);
+    while !got.ends_with(want) {
+        let count = stream.read(&mut piece).expect("an answer in time");
+        assert!(count > 0, "the end, after {} bytes", got.len());
+        got.extend_from_slice(&piece[..count]);
+    }
+}
+
+pub(crate) fn drain(stream: &mut impl Read, bytes: usize) {
+    let (mut left, mut piece) = (bytes, vec![0; 64 * 1024]);
+    while left > 0 {
+        let most = left.min(piece.len());
+        match stream.read(&mut piece[..most]) {
+            Ok(count @ 1..) => left -= count,
+            Ok(0) => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("neither in time"),
+            Err(_ended) => return,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Never: keeps a key in a file.
 
+use crate::peer::{drain, read_until};
 use crate::{PATIENCE, Peer, Stream};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
@@ -98,10 +99,16 @@ impl TlsPeer {
     /// Connects; nothing of TLS is sent yet.
     #[must_use]
     pub fn begin(to: SocketAddr, version: Version) -> Self {
+        Self::over(Peer::connect(to), version)
+    }
+
+    /// On a transport that stands; nothing of TLS is sent yet.
+    #[must_use]
+    pub fn over(peer: Peer, version: Version) -> Self {
         let name = ServerName::try_from("localhost").expect("a name");
         let config = Arc::clone(version.client().config());
         let tls = ClientConnection::new(config, name).expect("a good configuration");
-        Self { peer: Peer::connect(to), tls }
+        Self { peer, tls }
     }
 
     /// Shakes hands.
@@ -120,6 +127,22 @@ impl TlsPeer {
     pub fn send(&mut self, data: &[u8]) {
         self.stream().write_all(data).expect("the engine reads");
         self.stream().flush().expect("the engine reads");
+    }
+
+    /// Sends what can be sent; the engine may end it.
+    pub fn send_some(&mut self, data: &[u8]) {
+        let mut stream = self.stream();
+        let _refused = stream.write_all(data).and_then(|()| stream.flush());
+    }
+
+    /// Reads until this has come, and passes over what is before it.
+    pub fn expect_at_last(&mut self, want: &[u8]) {
+        read_until(&mut self.stream(), want);
+    }
+
+    /// Reads so much, or less if it ends before.
+    pub fn drain(&mut self, bytes: usize) {
+        drain(&mut self.stream(), bytes);
     }
 
     /// The records that carry these pieces, one each, to be sent in one go.

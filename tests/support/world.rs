@@ -6,8 +6,8 @@ use crate::side::{NOWHERE, Side, receive};
 use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version, lab};
 use shardpoll::tls::ServerContext;
 use shardpoll::{
-    Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, Local, Peer as Accepted, Pinning,
-    Remote,
+    Accept, Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, Local, Peer as Accepted,
+    Pinning, Remote,
 };
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -160,22 +160,32 @@ impl World {
 
     fn listen_somewhere(&self, tls: Option<ServerContext>, react: impl React) -> SocketAddr {
         let log = self.log();
-        let accept = move |_: &Accepted| Recorder::new(log.clone(), react.clone());
+        let accept = move |_: &Accepted| -> Box<dyn Handler> {
+            Box::new(Recorder::new(log.clone(), react.clone()))
+        };
         self.listen_with(tls, accept)
     }
 
     /// Listens at one more address, with handlers of another kind.
-    pub fn listen_with<H: Handler>(
+    pub fn listen_as<H: Handler>(
         &self,
-        tls: Option<ServerContext>,
         mut accept: impl FnMut(&Accepted) -> H + Clone + Send + 'static,
     ) -> SocketAddr {
+        let boxed = move |peer: &Accepted| -> Box<dyn Handler> { Box::new(accept(peer)) };
+        self.listen_with(None, boxed)
+    }
+
+    /// Listens at one more address, with an acceptor of another kind.
+    pub fn listen_with(
+        &self,
+        tls: Option<ServerContext>,
+        accept: impl Accept + Clone + Send,
+    ) -> SocketAddr {
         if let Some(shard) = self.side.shard() {
-            let accept = move |peer: &Accepted| -> Box<dyn Handler> { Box::new(accept(peer)) };
             return lab::listen(shard, tls, Box::new(accept));
         }
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
-        let id = self.engine().listen(at, accept).expect("a free port");
+        let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
     }
 
