@@ -46,6 +46,7 @@ mod semantics {
 /// What only a real kernel can show.
 mod kernel {
     mod addresses;
+    mod backlog;
     mod errors;
     mod exhaustion;
     mod garbage;

@@ -134,3 +134,71 @@ fn links_within_the_documents_lead_somewhere() {
     }
     assert_none(&findings);
 }
+
+/// The rows of the tables of a document, by their cells.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.contains(" here | "));
+    rows.map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+}
+
+/// What stands between backticks.
+fn spans(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+fn coming_from_prosody() -> String {
+    fs::read_to_string(root().join("docs/coming-from-prosody.md")).expect("a text")
+}
+
+#[test]
+fn every_test_and_scenario_that_is_named_as_a_proof_exists() {
+    let text = coming_from_prosody();
+    let tests = root().join("tests");
+    let scenarios: Vec<String> = fs::read_dir(tests.join("scenarios"))
+        .expect("a folder")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    let mut findings = Vec::new();
+    let mut count = 0;
+    for row in rows(&text) {
+        let [what, _, _, proofs, numbers] = row[..] else {
+            findings.push(format!("{} cells: {row:?}", row.len()));
+            continue;
+        };
+        count += 1;
+        for proof in spans(proofs) {
+            let (file, name) = proof.split_once("::").unwrap_or((proof, ""));
+            let source = fs::read_to_string(tests.join(file).with_extension("rs"));
+            if !source.is_ok_and(|source| source.contains(&format!("fn {name}("))) {
+                findings.push(format!("{what}: no test {proof}"));
+            }
+        }
+        for number in numbers.split(", ").filter(|number| *number != "–") {
+            let file = format!("{number}-");
+            if !scenarios.iter().any(|name| name.starts_with(&file)) {
+                findings.push(format!("{what}: no scenario {number}"));
+            }
+        }
+    }
+    assert!(count > 90, "only {count} rows");
+    assert_none(&findings);
+}
+
+#[test]
+fn what_is_named_as_the_counterpart_is_where_the_link_leads() {
+    let text = coming_from_prosody();
+    let mut findings = Vec::new();
+    for row in rows(&text) {
+        for link in row.get(1).copied().unwrap_or("").split("[`").skip(1) {
+            let (item, rest) = link.split_once("`](../").expect("an item is linked to its source");
+            let file = rest.split(')').next().unwrap_or("");
+            let source = fs::read_to_string(root().join(file)).unwrap_or_default();
+            // A method stands in a file of its type, which may be named elsewhere only.
+            let name = item.rsplit_once("::").map_or(item, |(_, name)| name);
+            if !source.lines().any(|line| super::has_word(line, name)) {
+                findings.push(format!("{file} does not name {item}"));
+            }
+        }
+    }
+    assert_none(&findings);
+}
