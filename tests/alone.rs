@@ -5,11 +5,15 @@
 //! - `alone starved RETRY`: an echo server whose descriptors can be used up; RETRY is the
 //!   listener's rest in seconds, or `default`.
 //! - `alone fragile`: a panic while a panic unwinds.
+//! - `alone signals`: an engine that tells of its signals, and ends at SIGTERM.
+//! - `alone interrupted ASKED`: a loop whose wait a signal interrupts; ASKED is `asked` when it
+//!   shall say so.
 
 use shardpoll::{
-    CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote,
-    StartError, incoming,
+    CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote, Signal,
+    Signals, StartError, incoming,
 };
+use shardpoll_reactor::{Linux, Place, Reactor};
 use std::error::Error;
 use std::fs::File;
 use std::io::BufRead;
@@ -29,6 +33,8 @@ fn main() -> ExitCode {
         ["privileged"] => privileged(),
         ["starved", retry] => starved(retry),
         ["fragile"] => fragile(),
+        ["signals"] => signals(),
+        ["interrupted", asked] => interrupted(asked == "asked"),
         _ => Err(format!("{args:?} is no scenario").into()),
     };
     match outcome {
@@ -171,4 +177,45 @@ fn fragile() -> Outcome {
     dropped.recv_timeout(PATIENCE)?;
     println!("{}", counters(&remote)?.panics);
     end(engine)
+}
+
+fn signals() -> Outcome {
+    let these = [Signal::Hangup, Signal::User1, Signal::Terminate];
+    let signals = Signals::block_these(&these)?;
+    let engine = Engine::builder().shards(2).pinning(Pinning::None).start()?;
+    let remote = engine.remote();
+    let own = engine.remote();
+    engine.on_signals(signals, move |_, signal| {
+        let thread = std::thread::current();
+        println!("{signal} on {}", thread.name().unwrap_or("a thread without a name"));
+        match signal {
+            Signal::User1 => panic!("a test's panic"),
+            Signal::Terminate => own.quit(Duration::ZERO),
+            _ => {}
+        }
+    })?;
+    println!("ready");
+    for command in std::io::stdin().lock().lines() {
+        match command?.as_str() {
+            "panics" => println!("{}", counters(&remote)?.panics),
+            "close all" => {
+                remote.run(0, |local| local.close_all())?;
+                // When it has answered, all that was to be closed is.
+                counters(&remote)?;
+                println!("closed");
+            }
+            other => return Err(format!("{other:?} is no command").into()),
+        }
+    }
+    Ok(engine.join()?)
+}
+
+fn interrupted(asked: bool) -> Outcome {
+    let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
+    reactor.interruptible(asked);
+    println!("waits");
+    // Without a word about it, an interrupted wait is a turn without events.
+    let turn = if asked { reactor.run()? } else { reactor.turn(None)? };
+    println!("{turn:?} {}", reactor.counters().events);
+    Ok(())
 }

@@ -15,6 +15,7 @@ mod semantics {
     mod detach;
     mod disconnect;
     mod drain;
+    mod emulation;
     mod half_close;
     mod high_water;
     mod incoming;
@@ -33,9 +34,13 @@ mod semantics {
     mod read_timeout;
     mod regressions;
     mod remote;
+    mod signals;
     mod starttls;
     mod timers;
     mod tls;
+    mod turn;
+    mod watch;
+    mod watch_end;
     mod with;
     mod workers;
     mod write;

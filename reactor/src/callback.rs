@@ -25,6 +25,10 @@ pub(crate) enum Callback {
     Disconnect,
     Timer,
     Letter,
+    Readable,
+    Writable,
+    WatchClosed,
+    Signal,
     Drop,
 }
 
@@ -49,6 +53,10 @@ impl fmt::Display for Callback {
             Self::Disconnect => "on_disconnect",
             Self::Timer => "a timer",
             Self::Letter => "a task from outside",
+            Self::Readable => "on_readable",
+            Self::Writable => "on_writable",
+            Self::WatchClosed => "on_closed",
+            Self::Signal => "the callback of a signal",
             Self::Drop => "the drop of a user's value",
         })
     }

@@ -1,6 +1,7 @@
 //! What callbacks may touch: all state of one loop but the kernel's.
 //!
-//! Never: names the kernel or a descriptor, so the same core runs on Linux and in a simulation.
+//! Never: names the kernel, or a descriptor but those that are watched for somebody else, so the
+//! same core runs on Linux and in a simulation.
 //!
 //! Invariants:
 //! 1. A line that user code has changed from outside its own service is on the agenda.
@@ -15,7 +16,7 @@ use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub(crate) use crate::callback::Callback;
 pub(crate) use crate::counters::Counters;
@@ -30,6 +31,8 @@ pub(crate) enum Due {
     Line(ConnId),
     /// This listener has rested long enough.
     Listener(ConnId),
+    /// This watch has been paused long enough.
+    Watch(ConnId),
     /// The pause of this listener is over.
     ListenerPause(ConnId),
     Task(Task),
@@ -39,6 +42,8 @@ pub(crate) enum Due {
 pub(crate) enum Wish {
     Connect(ConnId, SocketAddr),
     CloseListener(ConnId),
+    /// This watch has changed, or ended.
+    Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
     SettleListener(ConnId),
 }
@@ -71,6 +76,8 @@ pub(crate) struct Core {
     pub(crate) shard_queue_cap: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
+    /// What the calendar says at a time of the loop's clock.
+    pub(crate) wall_time: fn(Tick) -> SystemTime,
     pub(crate) last_turn: Span,
     pub(crate) quitting: Option<Quit>,
     pub(crate) counters: Counters,
@@ -84,7 +91,12 @@ pub(crate) struct Core {
 pub(crate) type Held = Option<Box<dyn Handler>>;
 
 impl Core {
-    pub(crate) fn new(at: Place, config: Config, now: Tick) -> Self {
+    pub(crate) fn new(
+        at: Place,
+        config: Config,
+        now: Tick,
+        wall_time: fn(Tick) -> SystemTime,
+    ) -> Self {
         Self {
             place: at,
             table: Table::new(at.shard, at.generation),
@@ -101,6 +113,7 @@ impl Core {
             shard_queue_cap: config.shard_queue_cap(),
             config,
             now,
+            wall_time,
             last_turn: Span { began: now, ended: now },
             quitting: None,
             counters: Counters::default(),
@@ -169,7 +182,7 @@ impl Core {
         !self.staging.is_empty() || self.line(id).has_output()
     }
 
-    /// Asks for the orderly end of a connection or listener.
+    /// Asks for the orderly end of a connection, listener or watch.
     pub(crate) fn close(&mut self, id: ConnId, reason: CloseReason) {
         match self.table.entry_mut(id) {
             Some(Entry::Line(line)) => {
@@ -180,6 +193,9 @@ impl Core {
                 self.revisit(id);
             }
             Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),
+            Some(Entry::Watch(_)) => {
+                self.close_watch(id);
+            }
             Some(Entry::Vacant(_)) | None => {}
         }
     }

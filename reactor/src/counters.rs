@@ -26,6 +26,8 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Bytes given to the kernel.
     pub bytes_out: u64,
+    /// Times the kernel was told what to watch of a descriptor that is not the loop's own.
+    pub watch_changes: u64,
     /// Panics in user code, all caught.
     pub panics: u64,
     /// Changes to the order of the timer heap.

@@ -1,5 +1,5 @@
-//! The names of connections, listeners and timers. A connection's is one word: shard, slot,
-//! generation.
+//! The names of connections, watches, listeners and timers. A connection's or watch's is one word:
+//! shard, slot, generation.
 //!
 //! Never: hands out an id, or knows whether one is alive; [`crate::table`] does.
 //!
@@ -17,7 +17,7 @@ const GENERATION_BITS: u32 = 32;
 /// How many shards an engine may have: what 10 bits can name.
 pub const MAX_SHARDS: usize = 1 << (64 - SLOT_BITS - GENERATION_BITS);
 
-/// How many connections and listeners one shard may hold at a time.
+/// How many connections, listeners and watches one shard may hold at a time.
 pub(crate) const MAX_SLOTS: usize = 1 << SLOT_BITS;
 
 /// Which loop this is, among those of one process: what the ids of its connections begin with.
@@ -105,6 +105,31 @@ impl fmt::Debug for ConnId {
 impl fmt::Display for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.shard(), self.slot(), self.generation())
+    }
+}
+
+/// Names one watch for as long as the process lives; dead for ever once the watch is over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WatchId(pub(crate) ConnId);
+
+impl WatchId {
+    /// The number of the shard that has the watch, counted from 0.
+    #[must_use]
+    pub fn shard(self) -> usize {
+        self.0.shard()
+    }
+}
+
+impl fmt::Debug for WatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WatchId({self})")
+    }
+}
+
+/// `shard.slot.generation`, for logs.
+impl fmt::Display for WatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

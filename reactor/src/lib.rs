@@ -16,6 +16,7 @@
 //! | what does a callback see? | `api`: wishes only, no system calls |
 //! | what is one connection? | `conn`: pure data; its life is `conn/stage` |
 //! | where would a new close reason go? | `api/reason` |
+//! | who looks after a descriptor of somebody else? | `api/watch`: `Watcher`; `drive/watch` |
 //! | who decides that a connection is too old? | `conn/deadlines`; `drive/expire` acts on it |
 //! | where does a byte become plaintext? | `drive/read` gives it to the `tls` crate |
 //! | where does state meet the kernel? | `drive`: the loop |
@@ -25,7 +26,8 @@
 //! a *turn* is one pass of the loop; to *serve* a line is to run what is due on it; the *agenda* is
 //! the lines to serve before the turn ends; a *line* is the record of a connection; its *stage* is
 //! where in life it is, its *gate* why it is not read, its *outbox* what it has yet to send; a
-//! *wish* is what needs a descriptor.
+//! *watch* is the record of a descriptor that is not the loop's own; a *wish* is what needs the
+//! kernel.
 //!
 //! Never: starts a thread, takes a lock, or knows that there are other loops (crate `shardpoll`
 //! does).
@@ -67,15 +69,16 @@ mod listener;
 mod staging;
 mod sys;
 mod table;
+mod watch;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Credit, Handler, LinkError,
-    LinkOptions, Local, PanicPolicy, Peer, Refused, Silence, Status, Wait, WhenFull, Written,
-    incoming,
+    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Credit, EventAnswer, EventMode,
+    Handler, LinkError, LinkOptions, Local, PanicPolicy, Peer, Refused, Silence, Status, Wait,
+    Watch, WatchInterest, Watcher, WhenFull, Written, events, incoming,
 };
 pub use drive::{Reactor, Turn};
-pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId};
+pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
 pub use listener::{Acceptor, ListenerOptions};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.

@@ -1,4 +1,4 @@
-//! The entries of one reactor, by slot: connections and listeners.
+//! The entries of one reactor, by slot: connections, listeners and watches.
 //!
 //! Never: reads a clock, calls user code, or touches a descriptor.
 //!
@@ -10,6 +10,7 @@
 use crate::conn::Line;
 use crate::id::{ConnId, MAX_SLOTS};
 use crate::listener::Listener;
+use crate::watch::Watched;
 use std::num::NonZeroU32;
 
 /// What a slot holds.
@@ -19,6 +20,7 @@ pub(crate) enum Entry {
     Line(Line),
     /// Few and cold, so they do not set the size of the slot.
     Listener(Box<Listener>),
+    Watch(Box<Watched>),
 }
 
 struct Slot {
@@ -135,6 +137,21 @@ impl Table {
     pub(crate) fn listener_mut(&mut self, id: ConnId) -> Option<&mut Listener> {
         match self.entry_mut(id) {
             Some(Entry::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn watch(&self, id: ConnId) -> Option<&Watched> {
+        let slot = self.slots.get(id.slot())?;
+        match &slot.entry {
+            Entry::Watch(watch) if slot.generation == id.generation() => Some(watch),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn watch_mut(&mut self, id: ConnId) -> Option<&mut Watched> {
+        match self.entry_mut(id) {
+            Some(Entry::Watch(watch)) => Some(watch),
             _ => None,
         }
     }

@@ -11,11 +11,11 @@ use crate::builder::EngineBuilder;
 use crate::error::StartError;
 use crate::latch::Latch;
 use crate::listen::Listen;
-use crate::mailbox::{ListenOrder, Order};
+use crate::mailbox::{ListenOrder, Order, SignalOrder};
 use crate::remote::Remote;
 use crate::worker::is_shard;
 use parking_lot::Mutex;
-use shardpoll_reactor::{Accept, Handler, ListenerId, Peer, bind_group};
+use shardpoll_reactor::{Accept, Handler, ListenerId, Local, Peer, Signal, Signals, bind_group};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -114,6 +114,46 @@ impl Engine {
     /// Asynchronous; those who wait to be accepted are accepted first.
     pub fn close_listener(&self, listener: ListenerId) {
         self.remote.close_listener(listener);
+    }
+
+    /// Calls `f` on shard 0 for each of these signals, until the engine quits (L30).
+    ///
+    /// Like a watch on that shard, but it goes on after [`close_all`](Self::close_all), and after a
+    /// panic in `f`, which is caught, counted and logged. What comes while the engine quits stays
+    /// blocked, also when the quit is withdrawn (S149).
+    ///
+    /// ```
+    /// use shardpoll::{Engine, Signals};
+    /// use std::time::Duration;
+    ///
+    /// // Before the engine's threads start, so that they inherit it.
+    /// let signals = Signals::block()?;
+    /// let engine = Engine::builder().shards(1).start()?;
+    /// let remote = engine.remote();
+    /// engine.on_signals(signals, move |_local, _signal| remote.quit(Duration::from_secs(5)))?;
+    /// # engine.quit(Duration::ZERO);
+    /// engine.join()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`] when the engine quits or has ended, when the kernel refuses, or when called
+    /// from a callback.
+    pub fn on_signals(
+        &self,
+        signals: Signals,
+        f: impl FnMut(&mut Local<'_>, Signal) + Send + 'static,
+    ) -> Result<(), StartError> {
+        if is_shard() {
+            return Err(StartError::OnShard);
+        }
+        let (reply, replies) = crossbeam_channel::bounded(1);
+        let order = SignalOrder { signals, callback: Box::new(f), reply };
+        if !self.remote.mailboxes[0].order(Order::Signals(Box::new(order))) {
+            return Err(StartError::Ended);
+        }
+        let result = replies.recv().map_err(|_| StartError::Ended)?;
+        result.map_err(|source| StartError::Shard { shard: 0, source })
     }
 
     /// The address a listener has, with the port the kernel chose if it was 0.

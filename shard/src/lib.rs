@@ -72,8 +72,8 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    Handler, LinkError, LinkOptions, ListenerId, Local, PanicPolicy, Peer, Refused, Signal,
-    Signals, Silence, Status, Tick, TimerId, Turn, Wait, WhenFull, Written, incoming,
-    raise_descriptor_limit, tls,
+    EventAnswer, EventMode, Handler, LinkError, LinkOptions, ListenerId, Local, PanicPolicy, Peer,
+    Refused, Signal, Signals, Silence, Status, Tick, TimerId, Turn, Wait, Watch, WatchId,
+    WatchInterest, Watcher, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};

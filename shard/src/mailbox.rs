@@ -17,7 +17,9 @@
 
 use crate::error::Undelivered;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use shardpoll_reactor::{Accept, Acceptor, ConnId, ListenerId, ListenerOptions, Local, Waker};
+use shardpoll_reactor::{
+    Accept, Acceptor, ConnId, ListenerId, ListenerOptions, Local, Signal, Signals, Waker,
+};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -43,6 +45,7 @@ const _: () = assert!(size_of::<Task>() <= 64);
 pub(crate) enum Order {
     Listen(Box<ListenOrder>),
     Listener(ListenerId, ListenerVerb),
+    Signals(Box<SignalOrder>),
     CloseAll,
     Quit(Duration),
     CancelQuit,
@@ -77,6 +80,16 @@ impl ListenOrder {
         // Whoever asked may have gone; the listener stands all the same.
         let _gone = self.reply.send(result);
     }
+}
+
+/// What is called for a signal.
+pub(crate) type SignalCallback = Box<dyn FnMut(&mut Local<'_>, Signal) + Send>;
+
+/// Signals on their way to their shard.
+pub(crate) struct SignalOrder {
+    pub(crate) signals: Signals,
+    pub(crate) callback: SignalCallback,
+    pub(crate) reply: Sender<io::Result<()>>,
 }
 
 /// The senders' side.

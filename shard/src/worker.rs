@@ -108,7 +108,7 @@ impl Worker {
     /// # Errors
     /// The kernel's poller has failed: nothing can be done on this shard any more (S7).
     pub fn run(mut self) -> io::Result<()> {
-        while self.turn(None)? == Turn::Live {}
+        while self.turn(None)? != Turn::Drained {}
         Ok(())
     }
 
@@ -143,6 +143,13 @@ impl Worker {
         Ok(turn)
     }
 
+    /// Whether a turn whose wait a signal handler has interrupted says so by
+    /// [`Turn::Interrupted`], so that the host can look at what the handler has noted. Default: no
+    /// (S7). [`run`](Self::run) goes on all the same.
+    pub fn interruptible(&mut self, interruptible: bool) {
+        self.reactor.interruptible(interruptible);
+    }
+
     /// Runs `f` on this shard between two turns; what it does takes effect in the next one. `None`
     /// if `f` panicked; the panic is counted and logged.
     pub fn local<R>(&mut self, f: impl FnOnce(&mut Local<'_>) -> R) -> Option<R> {
@@ -168,6 +175,11 @@ fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
                 ListenerVerb::PauseFor(time) => local.pause_listener_for(id, time),
                 ListenerVerb::Resume | ListenerVerb::Close => local.resume_listener(id),
             });
+        }
+        Order::Signals(order) => {
+            let result = reactor.on_signals(order.signals, order.callback);
+            // Whoever asked may have gone; the signals are heard all the same.
+            let _gone = order.reply.send(result);
         }
         Order::CloseAll => {
             reactor.local(|local| local.close_all());

@@ -6,6 +6,7 @@ use crate::PATIENCE;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 /// A child process that is told what to do by lines, and answers by lines.
 #[derive(Debug)]
@@ -53,6 +54,20 @@ impl Alone {
     #[must_use]
     pub fn try_line(&self) -> Option<String> {
         self.lines.recv_timeout(PATIENCE).ok()
+    }
+
+    /// The next line it writes, if it comes soon.
+    #[must_use]
+    pub fn line_within(&self, wait: Duration) -> Option<String> {
+        self.lines.recv_timeout(wait).ok()
+    }
+
+    /// Sends it a signal by name, such as "TERM".
+    pub fn signal(&self, name: &str) {
+        // The shell's own kill: the program of that name may be missing.
+        let script = format!("kill -{name} {}", self.id());
+        let status = Command::new("sh").args(["-c", &script]).status().expect("there is a shell");
+        assert!(status.success(), "{script}");
     }
 
     /// Tells it something, and gives its answer.

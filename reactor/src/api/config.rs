@@ -78,7 +78,8 @@ pub enum WhenFull {
     PausePeer,
 }
 
-/// What becomes of a connection whose handler panics; either way the panic is counted and logged.
+/// What becomes of a connection whose handler panics, or of a watch whose watcher does; either way
+/// the panic is counted and logged.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[non_exhaustive]
 pub enum PanicPolicy {

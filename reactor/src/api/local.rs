@@ -3,23 +3,25 @@
 //! Never: calls the kernel; what must become a descriptor waits as a wish until the callback
 //! returns.
 
-use super::{Addr, CloseReason, Conn, Connect, Handler};
+use super::{Addr, CloseReason, Conn, Connect, Handler, WatchInterest, Watcher};
 use crate::conn::{Line, Stage};
 use crate::core::{Core, Counters, Due, Wish};
-use crate::id::{ConnId, TimerId};
+use crate::id::{ConnId, TimerId, WatchId};
 use crate::table::Entry;
+use crate::watch::Watched;
 use shardpoll_timers::Tick;
 use std::any::Any;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// One shard, lent for one callback.
 pub struct Local<'a> {
     pub(crate) core: &'a mut Core,
 }
 
-/// Why a connection could not even be tried; no callback follows (O5).
+/// Why a connection or watch could not even be tried; no callback follows (O5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Refused {
@@ -47,13 +49,23 @@ impl Local<'_> {
         self.core.now
     }
 
+    /// What the calendar says at a time of the loop, such as [`now`](Self::now) or a deadline, if
+    /// nobody sets it meanwhile (S23).
+    ///
+    /// Costs no system call. In a simulation the calendar is simulated too, and begins with the
+    /// year 2000.
+    #[must_use]
+    pub fn wall_time(&self, at: Tick) -> SystemTime {
+        (self.core.wall_time)(at)
+    }
+
     /// What this loop has done so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.core.counters()
     }
 
-    /// How many connections and listeners there are on this shard.
+    /// How many connections, listeners and watches there are on this shard.
     #[must_use]
     pub fn live(&self) -> usize {
         self.core.table.live()
@@ -121,6 +133,47 @@ impl Local<'_> {
         Ok(id)
     }
 
+    /// Watches a descriptor of another owner, such as a pipe, an eventfd or a socket of a library
+    /// (S139). It comes back, open, when the watch ends: [`Watcher::on_closed`].
+    ///
+    /// The loop changes nothing about the descriptor; one that blocks when it is read stays so.
+    /// What the kernel refuses to watch, such as a regular file, is told to `on_closed`, at the end
+    /// of this turn.
+    ///
+    /// # Errors
+    /// [`Refused`]: no callback follows, the watcher is dropped and the descriptor closed.
+    pub fn watch(
+        &mut self,
+        fd: impl Into<OwnedFd>,
+        interest: WatchInterest,
+        watcher: impl Watcher,
+    ) -> Result<WatchId, Refused> {
+        if self.core.quitting.is_some() {
+            return Err(Refused::Quitting);
+        }
+        let watched = Watched::new(fd.into(), interest, Box::new(watcher));
+        let entry = Entry::Watch(Box::new(watched));
+        let id = self.core.table.insert(entry).ok_or(Refused::TableFull)?;
+        self.core.revisit_watch(id);
+        Ok(WatchId(id))
+    }
+
+    /// Changes what a watch wants to hear of, as [`Watch::set`](crate::Watch::set) does; false when
+    /// it is over.
+    pub fn set_watch(
+        &mut self,
+        id: WatchId,
+        readable: Option<bool>,
+        writable: Option<bool>,
+    ) -> bool {
+        self.core.set_watch(id.0, readable, writable)
+    }
+
+    /// Ends a watch, as [`Watch::close`](crate::Watch::close) does; false when it was over already.
+    pub fn stop_watch(&mut self, id: WatchId) -> bool {
+        self.core.close_watch(id.0)
+    }
+
     /// Calls `task` after this time, and again after each time it returns (S12 to S24).
     ///
     /// Counted from [`now`](Self::now), the time of this turn: a callback that works for long
@@ -154,7 +207,8 @@ impl Local<'_> {
         true
     }
 
-    /// Closes every connection and listener that is there now, as [`Conn::close`] does (S146).
+    /// Closes every connection, listener and watch that is there now, as [`Conn::close`] does
+    /// (S146). The descriptors of watches go back to their watchers, open (S140).
     pub fn close_all(&mut self) {
         self.core.close_all(&|| CloseReason::Asked);
     }

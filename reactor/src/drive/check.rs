@@ -4,6 +4,7 @@
 
 use super::Reactor;
 use crate::conn::{Fin, Line, Ready, Reason, Stage};
+use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
 use shardpoll_timers::Tick;
@@ -56,7 +57,7 @@ impl<S: Sys> Reactor<S> {
         for &id in &ids {
             match self.core.table.line(id) {
                 Some(line) => self.check_line(id, line, agenda.contains(&id))?,
-                None => hold(self.owns_fd(id), || format!("listener {id} has no descriptor"))?,
+                None => self.check_other(id)?,
             }
         }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
@@ -68,6 +69,25 @@ impl<S: Sys> Reactor<S> {
             hold(owned, || format!("the descriptor of slot {slot} belongs to nobody"))?;
         }
         Ok(())
+    }
+
+    /// A listener or a watch.
+    fn check_other(&self, id: ConnId) -> Result<(), String> {
+        let has_fd = self.owns_fd(id);
+        let Some(watch) = self.core.table.watch(id) else {
+            return hold(has_fd, || format!("listener {id} has no descriptor"));
+        };
+        // Its descriptor is in its entry.
+        hold(!has_fd, || format!("watch {id} has the descriptor of another"))?;
+        let wishes = self.core.wishes.iter();
+        let wished = wishes.filter(|wish| matches!(wish, Wish::Watch(of) if *of == id)).count();
+        let flag = watch.wished;
+        hold(wished == usize::from(flag), || format!("{id}: wished {flag}, {wished} wishes"))?;
+        let settled = watch.wanted() == watch.registered && !watch.closing;
+        hold(flag || settled, || format!("{id}: has changed, and nobody tells the kernel"))?;
+        hold(flag || watch.watcher.is_some(), || format!("{id}: has lost its watcher"))?;
+        let pending = |pause| self.core.timers.due(pause).is_some();
+        hold(watch.pause.is_none_or(pending), || format!("{id}: is paused for ever"))
     }
 
     fn owns_fd(&self, id: ConnId) -> bool {

@@ -28,6 +28,7 @@ impl<S: Sys> Reactor<S> {
             match wish {
                 Wish::Connect(id, to) => self.dial(id, to),
                 Wish::CloseListener(id) => self.free_listener(id),
+                Wish::Watch(id) => self.settle_watch(id),
                 Wish::SettleListener(id) => self.settle_listener(id),
             }
         }

@@ -1,4 +1,4 @@
-//! Due timers: limits of connections, rests of listeners, users' timers.
+//! Due timers: limits of connections, rests of listeners, pauses of watches, users' timers.
 //!
 //! Never: trusts an entry: a line's true deadline is computed when its entry comes up.
 
@@ -20,6 +20,10 @@ impl<S: Sys> Reactor<S> {
                 Due::Listener(id) => {
                     self.core.timers.retire(timer);
                     self.end_rest(id);
+                }
+                Due::Watch(id) => {
+                    self.core.timers.retire(timer);
+                    self.end_watch_pause(id);
                 }
                 Due::ListenerPause(id) => {
                     self.core.timers.retire(timer);

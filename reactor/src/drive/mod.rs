@@ -28,6 +28,8 @@ mod listen;
 mod quit;
 mod read;
 mod serve;
+mod signals;
+mod watch;
 
 pub use quit::Turn;
 
@@ -62,6 +64,8 @@ pub struct Reactor<S: Sys = Linux> {
     resting: Vec<ConnId>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
+    /// Whether a turn says that its wait was interrupted.
+    interruptible: bool,
 }
 
 impl<S: Sys> fmt::Debug for Reactor<S> {
@@ -93,7 +97,7 @@ impl<S: Sys> Reactor<S> {
         Ok(Self {
             sys,
             fds: Vec::new(),
-            core: Core::new(at, config, now),
+            core: Core::new(at, config, now, S::wall_time),
             events: Events::new(),
             rx,
             plain: Vec::new(),
@@ -101,6 +105,7 @@ impl<S: Sys> Reactor<S> {
             wire: Vec::new(),
             resting: Vec::new(),
             descriptor_freed: false,
+            interruptible: false,
         })
     }
 
@@ -111,6 +116,31 @@ impl<S: Sys> Reactor<S> {
     /// Only what makes another turn pointless: the kernel's poller has failed (S7).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
         self.turn_with(wait_at_most, |_| false)
+    }
+
+    /// Turns until the loop is told to quit and is empty ([`Turn::Drained`]), or until a signal
+    /// interrupts it when that was [asked for](Self::interruptible) ([`Turn::Interrupted`]).
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    pub fn run(&mut self) -> io::Result<Turn> {
+        loop {
+            match self.turn(None)? {
+                Turn::Live => {}
+                over => return Ok(over),
+            }
+        }
+    }
+
+    /// Whether a turn whose wait a signal handler has interrupted says so by
+    /// [`Turn::Interrupted`], so that the host can look at what the handler has noted. Default: no,
+    /// an interruption is a turn without events (S7).
+    ///
+    /// The turn does all that is due first. A signal that comes outside the wait interrupts
+    /// nothing; a handler that must be heard then calls [`Waker::wake`], which is a single
+    /// write(2), and so safe in a handler (signal-safety(7)).
+    pub fn interruptible(&mut self, interruptible: bool) {
+        self.interruptible = interruptible;
     }
 
     /// A [`turn`](Self::turn) that calls `outside` between the events and the flush of what was

@@ -19,6 +19,9 @@ pub enum Turn {
     Live,
     /// The loop was asked to quit and nothing is left on it (S148).
     Drained,
+    /// A signal handler has interrupted the wait; only when
+    /// [asked for](Reactor::interruptible).
+    Interrupted,
 }
 
 impl<S: Sys> Reactor<S> {
@@ -47,24 +50,31 @@ impl<S: Sys> Reactor<S> {
     }
 
     pub(super) fn end_of_turn(&mut self) -> Turn {
+        let live = if self.interruptible && self.sys.was_interrupted() {
+            Turn::Interrupted
+        } else {
+            Turn::Live
+        };
         let Some(quit) = &self.core.quitting else {
-            return Turn::Live;
+            return live;
         };
         if self.core.now >= quit.deadline {
             for id in self.core.table.snapshot() {
                 self.cut(id);
             }
         }
-        if self.core.table.live() == 0 { Turn::Drained } else { Turn::Live }
+        if self.core.table.live() == 0 { Turn::Drained } else { live }
     }
 
     fn cut(&mut self, id: ConnId) {
-        match self.core.table.line_mut(id) {
-            Some(line) => {
+        match self.core.table.entry_mut(id) {
+            Some(Entry::Line(line)) => {
                 line.fail(CloseReason::Quitting);
                 self.serve(id, Cause::Asked);
             }
-            None => self.free_listener(id),
+            Some(Entry::Listener(_)) => self.free_listener(id),
+            Some(Entry::Watch(_)) => self.free_watch(id, None),
+            Some(Entry::Vacant(_)) | None => {}
         }
     }
 }
@@ -78,6 +88,7 @@ impl<S: Sys> Drop for Reactor<S> {
             match core.table.remove(id) {
                 Some(Entry::Line(line)) => core.drop_user_value(line),
                 Some(Entry::Listener(listener)) => core.drop_user_value(listener),
+                Some(Entry::Watch(watch)) => core.drop_user_value(watch),
                 Some(Entry::Vacant(_)) | None => {}
             }
         }

@@ -68,7 +68,7 @@ impl<S: Sys> Reactor<S> {
     fn service(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, counters, now, .. } = core;
-        let Some(line) = table.line_mut(id) else { return self.serve_other(id) };
+        let Some(line) = table.line_mut(id) else { return self.serve_other(id, cause) };
         if let Cause::Event(ready) = cause {
             line.ready.add(ready);
         }
@@ -117,9 +117,10 @@ impl<S: Sys> Reactor<S> {
 
     /// An event for something else than a line.
     #[cold]
-    fn serve_other(&mut self, id: ConnId) {
-        match self.core.table.entry_mut(id) {
-            Some(Entry::Listener(_)) => self.accept(id),
+    fn serve_other(&mut self, id: ConnId, cause: Cause) {
+        match (self.core.table.entry_mut(id), cause) {
+            (Some(Entry::Listener(_)), _) => self.accept(id),
+            (Some(Entry::Watch(_)), Cause::Event(ready)) => self.serve_watch(id, ready),
             // Its slot was freed earlier in this batch (B4).
             _ => self.core.counters.stale_events += 1,
         }

@@ -11,22 +11,25 @@
 //! Invariants:
 //! 1. No verb blocks but `wait`.
 //! 2. A stream is registered once, edge-triggered, and never touched again; a listener is
-//!    level-triggered and may be muted.
+//!    level-triggered and may be muted; so is a watched descriptor, which stays its owner's.
 
 #[expect(unsafe_code, reason = "system calls")]
 mod linux;
 #[cfg(feature = "sim")]
 mod sim;
 
+pub(crate) use linux::take_signal;
 pub use linux::{Linux, Signal, Signals, Waker, bind_group, raise_descriptor_limit};
 #[cfg(feature = "sim")]
 pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
 
-use crate::api::Addr;
+use crate::api::{Addr, WatchInterest};
 use crate::conn::Ready;
 use shardpoll_timers::Tick;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::time::SystemTime;
 
 /// The most events one wait gives: enough to spread its cost, few enough that timers and the
 /// agenda, which run between two waits, are not kept waiting long.
@@ -121,6 +124,11 @@ pub trait Sys {
     /// Nanoseconds of a clock that never goes back.
     fn now(&mut self) -> Tick;
 
+    /// What the calendar says at this time of the clock (S23).
+    fn wall_time(at: Tick) -> SystemTime
+    where
+        Self: Sized;
+
     /// Waits for events until the given time ([`Tick::MAX`]: for ever; one that has passed: not at
     /// all).
     ///
@@ -131,6 +139,11 @@ pub trait Sys {
     /// When the last wait began, if it had to know: the end of the turn before.
     fn wait_began(&self) -> Option<Tick> {
         None
+    }
+
+    /// Whether a signal handler ended the last wait.
+    fn was_interrupted(&self) -> bool {
+        false
     }
 
     /// Begins to report events of `fd` under `key`.
@@ -144,6 +157,24 @@ pub trait Sys {
     /// # Errors
     /// The kernel's.
     fn reregister(&mut self, fd: &Self::Fd, interest: Interest, key: u64) -> io::Result<()>;
+
+    /// Begins to report, level-triggered, what is ready of a descriptor that is not the loop's own.
+    ///
+    /// # Errors
+    /// The kernel's: EPERM for what cannot be waited for, such as a regular file.
+    fn watch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()>;
+
+    /// Changes what is reported of a watched descriptor.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn rewatch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()>;
+
+    /// Ends [`watch`](Sys::watch).
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn unwatch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()>;
 
     /// Takes one connection that waits at a listener.
     ///

@@ -10,21 +10,24 @@
 mod limits;
 mod signals;
 mod socket;
+mod wall;
 
 pub use limits::raise_descriptor_limit;
+pub(crate) use signals::take_signal;
 pub use signals::{Signal, Signals};
 pub use socket::bind_group;
 
 use super::{Events, Interest, Sys, WAKE_KEY};
-use crate::api::Addr;
+use crate::api::{Addr, WatchInterest};
 use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// For system calls that could name a peer: none.
 const NO_ADDR: *const libc::sockaddr = ptr::null();
@@ -40,6 +43,7 @@ pub struct Linux {
     /// Set when the kernel has no `epoll_pwait2` (before 5.11): milliseconds then.
     only_millis: bool,
     wait_began: Option<Tick>,
+    interrupted: bool,
 }
 
 /// Ends the wait of one loop from any thread.
@@ -89,7 +93,8 @@ impl Linux {
         let wake = own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // The system call takes a time of 64 bits, which there is not on 32.
         let only_millis = cfg!(target_pointer_width = "32");
-        let linux = Self { epoll, wake: Arc::new(File::from(wake)), only_millis, wait_began: None };
+        let wake = Arc::new(File::from(wake));
+        let linux = Self { epoll, wake, only_millis, wait_began: None, interrupted: false };
         // Edge-triggered, so that nobody has to read it: each write is an edge.
         linux.control(libc::EPOLL_CTL_ADD, &*linux.wake, EPOLLIN | EPOLLET, WAKE_KEY)?;
         Ok(linux)
@@ -162,21 +167,34 @@ fn mask(interest: Interest) -> c_int {
     }
 }
 
+/// A hang-up and an error are always reported; the peer's end is input (S3).
+fn watch_mask(interest: WatchInterest) -> c_int {
+    let input = if interest.readable { EPOLLIN | EPOLLRDHUP } else { 0 };
+    let output = if interest.writable { EPOLLOUT } else { 0 };
+    input | output
+}
+
+/// `CLOCK_MONOTONIC`, so ticks of different loops compare (clock_gettime(2)).
+#[inline]
+fn now() -> Tick {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` lives through the call. It cannot fail: the clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    let (seconds, nanos) = (time.tv_sec as u64, time.tv_nsec as u64);
+    Tick::from_nanos(seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos))
+}
+
 impl Sys for Linux {
     type Fd = OwnedFd;
 
-    /// `CLOCK_MONOTONIC`, so ticks of different loops compare (clock_gettime(2)).
     fn now(&mut self) -> Tick {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` lives through the call. It cannot fail: the clock exists on every Linux.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-        let (seconds, nanos) = (time.tv_sec as u64, time.tv_nsec as u64);
-        Tick::from_nanos(seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos))
+        now()
     }
 
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.len = 0;
         self.wait_began = None;
+        self.interrupted = false;
         let nanos = match until {
             Tick::MAX => None,
             Tick::ZERO => Some(0),
@@ -188,7 +206,10 @@ impl Sys for Linux {
         };
         events.len = match self.wait_raw(&mut events.raw, nanos) {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.interrupted = true;
+                0
+            }
             Err(error) => return Err(error),
         };
         Ok(())
@@ -198,12 +219,32 @@ impl Sys for Linux {
         self.wait_began
     }
 
+    fn was_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    fn wall_time(at: Tick) -> SystemTime {
+        wall::wall_time(now(), at)
+    }
+
     fn register(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, mask(interest), key)
     }
 
     fn reregister(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, mask(interest), key)
+    }
+
+    fn watch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, &fd, watch_mask(interest), key)
+    }
+
+    fn rewatch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, &fd, watch_mask(interest), key)
+    }
+
+    fn unwatch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, &fd, 0, WAKE_KEY)
     }
 
     fn accept(&mut self, listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {

@@ -105,6 +105,7 @@ impl Net {
         for number in still_ready {
             self.files.wake(number);
         }
+        self.tokens.collect(poller, &mut batch);
         self.disturb(poller, &mut batch);
         for (key, mask) in batch {
             events.push(key, mask);
@@ -267,7 +268,8 @@ impl Net {
         events: &mut Events,
         until: u64,
     ) -> io::Result<()> {
-        if self.dice.strikes(Fault::WaitInterrupted) {
+        self.interrupted = self.dice.strikes(Fault::WaitInterrupted);
+        if self.interrupted {
             return Ok(());
         }
         if self.dice.strikes(Fault::ClockStep) {

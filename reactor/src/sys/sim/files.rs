@@ -122,13 +122,18 @@ impl Files {
         self.open -= 1;
         self.free.insert(number);
         if let Some(watch) = &file.watch {
-            let gone = &mut self.pollers[watch.poller].gone;
-            if gone.len() == REMEMBERED {
-                gone.pop_front();
-            }
-            gone.push_back(watch.key);
+            self.remember(watch.poller, watch.key);
         }
         Some(file)
+    }
+
+    /// A registration has ended; its last event may still be on its way.
+    pub(super) fn remember(&mut self, poller: usize, key: u64) {
+        let gone = &mut self.pollers[poller].gone;
+        if gone.len() == REMEMBERED {
+            gone.pop_front();
+        }
+        gone.push_back(key);
     }
 
     pub(super) fn get(&self, number: usize) -> Option<&File> {

@@ -6,6 +6,7 @@
 //!   files   descriptors, and what is watched of them
 //!   net     connections, and what arrives on them
 //!   flight  what is on its way
+//!   tokens  watched descriptors, whose readiness a test decides
 //!   peer    SimPeer: the other side of a connection, in a test's hands
 //!   faults  what goes wrong, how often, and the seeded generator
 //! ```
@@ -15,7 +16,7 @@
 //! itself), and what is reported is all that is ready at the moment of the wait. So data and a FIN
 //! that came before the wait are one event, and none comes after it.
 //!
-//! Never: reads a real clock or opens a real descriptor.
+//! Never: reads a real clock, or opens a real descriptor or looks into one.
 //!
 //! Invariants:
 //! 1. Time moves only in a wait that has nothing to report, by [`Sim::advance`], and by
@@ -31,12 +32,13 @@ mod net;
 mod peer;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use faults::{Counts, Fault, Faults};
 pub use peer::SimPeer;
 
 use super::{Events, Interest, Sys};
-use crate::api::Addr;
+use crate::api::{Addr, WatchInterest};
 use calls::{errno, queued};
 use faults::Dice;
 use files::{Listener, What};
@@ -47,8 +49,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A simulated kernel and network; clones are handles to the same one.
 ///
@@ -109,6 +112,9 @@ impl Drop for SimFd {
         }
     }
 }
+
+/// When the simulated calendar begins, in seconds since 1970.
+const YEAR_2000: u64 = 946_684_800;
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
@@ -262,6 +268,15 @@ impl Sys for Sim {
         self.net.borrow_mut().wait(self.poller, events, until.as_nanos())
     }
 
+    fn was_interrupted(&self) -> bool {
+        self.net.borrow().interrupted
+    }
+
+    fn wall_time(at: Tick) -> SystemTime {
+        let since_1970 = Duration::from_secs(YEAR_2000) + Duration::from_nanos(at.as_nanos());
+        SystemTime::UNIX_EPOCH + since_1970
+    }
+
     fn register(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {
         let net = &mut *self.net.borrow_mut();
         if net.dice.strikes(Fault::RegisterRefused) {
@@ -272,6 +287,18 @@ impl Sys for Sim {
 
     fn reregister(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {
         self.net.borrow_mut().files.reregister(fd.number, interest, key)
+    }
+
+    fn watch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()> {
+        self.net.borrow_mut().watch(self.poller, fd, interest, key)
+    }
+
+    fn rewatch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()> {
+        self.net.borrow_mut().rewatch(fd, interest, key)
+    }
+
+    fn unwatch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.net.borrow_mut().unwatch(fd)
     }
 
     fn accept(&mut self, listener: &SimFd) -> io::Result<(SimFd, Addr)> {

@@ -11,6 +11,7 @@
 use super::faults::{Dice, Fault};
 use super::files::Files;
 use super::flight::{Cargo, Flight, Target};
+use super::tokens::Tokens;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io;
@@ -77,6 +78,9 @@ pub(super) struct Net {
     pub(super) now: u64,
     pub(super) dice: Dice,
     pub(super) files: Files,
+    pub(super) tokens: Tokens,
+    /// The last wait was interrupted.
+    pub(super) interrupted: bool,
     pub(super) window: usize,
     /// The least and the most that something is on its way, in nanoseconds.
     pub(super) latency: (u64, u64),
@@ -94,6 +98,8 @@ impl Net {
             now: NANOS_PER_MILLI,
             dice,
             files: Files::default(),
+            tokens: Tokens::default(),
+            interrupted: false,
             window: 64 * 1024,
             latency: (NANOS_PER_MILLI / 10, NANOS_PER_MILLI),
             ends: BTreeMap::new(),
