@@ -2,8 +2,8 @@
 //! standard input, and reads its answers.
 //!
 //! - `alone privileged`: listens on a port it may not have.
-//! - `alone starved RETRY`: an echo server whose descriptors can be used up; RETRY is the
-//!   listener's rest in seconds, or `default`.
+//! - `alone starved RETRY SHARDS`: an echo server whose descriptors can be used up; RETRY is the
+//!   listener's rest in seconds, or `default`. Asked `?`, a connection tells its shard.
 //! - `alone fragile`: a panic while a panic unwinds.
 //! - `alone signals`: an engine that tells of its signals, and ends at SIGTERM.
 //! - `alone interrupted ASKED`: a loop whose wait a signal interrupts; ASKED is `asked` when it
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     let outcome = match args[..] {
         ["privileged"] => privileged(),
-        ["starved", retry] => starved(retry),
+        ["starved", retry, shards] => starved(retry, shards.parse().unwrap_or(1)),
         ["fragile"] => fragile(),
         ["signals"] => signals(),
         ["interrupted", asked] => interrupted(asked == "asked"),
@@ -47,7 +47,11 @@ fn main() -> ExitCode {
 }
 
 fn engine(config: Config) -> Result<Engine, StartError> {
-    Engine::builder().shards(1).pinning(Pinning::None).config(config).start()
+    engine_of(1, config)
+}
+
+fn engine_of(shards: usize, config: Config) -> Result<Engine, StartError> {
+    Engine::builder().shards(shards).pinning(Pinning::None).config(config).start()
 }
 
 fn end(engine: Engine) -> Outcome {
@@ -61,6 +65,22 @@ fn counters(remote: &Remote) -> Result<Counters, Box<dyn Error>> {
         let _gone = reply.send(local.counters());
     })?;
     Ok(counters.recv_timeout(PATIENCE)?)
+}
+
+/// How often a listener had to rest, on all shards.
+fn rests(remote: &Remote) -> Result<u64, Box<dyn Error>> {
+    let (reply, counts) = channel();
+    for shard in 0..remote.shards() {
+        let reply = reply.clone();
+        remote.run(shard, move |local| {
+            let _gone = reply.send(local.counters().accept_rests);
+        })?;
+    }
+    let mut sum = 0;
+    for _ in 0..remote.shards() {
+        sum += counts.recv_timeout(PATIENCE)?;
+    }
+    Ok(sum)
 }
 
 fn outcome<T>(result: Result<T, StartError>) -> String {
@@ -94,16 +114,17 @@ impl Handler for Dialled {
     }
 }
 
-fn starved(retry: &str) -> Outcome {
+fn starved(retry: &str, shards: usize) -> Outcome {
     let mut config = Config::default();
     if retry != "default" {
         config.accept_retry_interval = Duration::from_secs(retry.parse()?);
     }
-    let engine = engine(config)?;
+    let engine = engine_of(shards, config)?;
     let remote = engine.remote();
     let echo = |_: &_| {
         incoming(|conn, data| {
-            conn.write(data);
+            let shard = conn.id().shard().to_string();
+            conn.write(if data == b"?" { shard.as_bytes() } else { data });
         })
     };
     let id = engine.listen(Listen::on((LOOPBACK, 0)), echo)?;
@@ -126,7 +147,7 @@ fn starved(retry: &str) -> Outcome {
                 println!("freed");
             }
             "rests" => {
-                println!("{}", counters(&remote)?.accept_rests);
+                println!("{}", rests(&remote)?);
             }
             "dial" => {
                 let (log, reason) = channel();

@@ -51,14 +51,21 @@ mod semantics {
 /// What only a real kernel can show.
 mod kernel {
     mod addresses;
+    mod adopt;
     mod backlog;
     mod errors;
     mod exhaustion;
     mod garbage;
+    mod happy_eyeballs;
+    mod inherited;
     mod leaks;
+    mod names;
+    mod options;
     mod resets;
     mod reuseport;
+    mod unix;
 }
 
+mod oracle;
 mod sim;
 mod tidy;

@@ -4,8 +4,8 @@
 //! work to do, and another thread of the host wakes the loop when it wants to end.
 
 use shardpoll_reactor::{
-    Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor, Turn, bind_group,
-    incoming,
+    BindOptions, Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor, Turn,
+    bind_group, incoming,
 };
 use std::error::Error;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ fn visit(addr: SocketAddr) -> std::io::Result<String> {
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
-    let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, 128)?;
+    let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, &BindOptions::default())?;
     let socket = sockets.pop().ok_or("asked for one")?;
     let echo = |_: &Peer| -> Box<dyn Handler> {
         Box::new(incoming(|conn, data| {

@@ -1,20 +1,22 @@
 //! What callbacks may touch: all state of one loop but the kernel's.
 //!
-//! Never: names the kernel, or a descriptor but those that are watched for somebody else, so the
-//! same core runs on Linux and in a simulation.
+//! Never: names the kernel, so the same core runs on Linux and in a simulation. A descriptor that a
+//! callback hands over waits in a wish, one that is watched for somebody else in its entry; there
+//! are no others.
 //!
 //! Invariants:
 //! 1. A line that user code has changed from outside its own service is on the agenda.
 //! 2. User code runs only inside a `catch_unwind` of the loop, which counts and logs the panic.
 
-use crate::api::{CloseReason, Config, Conn, Handler, Local};
-use crate::conn::{Line, Marks, Span, Spans, Stage};
+use crate::api::{
+    Addr, CloseReason, Config, Conn, Handler, Local, Options, Refused, SocketOption, Target,
+};
+use crate::conn::{Line, Marks, Span, Spans, Stage, TlsPlan};
 use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::staging::STAGED_BYTES;
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 
@@ -40,12 +42,20 @@ pub(crate) enum Due {
 
 /// What a callback asked for that needs a descriptor; carried out when it has returned.
 pub(crate) enum Wish {
-    Connect(ConnId, SocketAddr),
+    Connect(ConnId, Dial),
+    Option(ConnId, SocketOption),
     CloseListener(ConnId),
     /// This watch has changed, or ended.
     Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
     SettleListener(ConnId),
+}
+
+/// How a connection is to be made.
+pub(crate) struct Dial {
+    pub(crate) target: Target,
+    pub(crate) options: Options,
+    pub(crate) fast_open: bool,
 }
 
 /// A shutdown under way.
@@ -182,6 +192,22 @@ impl Core {
         !self.staging.is_empty() || self.line(id).has_output()
     }
 
+    /// A line for an outgoing connection, without a descriptor yet.
+    pub(crate) fn add_outgoing(
+        &mut self,
+        peer: Addr,
+        tls: Option<Box<TlsPlan>>,
+        handler: impl Handler,
+    ) -> Result<ConnId, Refused> {
+        if self.quitting.is_some() {
+            return Err(Refused::Quitting);
+        }
+        let handler: Box<dyn Handler> = Box::new(handler);
+        let mut line = Line::new(Stage::Connecting(tls), Some(handler), peer, None, self.now);
+        line.when_full = self.config.when_full;
+        self.table.insert(Entry::Line(line)).ok_or(Refused::TableFull)
+    }
+
     /// Asks for the orderly end of a connection, listener or watch.
     pub(crate) fn close(&mut self, id: ConnId, reason: CloseReason) {
         match self.table.entry_mut(id) {
@@ -190,13 +216,16 @@ impl Core {
                     self.staging.close();
                 }
                 line.close(reason, self.now);
+                // A handshake that is closed gives up what waited for its end.
+                self.recount(id);
                 self.revisit(id);
             }
             Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),
             Some(Entry::Watch(_)) => {
                 self.close_watch(id);
             }
-            Some(Entry::Vacant(_)) | None => {}
+            // The line of an attempt ends it.
+            Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}
         }
     }
 

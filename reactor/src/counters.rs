@@ -18,6 +18,8 @@ pub struct Counters {
     pub accept_rests: u64,
     /// Connections that the kernel accepted for us and that could not be served.
     pub accept_failures: u64,
+    /// Options of connections that the kernel has refused.
+    pub refused_options: u64,
     /// Connections that have ended, whether or not they were ever established.
     pub closed: u64,
     /// Writes that were refused because a queue was full.

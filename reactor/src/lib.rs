@@ -34,13 +34,14 @@
 //!
 //! ```
 //! use shardpoll_reactor::{
-//!     Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor, Turn, bind_group,
-//!     incoming,
+//!     BindOptions, Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor,
+//!     Turn, bind_group, incoming,
 //! };
 //! use std::time::Duration;
 //!
 //! let mut reactor = Reactor::new(Linux::new()?, Place::FIRST, Config::default())?;
-//! let (mut sockets, addr) = bind_group(([127, 0, 0, 1], 0).into(), 1, 128)?;
+//! let any = ([127, 0, 0, 1], 0).into();
+//! let (mut sockets, addr) = bind_group(any, 1, &BindOptions::default())?;
 //! let socket = sockets.pop().expect("asked for one");
 //! let echo = |_: &Peer| -> Box<dyn Handler> {
 //!     Box::new(incoming(|conn, data| { conn.write(data); }))
@@ -73,9 +74,10 @@ mod watch;
 
 pub use crate::counters::Counters;
 pub use api::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, Connect, Credit, EventAnswer, EventMode,
-    Handler, LinkError, LinkOptions, Local, PanicPolicy, Peer, Refused, Silence, Status, Wait,
-    Watch, WatchInterest, Watcher, WhenFull, Written, events, incoming,
+    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
+    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
+    ParseConnectError, Peer, Refused, Silence, SocketOption, Status, UnixPathError, Wait, Watch,
+    WatchInterest, Watcher, WhenFull, Written, events, incoming,
 };
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
@@ -86,5 +88,6 @@ pub use shardpoll_tls as tls;
 #[cfg(feature = "sim")]
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
 pub use sys::{
-    Event, Events, Interest, Linux, Signal, Signals, Sys, Waker, bind_group, raise_descriptor_limit,
+    Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Waker, bind_group, bind_unix,
+    raise_descriptor_limit, share_listener,
 };

@@ -5,10 +5,11 @@
 //! Invariants:
 //! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
 
-use crate::api::{Accept, WhenFull};
+use crate::api::{Accept, Addr, WhenFull};
 use crate::id::ListenerId;
 use shardpoll_timers::TimerId;
 use shardpoll_tls::ServerContext;
+use std::rc::Rc;
 
 /// What decides on the connections of a listener.
 pub type Acceptor = Box<dyn Accept>;
@@ -21,11 +22,18 @@ pub struct ListenerOptions {
     pub tls: Option<ServerContext>,
     /// What becomes of one that writes more than it may queue. Default: as the configuration says.
     pub when_full: Option<WhenFull>,
+    /// The largest chunk a handler is given, in bytes, as
+    /// [`Conn::read_size`](crate::Conn::read_size) sets it. Default: as the configuration says.
+    pub read_size: Option<usize>,
 }
 
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,
     pub(crate) options: ListenerOptions,
+    /// The address it listens on, lent to what it accepts. One that listens on every address lends
+    /// the one that the last connection came to.
+    pub(crate) local: Rc<Addr>,
+    pub(crate) is_wildcard: bool,
     /// `None` while it is called.
     pub(crate) accept: Option<Acceptor>,
     /// Descriptors or memory have run out (S127).
@@ -37,9 +45,22 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn new(id: ListenerId, options: ListenerOptions, accept: Acceptor) -> Box<Self> {
-        let accept = Some(accept);
-        Box::new(Self { id, options, accept, resting: false, paused: false, pause_ends: None })
+    pub(crate) fn new(
+        id: ListenerId,
+        local: Addr,
+        options: ListenerOptions,
+        accept: Acceptor,
+    ) -> Box<Self> {
+        Box::new(Self {
+            id,
+            options,
+            is_wildcard: local.is_wildcard(),
+            local: Rc::new(local),
+            accept: Some(accept),
+            resting: false,
+            paused: false,
+            pause_ends: None,
+        })
     }
 
     /// Whether it takes connections now.

@@ -1,4 +1,4 @@
-//! The entries of one reactor, by slot: connections, listeners and watches.
+//! The entries of one reactor, by slot: connections, listeners, watches, attempts to connect.
 //!
 //! Never: reads a clock, calls user code, or touches a descriptor.
 //!
@@ -7,7 +7,7 @@
 //! 2. The generation of an id is never 0; a slot that has used all others is never given out again.
 //! 3. `live` is the number of occupied slots.
 
-use crate::conn::Line;
+use crate::conn::{Attempt, Line};
 use crate::id::{ConnId, MAX_SLOTS};
 use crate::listener::Listener;
 use crate::watch::Watched;
@@ -21,6 +21,8 @@ pub(crate) enum Entry {
     /// Few and cold, so they do not set the size of the slot.
     Listener(Box<Listener>),
     Watch(Box<Watched>),
+    /// One of the attempts of a line that connects to any of several addresses.
+    Attempt(Attempt),
 }
 
 struct Slot {
@@ -101,6 +103,12 @@ impl Table {
     pub(crate) fn entry_mut(&mut self, id: ConnId) -> Option<&mut Entry> {
         let slot = self.slots.get_mut(id.slot())?;
         (slot.generation == id.generation()).then_some(&mut slot.entry)
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn entry(&self, id: ConnId) -> Option<&Entry> {
+        let slot = self.slots.get(id.slot())?;
+        (slot.generation == id.generation()).then_some(&slot.entry)
     }
 
     #[inline]

@@ -4,10 +4,10 @@
 //!
 //! Invariants:
 //! 1. Of the clones of one acceptor, one is told of the listener's end: that of the shard whose
-//!    socket was the last to be closed (O9).
+//!    socket was the last to be closed (O9). The file of a unix socket is gone by then.
 
 use crate::mailbox::SendAcceptor;
-use shardpoll_reactor::{Accept, Handler, Local, Peer};
+use shardpoll_reactor::{Accept, Handler, Local, Peer, SocketFile};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,6 +26,8 @@ struct Share<A> {
     own: A,
     /// Sockets of the listener that are open.
     open: Arc<AtomicUsize>,
+    /// The file of a unix socket, removed when the last one lets go.
+    file: Option<Arc<SocketFile>>,
 }
 
 impl<A: Accept> Accept for Share<A> {
@@ -34,6 +36,8 @@ impl<A: Accept> Accept for Share<A> {
     }
 
     fn on_close(&mut self, local: &mut Local<'_>) {
+        // Before the count, so that it is gone when the end is told.
+        self.file = None;
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.own.on_close(local);
         }
@@ -44,10 +48,11 @@ impl<A: Accept> Accept for Share<A> {
 pub(crate) fn shares<A: Accept + Clone + Send>(
     accept: &A,
     shards: usize,
+    file: Option<Arc<SocketFile>>,
 ) -> impl Iterator<Item = SendAcceptor> {
     let open = Arc::new(AtomicUsize::new(shards));
     let share = move |_| -> SendAcceptor {
-        Box::new(Share { own: accept.clone(), open: Arc::clone(&open) })
+        Box::new(Share { own: accept.clone(), open: Arc::clone(&open), file: file.clone() })
     };
     (0..shards).map(share)
 }

@@ -8,6 +8,7 @@ use crate::latch::{Ended, Latch};
 use crate::mailbox::mailbox;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
+use crate::shortage::{Share, Shortage};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place};
 use std::sync::Arc;
@@ -57,6 +58,7 @@ impl EngineBuilder {
     /// [`StartError`] when a setting makes no sense or the kernel refuses a descriptor or thread;
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
+        let config = self.config.clone();
         let Parts { remote, latch, workers } = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
@@ -72,7 +74,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, latch, threads))
+        Ok(Engine::new(remote, latch, threads, config))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -104,8 +106,9 @@ impl EngineBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
+        let config = self.config.clone();
         let Parts { remote, latch, workers } = self.parts()?;
-        Ok((Engine::new(remote, latch, Vec::new()), workers))
+        Ok((Engine::new(remote, latch, Vec::new(), config), workers))
     }
 
     fn parts(self) -> Result<Parts, StartError> {
@@ -119,15 +122,21 @@ impl EngineBuilder {
         let number = ENGINES.fetch_add(1, Ordering::Relaxed);
         let mut workers = Vec::with_capacity(count);
         let mut mailboxes = Vec::with_capacity(count);
-        for (shard, core) in cores.into_iter().enumerate() {
+        let mut loops = Vec::with_capacity(count);
+        for shard in 0..count {
             let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
+            loops.push(linux);
+        }
+        let shortage = Shortage::new(loops.iter().map(Linux::waker));
+        for (shard, (core, linux)) in cores.into_iter().zip(loops).enumerate() {
             let (mailbox, inbox) = mailbox(linux.waker());
             mailboxes.push(mailbox);
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch));
-            workers.push(WorkerStart::new(shard, at, core, linux, config, inbox, ended));
+            let share = Share::new(Arc::clone(&shortage), shard);
+            workers.push(WorkerStart { shard, at, core, linux, config, inbox, share, ended });
         }
         Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
     }

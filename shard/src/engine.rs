@@ -10,12 +10,12 @@ use crate::accept::{Closure, shares};
 use crate::builder::EngineBuilder;
 use crate::error::StartError;
 use crate::latch::Latch;
-use crate::listen::Listen;
+use crate::listen::{Listen, Sockets};
 use crate::mailbox::{ListenOrder, Order, SignalOrder};
 use crate::remote::Remote;
 use crate::worker::is_shard;
 use parking_lot::Mutex;
-use shardpoll_reactor::{Accept, Handler, ListenerId, Local, Peer, Signal, Signals, bind_group};
+use shardpoll_reactor::{Accept, Addr, Config, Handler, ListenerId, Local, Peer, Signal, Signals};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,8 @@ pub struct Engine {
     /// Empty when the embedder runs the shards.
     threads: Vec<JoinHandle<io::Result<()>>>,
     /// By the number of the listener.
-    addrs: Mutex<Vec<SocketAddr>>,
+    addrs: Mutex<Vec<Addr>>,
+    config: Config,
 }
 
 impl Engine {
@@ -44,8 +45,9 @@ impl Engine {
         remote: Remote,
         latch: Arc<Latch>,
         threads: Vec<JoinHandle<io::Result<()>>>,
+        config: Config,
     ) -> Self {
-        Self { remote, latch, threads, addrs: Mutex::default() }
+        Self { remote, latch, threads, addrs: Mutex::default(), config }
     }
 
     /// Listens with one socket per shard, over which the kernel spreads connections.
@@ -75,21 +77,20 @@ impl Engine {
         if is_shard() {
             return Err(StartError::OnShard);
         }
-        let Listen { addr, options, backlog } = at;
-        let failed = |source| StartError::Listen { addr, source };
-        let (sockets, bound) = bind_group(addr, self.remote.shards(), backlog).map_err(failed)?;
+        let opened = at.open(self.remote.shards(), &self.config)?;
+        let Sockets { each: sockets, addr, options, file } = opened;
         let id = {
             let mut addrs = self.addrs.lock();
-            addrs.push(bound);
+            addrs.push(addr.clone());
             ListenerId::new(u32::try_from(addrs.len() - 1).unwrap_or(u32::MAX))
         };
         let (reply, replies) = crossbeam_channel::bounded(sockets.len());
-        let accepts = shares(&accept, sockets.len());
+        let accepts = shares(&accept, sockets.len(), file);
         for ((socket, accept), mailbox) in
             sockets.into_iter().zip(accepts).zip(&*self.remote.mailboxes)
         {
-            let order =
-                ListenOrder { id, socket, options: options.clone(), accept, reply: reply.clone() };
+            let (options, reply) = (options.clone(), reply.clone());
+            let order = ListenOrder { id, socket, options, accept, reply };
             if !mailbox.order(Order::Listen(Box::new(order))) {
                 return Err(StartError::Ended);
             }
@@ -99,7 +100,9 @@ impl Engine {
         for _ in 0..self.remote.shards() {
             match replies.recv() {
                 Ok(Ok(())) => {}
-                Ok(Err(source)) => outcome = Err(failed(source)),
+                Ok(Err(source)) => {
+                    outcome = Err(StartError::Listen { addr: addr.clone(), source });
+                }
                 Err(_) => return Err(StartError::Ended),
             }
         }
@@ -156,10 +159,17 @@ impl Engine {
         result.map_err(|source| StartError::Shard { shard: 0, source })
     }
 
-    /// The address a listener has, with the port the kernel chose if it was 0.
+    /// The internet address a listener has, with the port the kernel chose if it was 0; `None` for
+    /// a unix socket, see [`listener_addr`](Self::listener_addr).
     #[must_use]
     pub fn addr(&self, listener: ListenerId) -> Option<SocketAddr> {
-        self.addrs.lock().get(listener.number() as usize).copied()
+        self.listener_addr(listener).and_then(|addr| addr.ip())
+    }
+
+    /// The address a listener has, of whatever kind.
+    #[must_use]
+    pub fn listener_addr(&self, listener: ListenerId) -> Option<Addr> {
+        self.addrs.lock().get(listener.number() as usize).cloned()
     }
 
     /// A handle that reaches any shard from any thread.

@@ -2,10 +2,10 @@
 //!
 //! Never: describes the end of a connection; `CloseReason` does.
 
-use shardpoll_reactor::ConfigError;
+use shardpoll_reactor::{Addr, ConfigError};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::os::fd::RawFd;
 
 /// What kept an engine from starting, listening, or going on.
 #[derive(Debug)]
@@ -19,11 +19,18 @@ pub enum StartError {
     Cpu(usize),
     /// The list of CPUs to bind shards to is empty.
     NoCpu,
-    /// The address cannot be listened on: in use, not ours, or privileged.
+    /// The address cannot be listened on: in use, not ours, privileged, or none at all.
     Listen {
         /// The address asked for.
-        addr: SocketAddr,
+        addr: Addr,
         /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The descriptor handed over cannot be listened on: it is no listening stream socket.
+    Inherited {
+        /// The descriptor's number.
+        fd: RawFd,
+        /// What is wrong with it.
         source: io::Error,
     },
     /// The kernel refused what a shard needs, such as a descriptor or a thread.
@@ -56,6 +63,9 @@ impl fmt::Display for StartError {
             Self::Cpu(cpu) => write!(f, "CPU {cpu} is not one this process may run on"),
             Self::NoCpu => f.write_str("the list of CPUs is empty"),
             Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            Self::Inherited { fd, source } => {
+                write!(f, "cannot listen on descriptor {fd}: {source}")
+            }
             Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
             Self::Panicked { shard } => write!(f, "shard {shard} panicked"),
             Self::OnShard => f.write_str("called from a callback, where it would wait for itself"),
@@ -69,7 +79,9 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
-            Self::Listen { source, .. } | Self::Shard { source, .. } => Some(source),
+            Self::Listen { source, .. }
+            | Self::Inherited { source, .. }
+            | Self::Shard { source, .. } => Some(source),
             _ => None,
         }
     }

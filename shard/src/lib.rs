@@ -40,9 +40,10 @@
 //! All `unsafe` is in `reactor/src/sys/linux`.
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
-//! connections, `worker` is what runs on one, `mailbox` is how the
-//! others reach it, `remote` what they say, `listen` one socket a shard, `pin` which CPU, `latch`
-//! who waits for whom. Whatever concerns more than one thread is in this crate, and only here.
+//! connections, `worker` is what runs on one, `mailbox` is how the others reach it, `remote` what
+//! they say, `listen` one socket a shard, `pin` which CPU, `latch` who waits for whom, `shortage`
+//! who waits for descriptors. Whatever concerns more than one thread is in this crate, and only
+//! here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
@@ -62,6 +63,7 @@ mod listen;
 mod mailbox;
 mod pin;
 mod remote;
+mod shortage;
 mod worker;
 
 pub use builder::EngineBuilder;
@@ -72,8 +74,9 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    EventAnswer, EventMode, Handler, LinkError, LinkOptions, ListenerId, Local, PanicPolicy, Peer,
-    Refused, Signal, Signals, Silence, Status, Tick, TimerId, Turn, Wait, Watch, WatchId,
-    WatchInterest, Watcher, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local, NoAddress,
+    PanicPolicy, ParseConnectError, Peer, Refused, Signal, Signals, Silence, SocketOption, Status,
+    Tick, TimerId, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenFull,
+    Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};

@@ -1,43 +1,104 @@
-//! Where to listen: one `SO_REUSEPORT` socket per shard and address.
+//! Where to listen: one `SO_REUSEPORT` socket per shard and address, or one socket that all share.
 //!
-//! Never: looks a name up; addresses are numbers.
+//! Never: looks a name up; addresses are numbers or paths.
 
+use crate::error::StartError;
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{ListenerOptions, WhenFull};
+use shardpoll_reactor::{
+    Addr, BindOptions, Config, ListenerOptions, SocketFile, WhenFull, bind_group, bind_unix,
+    share_listener,
+};
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// An address to listen on, and how.
 ///
 /// ```
 /// let listen = shardpoll::Listen::parse("127.0.0.1:7000")?.backlog(4096);
+/// let unix = shardpoll::Listen::unix("/run/service.sock");
 /// assert!(shardpoll::Listen::parse("localhost").is_err());
-/// # let _ = listen; Ok::<(), shardpoll::ParseListenError>(())
+/// # let _ = (listen, unix); Ok::<(), shardpoll::ParseListenError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Listen {
-    pub(crate) addr: SocketAddr,
-    pub(crate) options: ListenerOptions,
-    pub(crate) backlog: u32,
+    place: Place,
+    options: ListenerOptions,
+    bind: BindOptions,
+    /// `None`: what the configuration says.
+    no_delay: Option<bool>,
+    keep_alive: Option<Option<Duration>>,
 }
 
-/// Connections the kernel queues for each shard before it refuses more; Linux caps it by
-/// `net.core.somaxconn`.
-const DEFAULT_BACKLOG: u32 = 1024;
+#[derive(Clone, Debug)]
+enum Place {
+    Ip(SocketAddr),
+    Unix(PathBuf),
+    /// Shared, so that a clone names the same socket.
+    Inherited(Arc<OwnedFd>),
+}
+
+/// What listens now.
+pub(crate) struct Sockets {
+    /// One for each shard.
+    pub(crate) each: Vec<OwnedFd>,
+    pub(crate) addr: Addr,
+    pub(crate) options: ListenerOptions,
+    /// Removed when the last of those who hold it lets go.
+    pub(crate) file: Option<Arc<SocketFile>>,
+}
 
 impl Listen {
+    fn at(place: Place) -> Self {
+        let (options, bind) = (ListenerOptions::default(), BindOptions::default());
+        Self { place, options, bind, no_delay: None, keep_alive: None }
+    }
+
     /// Listens on this address; port 0 lets the kernel choose one, the same for all shards.
     #[must_use]
     pub fn on(addr: impl Into<SocketAddr>) -> Self {
-        Self { addr: addr.into(), options: ListenerOptions::default(), backlog: DEFAULT_BACKLOG }
+        Self::at(Place::Ip(addr.into()))
     }
 
-    /// Listens on an address written as `127.0.0.1:7000` or `[::1]:7000`.
+    /// Listens on the unix socket of this path, of at most 107 bytes.
+    ///
+    /// A socket's file behind which nobody listens any more is replaced; one with a listener, and
+    /// any other file, is "address already in use" (S124). The file is removed when the last shard
+    /// has closed its socket. All shards share one socket: each connection goes to the shard that
+    /// is first, and none is spread on purpose.
+    #[must_use]
+    pub fn unix(path: impl AsRef<Path>) -> Self {
+        Self::at(Place::Unix(path.as_ref().into()))
+    }
+
+    /// Listens on a stream socket that listens already, such as a
+    /// [`TcpListener`](std::net::TcpListener) or a
+    /// [`UnixListener`](std::os::unix::net::UnixListener) (S123).
+    ///
+    /// All shards share it: each connection goes to the shard that is first. It becomes
+    /// non-blocking for all who share it; the options of TCP are set on it, and
+    /// [`backlog`](Self::backlog) is not. The file of a unix socket is not removed at the end.
+    #[must_use]
+    pub fn inherited(listener: impl Into<OwnedFd>) -> Self {
+        Self::at(Place::Inherited(Arc::new(listener.into())))
+    }
+
+    /// Listens on what is written as `127.0.0.1:7000`, `[::1]:7000` or `unix:/the/path`.
     ///
     /// # Errors
     /// When the text is no such address; the error names it.
     pub fn parse(text: &str) -> Result<Self, ParseListenError> {
-        text.parse::<SocketAddr>().map(Self::on).map_err(|_| ParseListenError { text: text.into() })
+        match text.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Ok(Self::unix(path)),
+            _ => text
+                .parse::<SocketAddr>()
+                .map(Self::on)
+                .map_err(|_| ParseListenError { text: text.into() }),
+        }
     }
 
     /// TLS from the first byte on.
@@ -55,12 +116,88 @@ impl Listen {
         self
     }
 
-    /// How many connections may wait to be accepted, per shard. Default 1024.
+    /// How many connections may wait to be accepted, per socket, of which there is one for each
+    /// shard, but one for all of a unix path; Linux caps it by `net.core.somaxconn`. Default 1024.
     #[must_use]
     pub fn backlog(mut self, connections: u32) -> Self {
-        self.backlog = connections;
+        self.bind.backlog = connections;
         self
     }
+
+    /// Whether accepted connections send small pieces at once (`TCP_NODELAY`), instead of what the
+    /// configuration says (S130). Nothing to a unix socket.
+    #[must_use]
+    pub fn no_delay(mut self, on: bool) -> Self {
+        self.no_delay = Some(on);
+        self
+    }
+
+    /// After how much silence the kernel probes whether the peer is still there (`SO_KEEPALIVE`),
+    /// whole seconds, rounded up, `None`: never; instead of what the configuration says (S130).
+    /// Nothing to a unix socket.
+    #[must_use]
+    pub fn keep_alive(mut self, idle: Option<Duration>) -> Self {
+        self.keep_alive = Some(idle);
+        self
+    }
+
+    /// Takes data that comes with a connection's first packet (TCP Fast Open, RFC 7413), from at
+    /// most so many that wait; the system must allow it (`net.ipv4.tcp_fastopen`, bit 1). Such data
+    /// may come twice (section 6 there). Default: off. Nothing to a unix socket.
+    #[must_use]
+    pub fn fast_open(mut self, queue: u32) -> Self {
+        self.bind.fast_open = Some(queue);
+        self
+    }
+
+    /// Lets the kernel keep a connection that sends nothing back for about this long
+    /// (`TCP_DEFER_ACCEPT` in tcp(7)); whole seconds, rounded up. For protocols in which the client
+    /// speaks first. Default: off. Nothing to a unix socket.
+    #[must_use]
+    pub fn defer_accept(mut self, time: Duration) -> Self {
+        self.bind.defer_accept = Some(time);
+        self
+    }
+
+    /// The largest chunk a handler is given, as [`Conn::read_size`](crate::Conn::read_size) sets
+    /// it. Default: the configured one.
+    #[must_use]
+    pub fn read_size(mut self, bytes: usize) -> Self {
+        self.options.read_size = Some(bytes);
+        self
+    }
+
+    /// Opens the sockets, one for each shard.
+    pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
+        let Self { place, options, mut bind, no_delay, keep_alive } = self;
+        bind.no_delay = no_delay.unwrap_or(config.no_delay);
+        bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
+        let failed = |addr: Addr| move |source| StartError::Listen { addr, source };
+        match place {
+            Place::Ip(addr) => {
+                let (each, bound) =
+                    bind_group(addr, shards, &bind).map_err(failed(Addr::Ip(addr)))?;
+                Ok(Sockets { each, addr: Addr::Ip(bound), options, file: None })
+            }
+            Place::Unix(path) => {
+                let addr = Addr::Unix(Some(path.as_path().into()));
+                let (each, file) =
+                    bind_unix(&path, shards, bind.backlog).map_err(failed(addr.clone()))?;
+                Ok(Sockets { each, addr, options, file: Some(Arc::new(file)) })
+            }
+            Place::Inherited(listener) => {
+                let fd = listener.as_raw_fd();
+                let shared = own(listener).and_then(|own| share_listener(own, shards, &bind));
+                let (each, addr) = shared.map_err(|source| StartError::Inherited { fd, source })?;
+                Ok(Sockets { each, addr, options, file: None })
+            }
+        }
+    }
+}
+
+/// The descriptor itself, or one of the same socket while a clone of the [`Listen`] lives.
+fn own(listener: Arc<OwnedFd>) -> io::Result<OwnedFd> {
+    Arc::try_unwrap(listener).or_else(|shared| shared.try_clone())
 }
 
 /// A text that is no address to listen on.
@@ -71,7 +208,12 @@ pub struct ParseListenError {
 
 impl fmt::Display for ParseListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not an IP address with a port, such as 127.0.0.1:7000", self.text)
+        write!(
+            f,
+            "{:?} is neither an IP address with a port, such as 127.0.0.1:7000, nor a unix socket, \
+             such as unix:/run/a.sock",
+            self.text
+        )
     }
 }
 

@@ -8,6 +8,7 @@
 use crate::latch::Ended;
 use crate::mailbox::{Inbox, ListenerVerb, Order, TASKS_PER_TURN};
 use crate::pin;
+use crate::shortage::Share;
 use core_affinity::CoreId;
 use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Turn};
 use std::cell::Cell;
@@ -45,28 +46,17 @@ impl Drop for OnShard {
 ///
 /// Dropped, it counts as a shard that has failed: the engine ends.
 pub struct WorkerStart {
-    shard: usize,
-    at: Place,
-    core: Option<CoreId>,
-    linux: Linux,
-    config: Config,
-    inbox: Inbox,
-    ended: Ended,
+    pub(crate) shard: usize,
+    pub(crate) at: Place,
+    pub(crate) core: Option<CoreId>,
+    pub(crate) linux: Linux,
+    pub(crate) config: Config,
+    pub(crate) inbox: Inbox,
+    pub(crate) share: Share,
+    pub(crate) ended: Ended,
 }
 
 impl WorkerStart {
-    pub(crate) fn new(
-        shard: usize,
-        at: Place,
-        core: Option<CoreId>,
-        linux: Linux,
-        config: Config,
-        inbox: Inbox,
-        ended: Ended,
-    ) -> Self {
-        Self { shard, at, core, linux, config, inbox, ended }
-    }
-
     /// The number of the shard, counted from 0.
     #[must_use]
     pub fn shard(&self) -> usize {
@@ -83,7 +73,8 @@ impl WorkerStart {
         let on_shard = OnShard::begin();
         let reactor = Reactor::new(self.linux, self.at, self.config)
             .expect("the builder has checked the configuration");
-        Worker { reactor, inbox: self.inbox, _on_shard: on_shard, ended: self.ended }
+        let Self { inbox, share, ended, .. } = self;
+        Worker { reactor, inbox, share, _on_shard: on_shard, ended }
     }
 }
 
@@ -97,6 +88,7 @@ impl fmt::Debug for WorkerStart {
 pub struct Worker {
     reactor: Reactor<Linux>,
     inbox: Inbox,
+    share: Share,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
@@ -118,7 +110,7 @@ impl Worker {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
-        let Self { reactor, inbox, ended, .. } = self;
+        let Self { reactor, inbox, share, ended, .. } = self;
         let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
@@ -133,6 +125,7 @@ impl Worker {
             }
             carry_out(reactor, order);
         }
+        share.after_turn(reactor);
         if turn == Turn::Drained {
             // Whoever was told that they would be read shall not have been told wrong.
             for _ in 0..inbox.waiting() {

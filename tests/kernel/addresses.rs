@@ -5,7 +5,7 @@ use shardpoll_tests::{Event, Peer, Setup};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 /// Whether this machine has an IPv6 loopback.
-fn has_ipv6() -> bool {
+pub(super) fn has_ipv6() -> bool {
     let has = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     if !has {
         eprintln!("no IPv6 loopback on this machine: nothing to test");

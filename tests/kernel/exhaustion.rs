@@ -17,8 +17,12 @@ struct Starved {
 }
 
 fn starve(retry: &str) -> Starved {
+    starve_shards(retry, "1")
+}
+
+fn starve_shards(retry: &str, shards: &str) -> Starved {
     let mut command = Command::new("sh");
-    command.args(["-c", LIMIT, env!("CARGO_BIN_EXE_alone"), "starved", retry]);
+    command.args(["-c", LIMIT, env!("CARGO_BIN_EXE_alone"), "starved", retry, shards]);
     let mut alone = Alone::start(&mut command);
     let addr = alone.line().parse().expect("its first line is its address");
     let mut served = vec![Peer::connect(addr), Peer::connect(addr)];
@@ -82,6 +86,33 @@ fn a_descriptor_that_the_engine_closes_is_used_at_once() {
     waiting.echo(b"served");
     assert!(took < PATIENCE, "{took:?}");
     assert_eq!(starved.alone.end(), Some(0));
+}
+
+/// The shard that serves a peer.
+fn shard_of(peer: &mut Peer) -> u8 {
+    peer.send(b"?");
+    let shard = peer.receive(1);
+    shard[0]
+}
+
+#[test]
+fn a_descriptor_that_another_shard_closes_is_used_at_once() {
+    // S127: with a retry interval of an hour, nothing but the other shard can wake the listener.
+    // Until one has waited on another shard than the one that closed
+    let mut starved = starve_shards("3600", "2");
+    for _ in 0..64 {
+        let mut waiting = starved.waiting();
+        let mut closing = starved.served.remove(0);
+        let closer = shard_of(&mut closing);
+        drop(closing);
+        waiting.expect(b"patience");
+        let waiter = shard_of(&mut waiting);
+        starved.served.push(waiting);
+        if waiter != closer {
+            return assert_eq!(starved.alone.end(), Some(0));
+        }
+    }
+    panic!("64 clients have all come to the shard that had just closed");
 }
 
 #[test]

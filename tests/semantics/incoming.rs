@@ -1,5 +1,6 @@
 //! on_incoming: every byte, in order, in pieces of at most the read size (S34, S45 to S53).
 
+use shardpoll::Input;
 use shardpoll_tests::{Event, Setup, Version, both_worlds, pattern};
 
 both_worlds! {
@@ -82,6 +83,51 @@ fn data_that_comes_with_the_end_is_delivered_before_it() {
     world.wait_for_end();
     let want = [Event::Connect, Event::incoming(b"last words"), Event::ended("closed")];
     assert_eq!(world.finish().of(id), want);
+}
+
+#[test]
+fn a_read_tells_what_lies_behind_it() {
+    // S46: full reads, a short one, and one with the end behind it
+    let mut world = Setup::new().config(|c| c.read_size_bytes = 4).start(|call| {
+        if let Event::Incoming(_) = call.event {
+            let input = call.input();
+            call.note(format!("{input:?}"));
+        }
+    });
+    let (mut peer, id) = world.connect_and_wait();
+    let dry = Event::note(&format!("{:?}", Input::Dry));
+    peer.send(b"abcdefghij");
+    world.wait_for(|seen| seen.event == dry);
+    let release = world.hold_shard();
+    peer.send(b"kl");
+    drop(peer);
+    drop(release);
+    world.wait_for_end();
+    let trace = world.finish();
+    let notes = trace.of(id).into_iter().filter(|event| matches!(event, Event::Note(_)));
+    let notes: Vec<_> = notes.collect();
+    let want = [Input::More, Input::More, Input::Dry, Input::Ended];
+    assert_eq!(notes, want.map(|input| Event::note(&format!("{input:?}"))));
+}
+
+#[test]
+fn a_decrypted_read_tells_whether_the_end_lies_behind_it() {
+    // S46 under TLS: close_notify in the same flight
+    let mut world = Setup::new().tls().start(|call| {
+        if let Event::Incoming(_) = call.event {
+            let input = call.input();
+            call.note(format!("{input:?}"));
+        }
+    });
+    let mut peer = world.connect_tls(Version::Tls13);
+    peer.send(b"a");
+    world.wait_for(|seen| seen.event == Event::note("Dry"));
+    let mut wire = peer.seal(&[b"last words"]);
+    wire.extend(peer.seal_end());
+    peer.peer.send(&wire);
+    world.wait_for(|seen| seen.event == Event::note("Ended"));
+    world.wait_for_end();
+    let _trace = world.finish();
 }
 
 #[test]

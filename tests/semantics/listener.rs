@@ -61,7 +61,7 @@ fn a_timed_pause_ends_by_itself_unless_it_is_replaced() {
 }
 
 #[test]
-fn a_listener_that_rests_for_want_of_descriptors_does_not_end_a_pause() {
+fn a_pause_from_outside_holds_on_all_shards() {
     let mut world = Setup::new().shards(2).echo();
     let (_first, id) = world.connect_and_wait();
     let listener = world.run_on(id.shard(), move |local| {
@@ -75,6 +75,25 @@ fn a_listener_that_rests_for_want_of_descriptors_does_not_end_a_pause() {
     }
     let mut second = world.connect();
     second.send(b"x");
+    second.expect_silence(Duration::from_millis(50));
+    world.remote().resume_listener(listener);
+    second.expect(b"x");
+    let _trace = world.finish();
+}
+
+#[test]
+fn a_pause_from_outside_holds_for_those_who_wait_already() {
+    // S128: the kernel is told of the pause in the next turn, and may report them in it
+    let mut world = Setup::new().echo();
+    let (_first, id) = world.connect_and_wait();
+    let listener = world.run_on(id.shard(), move |local| {
+        local.conn(id).and_then(|conn| conn.listener()).expect("it was accepted")
+    });
+    let release = world.hold_shard();
+    world.remote().pause_listener(listener);
+    let mut second = world.connect();
+    second.send(b"x");
+    drop(release);
     second.expect_silence(Duration::from_millis(50));
     world.remote().resume_listener(listener);
     second.expect(b"x");

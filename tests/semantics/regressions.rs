@@ -1,6 +1,7 @@
 //! What once went wrong, each kept for ever: found by a hunt, told by what should have happened.
 
-use shardpoll::{Connect, Listen, tls};
+use shardpoll::{Config, Connect, Listen, Written, incoming, tls};
+use shardpoll_reactor::{Faults, Place, Reactor, Sim};
 use shardpoll_tests::{Call, Event, Peer, Setup, Version, both_worlds, client_context, pattern};
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ fn speaks_when_dead(call: &mut Call<'_, '_>) {
 
 fn what_a_dead_line_writes_reaches_nobody_else() {
     // S35: silence ends one line; the next line that is served must not get its last words
-    let silence = |c: &mut shardpoll::Config| c.read_timeout = Some(Duration::from_millis(50));
+    let silence = |c: &mut Config| c.read_timeout = Some(Duration::from_millis(50));
     let mut world = Setup::new().config(silence).start(speaks_when_dead);
     let _silent = world.connect();
     assert_eq!(world.wait_for_end().event, Event::ended("read timeout"));
@@ -101,7 +102,7 @@ fn nobody_listens_while_quitting() {
     world.wait_for_end();
     let error = world
         .engine()
-        .listen(Listen::on(([127, 0, 0, 1], 0)), |_| shardpoll::incoming(|_, _| {}))
+        .listen(Listen::on(([127, 0, 0, 1], 0)), |_| incoming(|_, _| {}))
         .expect_err("quitting, or ended");
     let text = error.to_string();
     assert!(text.contains("quitting") || text.contains("ended"), "{text}");
@@ -136,10 +137,30 @@ fn nothing_is_taken_after_close_not_even_nothing() {
     let _trace = world.finish();
 }
 
+#[test]
+fn what_a_handshake_that_is_closed_had_queued_is_not_counted_any_more() {
+    // The shard's cap: closed from outside, it is served only in the next turn
+    let sim = Sim::new(1, Faults::none());
+    let mut reactor = Reactor::new(sim.clone(), Place::FIRST, Config::default()).expect("good");
+    let addr = ([10, 0, 0, 9], 7).into();
+    let _silent = sim.listen(addr, 1).expect("nobody is there yet");
+    let name = tls::rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let to = Connect::to(addr).tls(client_context(), name);
+    let dialled = reactor.local(|local| local.connect(to, incoming(|_, _| {})));
+    let id = dialled.expect("no panic").expect("not quitting");
+    let written = reactor.local(|local| local.conn(id).expect("begun").write(&[0; 1000]));
+    assert_eq!(written, Some(Written::Ok));
+    for _ in 0..20 {
+        reactor.turn(Some(Duration::from_millis(5))).expect("the poller works");
+    }
+    reactor.local(|local| local.conn(id).expect("in its handshake").close());
+    reactor.check().expect("the invariants of the loop");
+}
+
 fn a_connection_that_is_being_made_says_so_until_it_is() {
     // S135: its limit comes up while the kernel still tries; nothing must take that for success
     let (_full, addr) = shardpoll_tests::blackhole();
-    let limit = |c: &mut shardpoll::Config| c.connect_timeout = Duration::from_millis(100);
+    let limit = |c: &mut Config| c.connect_timeout = Duration::from_millis(100);
     let mut world = Setup::new().config(limit).start(|_: &mut Call<'_, '_>| {});
     let name = tls::rustls::pki_types::ServerName::try_from("localhost").expect("a name");
     let to = Connect::to(addr).tls(client_context(), name);

@@ -46,7 +46,8 @@ fn close_all_and_quit_give_descriptors_back() {
             assert!(!rig.local(|local| local.stop_watch(late)));
             one.send("open");
             assert_eq!(read_text(back.take().as_fd()), "open");
-            assert!(one.is_closed(), "by the test, which had it");
+            // By the test, which had it.
+            one.expect_closed();
         }
     }
 }
@@ -60,7 +61,7 @@ fn who_quits_watches_nothing_new() {
         let (ours, probe) = (pair.take(), rig.probe("w", nothing));
         let refused = rig.local(|local| local.watch(ours, READABLE, probe));
         assert_eq!(refused, Err(Refused::Quitting));
-        assert!(pair.is_closed());
+        pair.expect_closed();
         assert_eq!(rig.turn(), Turn::Drained);
         assert_eq!(rig.heard(), ["w dropped"]);
     }
@@ -80,7 +81,7 @@ fn a_panic_ends_the_watch_and_closes_its_descriptor() {
         heard.sort();
         assert_eq!(heard, ["bad dropped", "bad readable", "good readable"]);
         assert_eq!((rig.counters().panics, rig.live()), (1, 1));
-        assert!(bad.is_closed());
+        bad.expect_closed();
     }
 }
 
@@ -152,7 +153,7 @@ fn a_loop_that_is_dropped_closes_what_it_watches() {
         rig.watch(&mut pair, "w", READABLE, nothing);
         rig.turn();
         drop(rig);
-        assert!(pair.is_closed());
+        pair.expect_closed();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The loop itself, on a simulated network with faults.
 
 mod faults;
+mod happy_eyeballs;
 mod one_shard;
 pub(crate) mod world;

@@ -90,6 +90,13 @@ impl Peer {
         drain(&mut self.stream, bytes);
     }
 
+    /// Reads so many bytes.
+    pub fn receive(&mut self, count: usize) -> Vec<u8> {
+        let mut got = vec![0; count];
+        self.stream.read_exact(&mut got).expect("an answer in time");
+        got
+    }
+
     /// Sends, and reads the same bytes back.
     pub fn echo(&mut self, data: &[u8]) {
         self.send(data);

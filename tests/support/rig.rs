@@ -203,13 +203,21 @@ impl Pair {
         self.tell(true);
     }
 
-    /// Whether our end is closed.
-    pub fn is_closed(&mut self) -> bool {
+    /// Waits for the end: our end is closed. A process that another test has just begun may hold
+    /// a copy of it for a moment.
+    pub fn expect_closed(&mut self) {
+        let end = self.theirs.read_to_end(&mut Vec::new());
+        // With unread input it ends by a reset.
+        let reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+        assert!(end.as_ref().map_or_else(reset, |count| *count == 0), "{end:?}");
+    }
+
+    /// Whether our end is open.
+    pub fn is_open(&mut self) -> bool {
         self.theirs.set_nonblocking(true).expect("a socket");
         let read = self.theirs.read(&mut [0]);
         self.theirs.set_nonblocking(false).expect("a socket");
-        // With unread input it ends by a reset.
-        read.map_or_else(|error| error.kind() == io::ErrorKind::ConnectionReset, |n| n == 0)
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn tell(&self, readable: bool) {

@@ -6,8 +6,8 @@ use crate::side::{NOWHERE, Side, receive};
 use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version, lab};
 use shardpoll::tls::ServerContext;
 use shardpoll::{
-    Accept, Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, Local, Peer as Accepted,
-    Pinning, Remote,
+    Accept, Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, ListenerId, Local,
+    Peer as Accepted, Pinning, Remote,
 };
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -140,14 +140,6 @@ impl World {
         self.side.remote().clone()
     }
 
-    /// Listens at one more address; on Linux only.
-    pub fn listen(&self, at: Listen, react: impl React) -> SocketAddr {
-        let log = self.log();
-        let accept = move |_: &Accepted| Recorder::new(log.clone(), react.clone());
-        let id = self.engine().listen(at, accept).expect("a free port");
-        self.engine().addr(id).expect("added a moment ago")
-    }
-
     /// Listens at one more address.
     pub fn listen_too(&self, react: impl React) -> SocketAddr {
         self.listen_somewhere(None, react)
@@ -187,6 +179,19 @@ impl World {
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
         let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
+    }
+
+    /// Listens at one more address; on Linux only.
+    pub fn listen(&self, at: Listen, react: impl React) -> SocketAddr {
+        let id = self.add_listener(at, react);
+        self.engine().addr(id).expect("an internet address, added a moment ago")
+    }
+
+    /// Listens at one more address of whatever kind.
+    pub fn add_listener(&self, at: Listen, react: impl React) -> ListenerId {
+        let log = self.log();
+        let accept = move |_: &Accepted| Recorder::new(log.clone(), react.clone());
+        self.engine().listen(at, accept).expect("an address to be had")
     }
 
     /// A client.

@@ -1,13 +1,10 @@
-//! What can be set: limits of the loop, and where to connect to. Every field with unit and default.
+//! What can be set: the limits of the loop. Every field with unit and default.
 //!
 //! Never: holds a setting that nothing reads.
 
-use crate::conn::TlsPlan;
+use super::Addr;
 use crate::id::ListenerId;
-use shardpoll_tls::ClientContext;
-use shardpoll_tls::rustls::pki_types::ServerName;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 /// The limits of one loop and all connections on it.
@@ -58,6 +55,13 @@ pub struct Config {
     /// How long a listener rests when the process is out of descriptors or the kernel out of
     /// memory. A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
     pub accept_retry_interval: Duration,
+    /// Whether TCP connections send small pieces at once (`TCP_NODELAY`, tcp(7)). Default: yes
+    /// (S130).
+    pub no_delay: bool,
+    /// After how much silence the kernel probes whether the peer of a TCP connection is still there
+    /// (`SO_KEEPALIVE` in socket(7), `TCP_KEEPIDLE` in tcp(7)), 1 s to 32767 s, rounded up to whole
+    /// seconds; `None`, the default: never (S130).
+    pub keep_alive: Option<Duration>,
 }
 
 /// What becomes of a connection that writes more than it may queue.
@@ -106,6 +110,8 @@ impl Default for Config {
             when_full: WhenFull::Cut,
             panic_policy: PanicPolicy::Close,
             accept_retry_interval: Duration::from_millis(50),
+            no_delay: true,
+            keep_alive: None,
         }
     }
 }
@@ -124,6 +130,9 @@ impl Config {
 }
 
 const MAX_READ_SIZE: usize = 1024 * 1024;
+
+/// The kernel's limit (`MAX_TCP_KEEPIDLE`).
+const MAX_KEEP_ALIVE: Duration = Duration::from_secs(32_767);
 
 impl Config {
     /// Says whether a loop can run with these settings.
@@ -152,6 +161,11 @@ impl Config {
                 return wrong(field, &zero, "more than zero");
             }
         }
+        if let Some(idle) = self.keep_alive {
+            if idle.is_zero() || idle > MAX_KEEP_ALIVE {
+                return wrong("keep_alive", &idle, "more than zero, at most 32767 s");
+            }
+        }
         Ok(())
     }
 }
@@ -172,22 +186,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The address of a peer.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Addr {
-    /// An internet address and port.
-    Ip(SocketAddr),
-}
-
-impl fmt::Display for Addr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(addr) => addr.fmt(f),
-        }
-    }
-}
-
 /// Who has connected: what the acceptor makes a handler from.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -195,37 +193,6 @@ pub struct Peer {
     pub addr: Addr,
     /// The listener it came to.
     pub listener: ListenerId,
-}
-
-/// Where to connect to, and how.
-#[derive(Debug)]
-pub struct Connect {
-    pub(crate) to: SocketAddr,
-    pub(crate) tls: Option<Box<TlsPlan>>,
-    pub(crate) when_full: Option<WhenFull>,
-}
-
-impl Connect {
-    /// Connects to this address over TCP.
-    #[must_use]
-    pub fn to(addr: impl Into<SocketAddr>) -> Self {
-        Self { to: addr.into(), tls: None, when_full: None }
-    }
-
-    /// TLS from the first byte on; `name` is sent to the server and checked in its certificate.
-    #[must_use]
-    pub fn tls(mut self, context: ClientContext, name: ServerName<'static>) -> Self {
-        self.tls = Some(Box::new(TlsPlan { context, name }));
-        self
-    }
-
-    /// What becomes of the connection when it writes more than it may queue. Default: as the
-    /// configuration says.
-    #[must_use]
-    pub fn when_full(mut self, then: WhenFull) -> Self {
-        self.when_full = Some(then);
-        self
-    }
 }
 
 #[cfg(test)]
@@ -243,5 +210,9 @@ mod tests {
         let zero = Config { read_timeout: Some(Duration::ZERO), ..Config::default() };
         let error = zero.check().expect_err("zero").to_string();
         assert_eq!(error, "read_timeout is 0ns: it must be more than zero");
+        let idle = |idle| Config { keep_alive: Some(idle), ..Config::default() }.check();
+        assert!(idle(MAX_KEEP_ALIVE).is_ok() && idle(Duration::ZERO).is_err());
+        let error = idle(MAX_KEEP_ALIVE + Duration::from_secs(1)).expect_err("too long");
+        assert!(error.to_string().starts_with("keep_alive is 32768s"), "{error}");
     }
 }

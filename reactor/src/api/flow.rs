@@ -3,7 +3,7 @@
 //! Never: calls the kernel.
 
 use super::Conn;
-use crate::conn::{Marks, Rate, Reason};
+use crate::conn::{Marks, Rate, Ready, Reason};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -42,10 +42,37 @@ impl Credit {
     }
 }
 
-/// The largest read size, in bytes.
-const MAX_READ_SIZE: usize = 1024 * 1024;
+/// What lies behind the input of a running [`Handler::on_incoming`](crate::Handler::on_incoming),
+/// as far as the kernel has said (S46).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// Probably more: the read was full.
+    More,
+    /// Nothing now.
+    Dry,
+    /// The end of the peer's side, or an error. After a read that was full, there may be more
+    /// before it.
+    Ended,
+}
 
 impl Conn<'_> {
+    /// What lies behind the input that `on_incoming` was given: whether it is worth waiting for
+    /// more before it is answered. Anywhere else it says nothing of use.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        let line = self.line();
+        let ended = match line.stage.tls() {
+            Some(tls) => tls.session.peer_closed(),
+            None => line.ready.has(Ready::ENDED),
+        };
+        match line.ready.has(Ready::READABLE) {
+            _ if ended => Input::Ended,
+            true => Input::More,
+            false => Input::Dry,
+        }
+    }
+
     /// Stops reading; the read timeout stops too (S94). Idempotent.
     ///
     /// What the peer sends waits in the kernel, its end too; nothing is delivered meanwhile (S55).
@@ -145,7 +172,7 @@ impl Conn<'_> {
     /// Sets the largest chunk this connection is given, from the next read on: 1 byte to 1 MiB,
     /// what lies beyond is taken as the nearer end (S54).
     pub fn read_size(&mut self, bytes: usize) {
-        self.line_mut().tune().read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+        self.line_mut().set_read_size(bytes);
     }
 
     /// Lets nothing be read beyond this from now on, until more is [granted](Self::grant); `None`:

@@ -3,9 +3,8 @@
 //! Never: calls the kernel; what must become a descriptor waits as a wish until the callback
 //! returns.
 
-use super::{Addr, CloseReason, Conn, Connect, Handler, WatchInterest, Watcher};
-use crate::conn::{Line, Stage};
-use crate::core::{Core, Counters, Due, Wish};
+use super::{Addr, CloseReason, Conn, Connect, Handler, Options, Target, WatchInterest, Watcher};
+use crate::core::{Core, Counters, Dial, Due, Wish};
 use crate::id::{ConnId, TimerId, WatchId};
 use crate::table::Entry;
 use crate::watch::Watched;
@@ -65,7 +64,8 @@ impl Local<'_> {
         self.core.counters()
     }
 
-    /// How many connections, listeners and watches there are on this shard.
+    /// How many connections, listeners and watches there are on this shard; each running attempt of
+    /// one that connects to any of several addresses counts as well.
     #[must_use]
     pub fn live(&self) -> usize {
         self.core.table.live()
@@ -120,16 +120,25 @@ impl Local<'_> {
     /// # Errors
     /// [`Refused`] when it cannot be tried; then there is no callback.
     pub fn connect(&mut self, to: Connect, handler: impl Handler) -> Result<ConnId, Refused> {
-        if self.core.quitting.is_some() {
-            return Err(Refused::Quitting);
+        let Connect { target, tls, options, fast_open, read_size, when_full } = to;
+        let (peer, options) = match &target {
+            Target::One(to @ Addr::Ip(_)) => (to.clone(), options.of_fresh(&self.core.config)),
+            Target::One(to @ Addr::Unix(_)) => (to.clone(), Options::default()),
+            Target::Any(list) => {
+                let first = list.front().expect("two or more");
+                (Addr::Ip(*first), options.of_fresh(&self.core.config))
+            }
+            Target::Adopted(_) => (Addr::Unix(None), options),
+        };
+        let id = self.core.add_outgoing(peer, tls, handler)?;
+        if let Some(bytes) = read_size {
+            self.core.line(id).set_read_size(bytes);
         }
-        let stage = Stage::Connecting(to.tls);
-        let handler: Box<dyn Handler> = Box::new(handler);
-        let mut line = Line::new(stage, Some(handler), Addr::Ip(to.to), None, self.core.now);
-        line.when_full = to.when_full.unwrap_or(self.core.config.when_full);
-        let entry = Entry::Line(line);
-        let id = self.core.table.insert(entry).ok_or(Refused::TableFull)?;
-        self.core.wishes.push(Wish::Connect(id, to.to));
+        if let Some(then) = when_full {
+            self.core.line(id).when_full = then;
+        }
+        let dial = Dial { target, options, fast_open };
+        self.core.wishes.push(Wish::Connect(id, dial));
         Ok(id)
     }
 
@@ -172,6 +181,25 @@ impl Local<'_> {
     /// Ends a watch, as [`Watch::close`](crate::Watch::close) does; false when it was over already.
     pub fn stop_watch(&mut self, id: WatchId) -> bool {
         self.core.close_watch(id.0)
+    }
+
+    /// Takes over a stream socket that is connected, or connecting, such as a
+    /// [`TcpStream`](std::net::TcpStream) or the end of a pair (S136).
+    ///
+    /// It is non-blocking from then on, for all who share it, and closed with the connection. Its
+    /// handler is told of the connection at the socket's first event, and is an outgoing one's for
+    /// [`Conn::client_port`]; until then [`Conn::peer`] is a unix socket without a path. What is no
+    /// stream socket ends with [`CloseReason::Connect`]. For TLS and options:
+    /// [`Connect::adopted`].
+    ///
+    /// # Errors
+    /// [`Refused`] when it cannot be tried; then the socket is closed, and there is no callback.
+    pub fn adopt(
+        &mut self,
+        stream: impl Into<OwnedFd>,
+        handler: impl Handler,
+    ) -> Result<ConnId, Refused> {
+        self.connect(Connect::adopted(stream), handler)
     }
 
     /// Calls `task` after this time, and again after each time it returns (S12 to S24).

@@ -3,24 +3,32 @@
 //! Never: calls the kernel. Whatever is done through [`Conn`] and [`Local`] changes state, and the
 //! loop makes the kernel agree with it after the callback has returned.
 
+mod addr;
 mod config;
 mod conn;
+mod connect;
 mod emulation;
 mod flow;
 mod handler;
 mod link;
 mod listen;
 mod local;
+mod option;
 mod reason;
 mod watch;
 
-pub use config::{Addr, Config, ConfigError, Connect, PanicPolicy, Peer, WhenFull};
+pub use addr::{Addr, UnixPathError};
+pub use config::{Config, ConfigError, PanicPolicy, Peer, WhenFull};
 pub use conn::{Conn, Written};
+pub(crate) use connect::Target;
+pub use connect::{Connect, NoAddress, ParseConnectError};
 pub use emulation::{EventAnswer, EventMode, events};
-pub use flow::{Credit, Wait};
+pub use flow::{Credit, Input, Wait};
 pub use handler::{Handler, Silence, Status, incoming};
 pub use link::{LinkError, LinkOptions};
 pub use listen::Accept;
 pub use local::{Local, Refused};
+pub(crate) use option::Options;
+pub use option::{BindOptions, SocketOption};
 pub use reason::CloseReason;
 pub use watch::{Watch, WatchInterest, Watcher};

@@ -53,6 +53,8 @@ pub(crate) struct Span {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Limit {
     Connect,
+    /// The next attempt of a race begins.
+    Attempt,
     Handshake,
     /// The peer has been silent for the read timeout.
     Read,
@@ -150,7 +152,13 @@ impl Line {
 
     fn other_deadline(&self, spans: &Spans) -> (Tick, Limit) {
         match &self.stage {
-            Stage::Connecting(_) => (after(self.last_progress, spans.connect), Limit::Connect),
+            Stage::Connecting(_) => {
+                let whole = after(self.last_progress, spans.connect);
+                match self.race.as_ref().and_then(|race| race.due()) {
+                    Some(due) if due < whole => (due, Limit::Attempt),
+                    _ => (whole, Limit::Connect),
+                }
+            }
             Stage::Handshaking(tls) => {
                 let whole = after(tls.began, spans.handshake.saturating_mul(HANDSHAKE_STEPS));
                 (whole.min(after(self.last_progress, spans.handshake)), Limit::Handshake)

@@ -7,6 +7,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
 //! ```
 //!
@@ -20,6 +21,7 @@ mod channel;
 mod deadlines;
 mod gate;
 mod outbox;
+mod race;
 mod stage;
 mod tuning;
 
@@ -27,12 +29,14 @@ pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
 pub(crate) use tuning::{Fin, Link, Rate, Tuning};
 
 use crate::api::{Addr, CloseReason, Credit, Handler, WhenFull};
 use crate::id::ListenerId;
 use shardpoll_timers::{Tick, TimerId};
+use std::rc::Rc;
 
 /// What the kernel last said of a descriptor: three bits.
 ///
@@ -135,6 +139,10 @@ pub(crate) struct Line {
     /// None for an outgoing connection.
     pub(crate) listener: Option<ListenerId>,
     pub(crate) peer: Addr,
+    /// Our own address, shared with the listener's others; `None` before it is established.
+    pub(crate) local: Option<Rc<Addr>>,
+    /// The attempts that run while it connects to any of several addresses.
+    pub(crate) race: Option<Box<Race>>,
     /// How much of the outbox the shard has counted, in bytes.
     pub(crate) counted: usize,
     pub(crate) when_full: WhenFull,
@@ -166,6 +174,8 @@ impl Line {
             tuning: None,
             listener,
             peer,
+            local: None,
+            race: None,
             counted: 0,
             when_full: WhenFull::Cut,
         }

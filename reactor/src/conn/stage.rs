@@ -29,6 +29,7 @@
 //! 2. `Closed` and `Lingering` are never left for another stage, except `Lingering` for `Closed`.
 //! 3. Only `Open` delivers application bytes.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::channel::{Channel, TlsChannel};
@@ -61,10 +62,17 @@ pub(crate) enum Stage {
 }
 
 /// The TLS session to begin once an outgoing connection stands.
-#[derive(Debug)]
 pub(crate) struct TlsPlan {
     pub(crate) context: ClientContext,
     pub(crate) name: ServerName<'static>,
+    /// The session, when its first bytes went with the first packet (RFC 7413).
+    pub(crate) begun: Option<Box<TlsChannel>>,
+}
+
+impl fmt::Debug for TlsPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsPlan").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Stage {

@@ -6,6 +6,7 @@
 //! 1. A wait of its own is used once: the next read, or the next progress of output, ends it (S84,
 //!    S89).
 
+use super::Line;
 use crate::api::Credit;
 use crate::id::ConnId;
 use shardpoll_timers::Tick;
@@ -54,6 +55,17 @@ pub(crate) enum Fin {
     /// close_notify is queued, and the kernel's FIN follows.
     Sealed,
     Sent,
+}
+
+/// The largest read size, in bytes.
+const MAX_READ_SIZE: usize = 1024 * 1024;
+
+impl Line {
+    /// Sets the largest chunk its handler is given; what lies beyond is taken as the nearer end
+    /// (S54).
+    pub(crate) fn set_read_size(&mut self, bytes: usize) {
+        self.tune().read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+    }
 }
 
 /// A limit of bytes per second, and what has been read beyond it.

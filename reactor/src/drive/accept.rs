@@ -9,10 +9,12 @@ use crate::api::{Addr, CloseReason, Peer};
 use crate::conn::{Channel, Line, Marks, Ready, Stage, TlsChannel};
 use crate::core::Callback;
 use crate::id::ConnId;
+use crate::listener::Listener;
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_tls::Session;
 use std::io;
+use std::rc::Rc;
 
 /// What an error of accept means for the listener.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +53,10 @@ impl AcceptError {
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn accept(&mut self, key: ConnId) {
+        // It may have been paused since the kernel was last told, or earlier in this batch.
+        if !self.core.table.listener_mut(key).is_some_and(|listener| listener.is_accepting()) {
+            return;
+        }
         let Some(Some(fd)) = self.fds.get(key.slot()) else {
             return;
         };
@@ -74,6 +80,8 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let peer = Peer { addr, listener: listener.id };
+        let read_size = listener.options.read_size;
+        let local = listener_addr(&mut self.sys, listener, &fd);
         let session = listener.options.tls.as_ref().map(Session::server).transpose();
         let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
         let Some(mut accept) = listener.accept.take() else {
@@ -93,6 +101,10 @@ impl<S: Sys> Reactor<S> {
         let panicked = handler.is_none();
         let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
         line.marks = owed;
+        line.local = local;
+        if let Some(bytes) = read_size {
+            line.set_read_size(bytes);
+        }
         line.when_full = when_full;
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
@@ -115,6 +127,18 @@ impl<S: Sys> Reactor<S> {
         }
         self.serve(id, Cause::Asked);
     }
+}
+
+/// Our address on a connection: the listener's, and only one that listens on every address has to
+/// ask.
+fn listener_addr<S: Sys>(sys: &mut S, listener: &mut Listener, fd: &S::Fd) -> Option<Rc<Addr>> {
+    if listener.is_wildcard {
+        let addr = sys.local_addr(fd).ok()?;
+        if addr != *listener.local {
+            listener.local = Rc::new(addr);
+        }
+    }
+    Some(Rc::clone(&listener.local))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::conn::{Fin, Line, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
+use crate::table::Entry;
 use shardpoll_timers::Tick;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,6 +60,12 @@ impl<S: Sys> Reactor<S> {
                 Some(line) => self.check_line(id, line, agenda.contains(&id))?,
                 None => self.check_other(id)?,
             }
+            if let Some(Entry::Attempt(attempt)) = self.core.table.entry(id) {
+                let line = self.core.table.line(attempt.line);
+                let race = line.and_then(|line| line.race.as_ref());
+                let named = race.is_some_and(|race| race.running.contains(&id));
+                hold(named, || format!("attempt {id} belongs to nobody"))?;
+            }
         }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
@@ -75,7 +82,8 @@ impl<S: Sys> Reactor<S> {
     fn check_other(&self, id: ConnId) -> Result<(), String> {
         let has_fd = self.owns_fd(id);
         let Some(watch) = self.core.table.watch(id) else {
-            return hold(has_fd, || format!("listener {id} has no descriptor"));
+            hold(has_fd, || format!("listener or attempt {id} has no descriptor"))?;
+            return self.check_attempt(id);
         };
         // Its descriptor is in its entry.
         hold(!has_fd, || format!("watch {id} has the descriptor of another"))?;
@@ -90,6 +98,28 @@ impl<S: Sys> Reactor<S> {
         hold(watch.pause.is_none_or(pending), || format!("{id}: is paused for ever"))
     }
 
+    /// An attempt belongs to one line, which knows of it.
+    fn check_attempt(&self, id: ConnId) -> Result<(), String> {
+        let Some(Entry::Attempt(attempt)) = self.core.table.entry(id) else { return Ok(()) };
+        let race = self.core.table.line(attempt.line).and_then(|line| line.race.as_ref());
+        let named = race.is_some_and(|race| race.running.contains(&id));
+        hold(named, || format!("attempt {id} belongs to nobody"))
+    }
+
+    /// A line that connects to any of several addresses: its attempts are its own, and one runs.
+    fn check_race(&self, id: ConnId, line: &Line, listed: bool) -> Result<(), String> {
+        let Some(race) = &line.race else { return Ok(()) };
+        for attempt in &race.running {
+            let entry = self.core.table.entry(*attempt);
+            let own = matches!(entry, Some(Entry::Attempt(attempt)) if attempt.line == id);
+            hold(own, || format!("{id}: its attempt {attempt} is none"))?;
+        }
+        // One that was ended from elsewhere ends its attempts when it is served.
+        let runs = listed || line.is_connecting() && !race.running.is_empty();
+        hold(runs, || format!("{id}: has a race in which nobody runs"))?;
+        hold(!self.owns_fd(id), || format!("{id}: has a descriptor before one has won"))
+    }
+
     fn owns_fd(&self, id: ConnId) -> bool {
         matches!(self.fds.get(id.slot()), Some(Some(_)))
     }
@@ -102,8 +132,10 @@ impl<S: Sys> Reactor<S> {
             let (stage, ready) = (stage_name(&line.stage), line.ready);
             format!("{id}: {stage}, {ready:?}: has work, and nobody comes back")
         })?;
+        self.check_race(id, line, listed)?;
         let has_fd = self.owns_fd(id);
-        // One that connects has none until its wish is carried out; one that failed before may end.
+        // One that connects has none until its wish is carried out, or one of its attempts has won;
+        // one that failed before may end.
         let may_lack = matches!(line.stage, Stage::Connecting(_) | Stage::Closed(_));
         hold(has_fd || may_lack, || format!("{id}: has no descriptor"))?;
         // One that was aborted from elsewhere drops its handler when it is served.

@@ -1,18 +1,18 @@
-//! Outgoing connections, and the other wishes that need a descriptor.
+//! Outgoing connections, those that are adopted, and the other wishes that need a descriptor.
 //!
 //! Never: connects inside a callback.
 
 use super::Reactor;
 use super::serve::Cause;
-use crate::api::CloseReason;
+use crate::api::{Addr, CloseReason, Handler, Options, Refused, SocketOption, Target};
 use crate::conn::{Channel, Marks, Ready, Stage, TlsChannel, TlsPlan};
-use crate::core::Wish;
+use crate::core::{Counters, Dial, Wish};
 use crate::id::ConnId;
 use crate::sys::{Interest, Sys};
 use shardpoll_timers::Tick;
 use shardpoll_tls::{Error, Session};
 use std::io;
-use std::net::SocketAddr;
+use std::rc::Rc;
 
 impl<S: Sys> Reactor<S> {
     #[inline]
@@ -26,7 +26,8 @@ impl<S: Sys> Reactor<S> {
     fn carry_out(&mut self, wishes: Vec<Wish>) {
         for wish in wishes {
             match wish {
-                Wish::Connect(id, to) => self.dial(id, to),
+                Wish::Connect(id, dial) => self.dial(id, dial),
+                Wish::Option(id, option) => self.set_option(id, option),
                 Wish::CloseListener(id) => self.free_listener(id),
                 Wish::Watch(id) => self.settle_watch(id),
                 Wish::SettleListener(id) => self.settle_listener(id),
@@ -34,20 +35,110 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn dial(&mut self, id: ConnId, to: SocketAddr) {
+    fn dial(&mut self, id: ConnId, dial: Dial) {
         // It may have been closed before it was begun.
         if !self.core.table.line(id).is_some_and(|line| line.is_connecting()) {
             return;
         }
-        let begun = self.sys.connect(to).and_then(|fd| {
-            self.sys.register(&fd, Interest::Stream, id.key())?;
-            Ok(fd)
-        });
+        let Dial { target, options, fast_open } = dial;
+        let begun = match target {
+            Target::One(to @ Addr::Ip(_)) if fast_open => self.connect_fast(id, &to),
+            Target::One(to) => match self.sys.connect(&to, None) {
+                Ok((fd, _)) => Ok(fd),
+                Err(error) => Err(CloseReason::Connect(error)),
+            },
+            Target::Adopted(stream) => self.sys.adopt(stream).map_err(CloseReason::Connect),
+            Target::Any(list) => {
+                self.begin_race(id, list, options);
+                return self.serve(id, Cause::Asked);
+            }
+        };
         match begun {
-            Ok(fd) => self.set_fd(id, fd),
-            Err(error) => self.core.line(id).fail(CloseReason::Connect(error)),
+            Ok(fd) => self.watch_stream(id, fd, options),
+            Err(reason) => self.core.line(id).fail(reason),
         }
         self.serve(id, Cause::Asked);
+    }
+
+    /// Begins to connect with the first bytes of the connection, if there are any yet; the kernel
+    /// takes all, some or none of them along (RFC 7413).
+    fn connect_fast(&mut self, id: ConnId, to: &Addr) -> Result<S::Fd, CloseReason> {
+        let now = self.core.now;
+        let line = self.core.line(id);
+        if let Stage::Connecting(Some(plan)) = &mut line.stage {
+            plan.begun = Some(begin_tls(plan, now).map_err(CloseReason::from_tls)?);
+        }
+        let first = match &line.stage {
+            Stage::Connecting(Some(plan)) => {
+                plan.begun.as_ref().map_or(&[][..], |tls| tls.owed.as_slice())
+            }
+            _ => line.outbox.front(),
+        };
+        let (fd, taken) = self.sys.connect(to, Some(first)).map_err(CloseReason::Connect)?;
+        match &mut line.stage {
+            Stage::Connecting(Some(plan)) => {
+                if let Some(tls) = &mut plan.begun {
+                    tls.owed.consume(taken);
+                }
+            }
+            _ => line.outbox.consume(taken),
+        }
+        self.core.counters.bytes_out += taken as u64;
+        Ok(fd)
+    }
+
+    /// The descriptor of a line that has had none.
+    fn watch_stream(&mut self, id: ConnId, fd: S::Fd, options: Options) {
+        match self.sys.register(&fd, Interest::Stream, id.key()) {
+            Ok(()) => {
+                set_options(&mut self.sys, &mut self.core.counters, id, &fd, options);
+                self.set_fd(id, fd);
+            }
+            Err(error) => self.core.line(id).fail(CloseReason::Connect(error)),
+        }
+    }
+
+    /// Takes over a stream's descriptor, which must be non-blocking, as
+    /// [`Local::adopt`](crate::Local::adopt) does; what comes of it is told in the turns to come.
+    ///
+    /// # Errors
+    /// [`Refused`]; then the descriptor is closed, and there is no callback.
+    pub fn adopt(&mut self, fd: S::Fd, handler: impl Handler) -> Result<ConnId, Refused> {
+        self.core.now = self.sys.now();
+        let id = self.core.add_outgoing(Addr::Unix(None), None, handler)?;
+        self.watch_stream(id, fd, Options::default());
+        self.core.revisit(id);
+        Ok(id)
+    }
+
+    /// The descriptor of a connection; `None` when it is gone, or still without one (S154).
+    ///
+    /// For looking at. Whoever reads from it, writes to it or changes its flags breaks what the
+    /// loop knows of it.
+    #[must_use]
+    pub fn socket(&self, id: ConnId) -> Option<&S::Fd> {
+        self.core.table.line(id)?;
+        self.fds.get(id.slot())?.as_ref()
+    }
+
+    fn set_option(&mut self, id: ConnId, option: SocketOption) {
+        let mut options = Options::default();
+        options.set(option);
+        let Self { sys, fds, core, .. } = self;
+        let Some(line) = core.table.line_mut(id) else { return };
+        let mut tell = |slot: usize| {
+            if let Some(Some(fd)) = fds.get(slot) {
+                set_options(sys, &mut core.counters, id, fd, options);
+            }
+        };
+        match &mut line.race {
+            None => tell(id.slot()),
+            // Whoever wins shall have it.
+            Some(race) => {
+                race.options.set(option);
+                race.running.iter().for_each(|attempt| tell(attempt.slot()));
+            }
+        }
     }
 
     /// An event for a connection that is being established: looks what has become of it.
@@ -68,6 +159,11 @@ impl<S: Sys> Reactor<S> {
             }
             Err(error) => return line.fail(CloseReason::Connect(error)),
         }
+        // Names are for looking at: a socket that has none any more goes its way all the same.
+        line.local = self.sys.local_addr(fd).ok().map(Rc::new);
+        if line.peer == Addr::Unix(None) {
+            line.peer = self.sys.peer_addr(fd).unwrap_or(Addr::Unix(None));
+        }
         line.last_read = now;
         line.last_progress = now;
         match line.stage.take() {
@@ -76,7 +172,7 @@ impl<S: Sys> Reactor<S> {
                 line.marks.add(Marks::CONNECT);
                 line.marks.add(Marks::DRAIN);
             }
-            Stage::Connecting(Some(plan)) => match begin_tls(&plan, now) {
+            Stage::Connecting(Some(plan)) => match resume_tls(*plan, now) {
                 Ok(tls) => {
                     line.stage = Stage::Handshaking(tls);
                     line.marks.add(Marks::STARTTLS);
@@ -85,6 +181,33 @@ impl<S: Sys> Reactor<S> {
             },
             other => line.stage = other,
         }
+    }
+}
+
+/// One that is refused is no reason to end: it is logged and counted.
+pub(super) fn set_options<S: Sys>(
+    sys: &mut S,
+    counters: &mut Counters,
+    id: ConnId,
+    fd: &S::Fd,
+    options: Options,
+) {
+    for option in options.iter() {
+        if let Err(error) = sys.set_option(fd, option) {
+            log::warn!("connection {id}: {option:?} is refused: {error}");
+            counters.refused_options += 1;
+        }
+    }
+}
+
+/// The session that has begun with the first packet, or one that begins now.
+fn resume_tls(mut plan: TlsPlan, now: Tick) -> Result<Box<TlsChannel>, Error> {
+    match plan.begun.take() {
+        Some(mut tls) => {
+            tls.began = now;
+            Ok(tls)
+        }
+        None => begin_tls(&plan, now),
     }
 }
 

@@ -155,6 +155,9 @@ impl<S: Sys> Reactor<S> {
         if let Some(entry) = line.entry {
             self.core.timers.remove(entry);
         }
+        for attempt in line.race.into_iter().flat_map(|race| race.running) {
+            self.drop_attempt(attempt);
+        }
         self.close_fd(id);
         self.core.counters.closed += 1;
     }

@@ -85,6 +85,7 @@ impl<S: Sys> Reactor<S> {
         }
         match limit {
             Limit::Read => return self.serve(id, Cause::Silence),
+            Limit::Attempt => self.next_attempt(id),
             Limit::Connect => line.fail(CloseReason::ConnectTimeout),
             Limit::Handshake => {
                 let connected = line.connected;

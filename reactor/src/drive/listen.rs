@@ -39,7 +39,8 @@ impl<S: Sys> Reactor<S> {
         if self.core.quitting.is_some() {
             return Err(io::Error::other("the loop is quitting"));
         }
-        let entry = Entry::Listener(Listener::new(id, options, accept));
+        let local = self.sys.local_addr(&fd)?;
+        let entry = Entry::Listener(Listener::new(id, local, options, accept));
         let Some(key) = self.core.table.insert(entry) else {
             return Err(io::Error::other("too many connections on this shard"));
         };
@@ -151,9 +152,29 @@ impl<S: Sys> Reactor<S> {
     /// A descriptor that this loop has closed is one that a resting listener can have.
     pub(super) fn wake_resting_listeners(&mut self) {
         if std::mem::take(&mut self.descriptor_freed) {
-            while let Some(&key) = self.resting.last() {
-                self.end_rest(key);
-            }
+            self.freed_for_others = true;
+            self.end_rests();
+        }
+    }
+
+    /// Whether a listener rests because descriptors or memory have run out (S127).
+    #[inline]
+    #[must_use]
+    pub fn has_resting_listener(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
+    /// Whether this loop has closed a descriptor since it was last asked: one that a listener of
+    /// another loop of the process may be waiting for.
+    #[inline]
+    pub fn take_freed_descriptor(&mut self) -> bool {
+        std::mem::take(&mut self.freed_for_others)
+    }
+
+    /// Lets listeners that rest try again: somebody else has closed a descriptor.
+    pub fn end_rests(&mut self) {
+        while let Some(&key) = self.resting.last() {
+            self.end_rest(key);
         }
     }
 }

@@ -26,6 +26,7 @@ mod expire;
 mod flush;
 mod listen;
 mod quit;
+mod race;
 mod read;
 mod serve;
 mod signals;
@@ -64,6 +65,8 @@ pub struct Reactor<S: Sys = Linux> {
     resting: Vec<ConnId>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
+    /// A descriptor was closed, and whoever turns this loop has not been told.
+    freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
     interruptible: bool,
 }
@@ -105,6 +108,7 @@ impl<S: Sys> Reactor<S> {
             wire: Vec::new(),
             resting: Vec::new(),
             descriptor_freed: false,
+            freed_for_others: false,
             interruptible: false,
         })
     }

@@ -74,7 +74,8 @@ impl<S: Sys> Reactor<S> {
             }
             Some(Entry::Listener(_)) => self.free_listener(id),
             Some(Entry::Watch(_)) => self.free_watch(id, None),
-            Some(Entry::Vacant(_)) | None => {}
+            // The line of an attempt ends it.
+            Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}
         }
     }
 }
@@ -89,7 +90,7 @@ impl<S: Sys> Drop for Reactor<S> {
                 Some(Entry::Line(line)) => core.drop_user_value(line),
                 Some(Entry::Listener(listener)) => core.drop_user_value(listener),
                 Some(Entry::Watch(watch)) => core.drop_user_value(watch),
-                Some(Entry::Vacant(_)) | None => {}
+                Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}
             }
         }
         while let Some((_, handler)) = core.next_handlers.pop() {

@@ -121,6 +121,10 @@ impl<S: Sys> Reactor<S> {
         match (self.core.table.entry_mut(id), cause) {
             (Some(Entry::Listener(_)), _) => self.accept(id),
             (Some(Entry::Watch(_)), Cause::Event(ready)) => self.serve_watch(id, ready),
+            (Some(Entry::Attempt(attempt)), _) => {
+                let attempt = *attempt;
+                self.attempt_event(id, attempt);
+            }
             // Its slot was freed earlier in this batch (B4).
             _ => self.core.counters.stale_events += 1,
         }

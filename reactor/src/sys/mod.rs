@@ -10,8 +10,9 @@
 //!
 //! Invariants:
 //! 1. No verb blocks but `wait`.
-//! 2. A stream is registered once, edge-triggered, and never touched again; a listener is
-//!    level-triggered and may be muted; so is a watched descriptor, which stays its owner's.
+//! 2. A stream is registered once, edge-triggered, and never touched again, but for the key of one
+//!    that has won a race of attempts; a listener is level-triggered and may be muted; so is a
+//!    watched descriptor, which stays its owner's.
 
 #[expect(unsafe_code, reason = "system calls")]
 mod linux;
@@ -19,16 +20,18 @@ mod linux;
 mod sim;
 
 pub(crate) use linux::take_signal;
-pub use linux::{Linux, Signal, Signals, Waker, bind_group, raise_descriptor_limit};
+pub use linux::{
+    Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, raise_descriptor_limit,
+    share_listener,
+};
 #[cfg(feature = "sim")]
 pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
 
-use crate::api::{Addr, WatchInterest};
+use crate::api::{Addr, SocketOption, WatchInterest};
 use crate::conn::Ready;
 use shardpoll_timers::Tick;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::SystemTime;
 
 /// The most events one wait gives: enough to spread its cost, few enough that timers and the
@@ -152,7 +155,8 @@ pub trait Sys {
     /// The kernel's, such as its limit of watches.
     fn register(&mut self, fd: &Self::Fd, interest: Interest, key: u64) -> io::Result<()>;
 
-    /// Changes what is reported of a listener.
+    /// Changes what is reported of a descriptor, or under which key; what is ready is reported
+    /// anew.
     ///
     /// # Errors
     /// The kernel's.
@@ -182,11 +186,37 @@ pub trait Sys {
     /// `WouldBlock` when none waits; else the kernel's.
     fn accept(&mut self, listener: &Self::Fd) -> io::Result<(Self::Fd, Addr)>;
 
-    /// Begins to connect; the outcome comes as an event.
+    /// Begins to connect; the outcome comes as an event. `first` may go with the first packet (RFC
+    /// 7413): gives how much of it does.
     ///
     /// # Errors
     /// What the kernel refuses at once.
-    fn connect(&mut self, to: SocketAddr) -> io::Result<Self::Fd>;
+    fn connect(&mut self, to: &Addr, first: Option<&[u8]>) -> io::Result<(Self::Fd, usize)>;
+
+    /// Takes over a stream socket, which is non-blocking from then on.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what is no such thing; `Unsupported` where there are no such sockets;
+    /// else the kernel's.
+    fn adopt(&mut self, stream: OwnedFd) -> io::Result<Self::Fd>;
+
+    /// The address of our end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn local_addr(&mut self, fd: &Self::Fd) -> io::Result<Addr>;
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// The kernel's, such as that there is none.
+    fn peer_addr(&mut self, fd: &Self::Fd) -> io::Result<Addr>;
+
+    /// Sets an option of a stream.
+    ///
+    /// # Errors
+    /// The kernel's; it names the option.
+    fn set_option(&mut self, fd: &Self::Fd, option: SocketOption) -> io::Result<()>;
 
     /// Whether a connection begun by `connect` stands.
     ///

@@ -8,6 +8,7 @@ use shardpoll_reactor::tls::{ClientContext, rustls};
 use shardpoll_reactor::{
     CloseReason, Conn, ConnId, Connect, Handler, Local, Silence, Status, Written,
 };
+use std::net::SocketAddr;
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
@@ -205,12 +206,15 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
             return;
         }
         history.dials -= 1;
-        history.rng.u32(0..10)
+        history.rng.u32(0..12)
     };
+    let any = |addrs: [SocketAddr; 3]| Connect::to_any(addrs).expect("three");
     let to = match kind {
         0..4 if place.with_tls => client_hello(place),
         0..6 => Connect::to(place.plain),
         6..9 => Connect::to(place.outside),
+        9 => any([place.nowhere, place.outside, place.plain]),
+        10 => any([place.outside, place.plain, place.nowhere]),
         _ => Connect::to(place.nowhere),
     };
     let actor = Actor::new(shared, place);

@@ -7,23 +7,26 @@
 //!    it.
 //! 2. Every descriptor made here is close-on-exec, and owned by an `OwnedFd` or `File` at once.
 
+mod address;
 mod limits;
+mod option;
 mod signals;
 mod socket;
+mod unix;
 mod wall;
 
 pub use limits::raise_descriptor_limit;
 pub(crate) use signals::take_signal;
 pub use signals::{Signal, Signals};
-pub use socket::bind_group;
+pub use socket::{bind_group, share_listener};
+pub use unix::{SocketFile, bind_unix};
 
 use super::{Events, Interest, Sys, WAKE_KEY};
-use crate::api::{Addr, WatchInterest};
+use crate::api::{Addr, SocketOption, WatchInterest};
 use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
@@ -251,8 +254,24 @@ impl Sys for Linux {
         socket::accept(listener)
     }
 
-    fn connect(&mut self, to: SocketAddr) -> io::Result<OwnedFd> {
-        socket::connect(to)
+    fn connect(&mut self, to: &Addr, first: Option<&[u8]>) -> io::Result<(OwnedFd, usize)> {
+        socket::connect(to, first)
+    }
+
+    fn adopt(&mut self, stream: OwnedFd) -> io::Result<OwnedFd> {
+        socket::adopt(stream)
+    }
+
+    fn local_addr(&mut self, fd: &OwnedFd) -> io::Result<Addr> {
+        address::local_addr(fd)
+    }
+
+    fn peer_addr(&mut self, fd: &OwnedFd) -> io::Result<Addr> {
+        address::peer_addr(fd)
+    }
+
+    fn set_option(&mut self, fd: &OwnedFd, option: SocketOption) -> io::Result<()> {
+        option::set_option(fd, option)
     }
 
     fn connected(&mut self, fd: &OwnedFd) -> io::Result<()> {

@@ -1,109 +1,25 @@
-//! Sockets: listen, accept, connect. Addresses travel as bytes, so only system calls are unsafe.
+//! Sockets: listen, accept, connect, adopt.
 //!
 //! Never: blocks; waits for what it began.
 
-use super::{check_int, own};
-use crate::api::Addr;
-use libc::{c_int, socklen_t};
+use super::address::{RawAddr, family, local_addr, peer_addr};
+use super::option::{pending_error, set, set_listener_options, stream_socket, value};
+use super::{check, check_int, own};
+use crate::api::{Addr, BindOptions};
+use libc::c_int;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::ptr;
 
-/// Room for any socket address, as the kernel writes it (`struct sockaddr_storage`).
-#[repr(C, align(8))]
-struct RawAddr {
-    bytes: [u8; 128],
-    len: socklen_t,
+pub(super) fn bind(fd: &OwnedFd, addr: &RawAddr) -> io::Result<()> {
+    // SAFETY: `addr` holds as many bytes as it says and lives through the call.
+    check_int(unsafe { libc::bind(fd.as_raw_fd(), addr.as_ptr(), addr.len()) }).map(drop)
 }
 
-const _: () = assert!(size_of::<libc::sockaddr_storage>() == 128);
-
-const C_INT_LEN: socklen_t = 4;
-
-const _: () = assert!(size_of::<c_int>() == C_INT_LEN as usize);
-
-const IPV4_LEN: socklen_t = 16;
-const IPV6_LEN: socklen_t = 28;
-
-impl RawAddr {
-    fn empty() -> Self {
-        Self { bytes: [0; 128], len: 128 }
-    }
-
-    /// Field by field as in ip(7) and ipv6(7): family in host order, port and address in network
-    /// order, scope in host order.
-    fn new(addr: SocketAddr) -> Self {
-        let mut raw = Self::empty();
-        let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let family = u16::try_from(family).expect("the families of IP are small numbers");
-        raw.bytes[..2].copy_from_slice(&family.to_ne_bytes());
-        raw.bytes[2..4].copy_from_slice(&addr.port().to_be_bytes());
-        match addr {
-            SocketAddr::V4(addr) => {
-                raw.bytes[4..8].copy_from_slice(&addr.ip().octets());
-                raw.len = IPV4_LEN;
-            }
-            SocketAddr::V6(addr) => {
-                raw.bytes[4..8].copy_from_slice(&addr.flowinfo().to_be_bytes());
-                raw.bytes[8..24].copy_from_slice(&addr.ip().octets());
-                raw.bytes[24..28].copy_from_slice(&addr.scope_id().to_ne_bytes());
-                raw.len = IPV6_LEN;
-            }
-        }
-        raw
-    }
-
-    fn parse(&self) -> io::Result<SocketAddr> {
-        fn part<const N: usize>(bytes: &[u8; 128], at: usize) -> [u8; N] {
-            std::array::from_fn(|i| bytes[at + i])
-        }
-        let family = c_int::from(u16::from_ne_bytes(part(&self.bytes, 0)));
-        let port = u16::from_be_bytes(part(&self.bytes, 2));
-        match family {
-            libc::AF_INET => Ok((Ipv4Addr::from(part::<4>(&self.bytes, 4)), port).into()),
-            libc::AF_INET6 => {
-                let flow = u32::from_be_bytes(part(&self.bytes, 4));
-                let ip = Ipv6Addr::from(part::<16>(&self.bytes, 8));
-                let scope = u32::from_ne_bytes(part(&self.bytes, 24));
-                Ok(SocketAddrV6::new(ip, port, flow, scope).into())
-            }
-            other => {
-                let text = format!("an address of family {other}, which is not IP");
-                Err(io::Error::new(io::ErrorKind::InvalidData, text))
-            }
-        }
-    }
-
-    fn as_ptr(&self) -> *const libc::sockaddr {
-        self.bytes.as_ptr().cast()
-    }
-}
-
-fn stream_socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
-    let family = if addr.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+pub(super) fn listen(fd: &OwnedFd, backlog: u32) -> io::Result<()> {
+    let backlog = c_int::try_from(backlog).unwrap_or(c_int::MAX);
     // SAFETY: takes no pointer.
-    own(unsafe { libc::socket(family, kind, 0) })
-}
-
-fn set_option(fd: &OwnedFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
-    let (value, len) = (ptr::from_ref(&value).cast(), C_INT_LEN);
-    // SAFETY: `value` points to `len` bytes that live through the call.
-    check_int(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, len) }).map(drop)
-}
-
-fn bind(fd: &OwnedFd, addr: &RawAddr) -> io::Result<()> {
-    // SAFETY: `addr` holds `len` bytes and lives through the call.
-    check_int(unsafe { libc::bind(fd.as_raw_fd(), addr.as_ptr(), addr.len) }).map(drop)
-}
-
-fn local_addr(fd: &OwnedFd) -> io::Result<SocketAddr> {
-    let mut addr = RawAddr::empty();
-    let (bytes, len) = (addr.bytes.as_mut_ptr().cast(), &raw mut addr.len);
-    // SAFETY: `bytes` has room for the 128 bytes that `len` says; both live through the call.
-    check_int(unsafe { libc::getsockname(fd.as_raw_fd(), bytes, len) })?;
-    addr.parse()
+    check_int(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
 
 /// Opens `count` listening sockets on one address, over which the kernel spreads connections, and
@@ -113,68 +29,144 @@ fn local_addr(fd: &OwnedFd) -> io::Result<SocketAddr> {
 /// "address already in use" (S124) and not silently shared. IPv6 sockets take IPv6 only (S123).
 ///
 /// # Errors
-/// The kernel's: the address is in use, not ours, or needs a privilege.
+/// The kernel's: the address is in use, not ours, or needs a privilege; an option it refuses is
+/// named.
 pub fn bind_group(
     addr: SocketAddr,
     count: usize,
-    backlog: u32,
+    options: &BindOptions,
 ) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
-    let mut bound = addr;
+    let mut bound = Addr::Ip(addr);
     let mut group = Vec::with_capacity(count);
     for index in 0..count {
-        let fd = stream_socket(&addr)?;
-        set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
-        // Inherited by what is accepted: one call less for each connection.
-        set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        let fd = stream_socket(family(&bound))?;
+        set(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+        set_listener_options(&fd, options)?;
         if addr.is_ipv6() {
-            set_option(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            set(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
         }
         if index > 0 {
-            set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+            set(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         }
-        bind(&fd, &RawAddr::new(bound))?;
+        bind(&fd, &RawAddr::new(&bound)?)?;
         if index == 0 {
-            set_option(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+            set(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
             bound = local_addr(&fd)?;
         }
         group.push(fd);
     }
-    let backlog = c_int::try_from(backlog).unwrap_or(c_int::MAX);
     for fd in &group {
-        // SAFETY: takes no pointer.
-        check_int(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
+        listen(fd, options.backlog)?;
     }
-    Ok((group, bound))
+    Ok((group, bound.ip().unwrap_or(addr)))
+}
+
+/// One listening socket that was opened elsewhere, as `count` descriptors of it, and its address.
+///
+/// The socket becomes non-blocking for all who share it. One of TCP is given the options, but for
+/// `backlog`, which is what it was opened with. Each connection goes to whoever accepts it first.
+///
+/// # Errors
+/// `InvalidInput` for what is no listening stream socket; else the kernel's.
+pub fn share_listener(
+    listener: OwnedFd,
+    count: usize,
+    options: &BindOptions,
+) -> io::Result<(Vec<OwnedFd>, Addr)> {
+    check_stream(&listener, true)?;
+    set_non_blocking(&listener)?;
+    let addr = local_addr(&listener)?;
+    if addr.ip().is_some() {
+        set_listener_options(&listener, options)?;
+    }
+    Ok((share(listener, count)?, addr))
+}
+
+pub(super) fn share(listener: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
+    let mut shared = Vec::with_capacity(count);
+    for _ in 1..count {
+        shared.push(listener.try_clone()?);
+    }
+    shared.push(listener);
+    Ok(shared)
+}
+
+/// Says whether a descriptor is a stream socket, and one that listens or not.
+fn check_stream(fd: &OwnedFd, listens: bool) -> io::Result<()> {
+    let invalid = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    let kind = match value(fd, libc::SOL_SOCKET, libc::SO_TYPE) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
+            return invalid("not a socket");
+        }
+        other => other?,
+    };
+    if kind != libc::SOCK_STREAM {
+        return invalid("not a stream socket");
+    }
+    match (value(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? != 0, listens) {
+        (false, true) => invalid("not a listening socket"),
+        (true, false) => invalid("a listening socket, and no stream"),
+        _ => Ok(()),
+    }
+}
+
+fn set_non_blocking(fd: &OwnedFd) -> io::Result<()> {
+    // SAFETY: takes no pointer.
+    let flags = check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    let flags = flags | libc::O_NONBLOCK;
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) }).map(drop)
+}
+
+pub(super) fn adopt(stream: OwnedFd) -> io::Result<OwnedFd> {
+    check_stream(&stream, false)?;
+    set_non_blocking(&stream)?;
+    Ok(stream)
 }
 
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
     let mut addr = RawAddr::empty();
-    let (bytes, len) = (addr.bytes.as_mut_ptr().cast(), &raw mut addr.len);
+    let (bytes, len) = addr.as_mut_ptrs();
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: `bytes` has room for the 128 bytes that `len` says; both live through the call.
     let fd = own(unsafe { libc::accept4(listener.as_raw_fd(), bytes, len, flags) })?;
-    Ok((fd, Addr::Ip(addr.parse()?)))
+    Ok((fd, addr.parse()?))
 }
 
-pub(super) fn connect(to: SocketAddr) -> io::Result<OwnedFd> {
-    let fd = stream_socket(&to)?;
-    set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
-    let addr = RawAddr::new(to);
-    // SAFETY: `addr` holds `len` bytes and lives through the call.
-    match check_int(unsafe { libc::connect(fd.as_raw_fd(), addr.as_ptr(), addr.len) }) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-        _ => Ok(fd),
+pub(super) fn connect(to: &Addr, first: Option<&[u8]>) -> io::Result<(OwnedFd, usize)> {
+    let addr = RawAddr::new(to)?;
+    let fd = stream_socket(family(to))?;
+    if let (Some(first), Addr::Ip(_)) = (first, to) {
+        match connect_with(&fd, &addr, first) {
+            Ok(taken) => return Ok((fd, taken)),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => return Ok((fd, 0)),
+            // The system does not allow it (net.ipv4.tcp_fastopen).
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+            Err(error) => return Err(error),
+        }
     }
+    // SAFETY: `addr` holds as many bytes as it says and lives through the call.
+    match check_int(unsafe { libc::connect(fd.as_raw_fd(), addr.as_ptr(), addr.len()) }) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok((fd, 0)),
+    }
+}
+
+/// Connects by a first packet with data, if the server's cookie is known, else by one that asks for
+/// it (RFC 7413).
+fn connect_with(fd: &OwnedFd, addr: &RawAddr, first: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_FASTOPEN | libc::MSG_NOSIGNAL;
+    let (fd, bytes, len) = (fd.as_raw_fd(), first.as_ptr().cast(), first.len());
+    // SAFETY: `bytes` may be read for `len` bytes; `addr` holds as many bytes as it says; both live
+    // through the call.
+    check(unsafe { libc::sendto(fd, bytes, len, flags, addr.as_ptr(), addr.len()) })
 }
 
 /// Whether a socket that was told to connect is connected; `WouldBlock` while it is pending.
 pub(super) fn connected(fd: &OwnedFd) -> io::Result<()> {
     pending_error(fd)?;
     // No error is no success: an event may be about nothing, or not have come at all.
-    let mut addr = RawAddr::empty();
-    let (bytes, len) = (addr.bytes.as_mut_ptr().cast(), &raw mut addr.len);
-    // SAFETY: `bytes` has room for the 128 bytes that `len` says; both live through the call.
-    match check_int(unsafe { libc::getpeername(fd.as_raw_fd(), bytes, len) }) {
+    match peer_addr(fd) {
         Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => match pending_error(fd) {
             Ok(()) => Err(io::ErrorKind::WouldBlock.into()),
             failed => failed,
@@ -183,40 +175,95 @@ pub(super) fn connected(fd: &OwnedFd) -> io::Result<()> {
     }
 }
 
-/// The error that waits at a socket (SO_ERROR in socket(7)), taken from it.
-fn pending_error(fd: &OwnedFd) -> io::Result<()> {
-    let (mut error, mut len): (c_int, _) = (0, C_INT_LEN);
-    let value = ptr::from_mut(&mut error).cast();
-    let (level, name) = (libc::SOL_SOCKET, libc::SO_ERROR);
-    // SAFETY: `value` has room for the bytes that `len` says; both live through the call.
-    check_int(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value, &raw mut len) })?;
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::linux::option::value;
+    use libc::{IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPIDLE, TCP_NODELAY};
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
-    #[test]
-    fn an_address_survives_the_kernels_form() {
-        let texts = ["127.0.0.1:80", "255.1.2.3:65535", "[::1]:0", "[fe80::1%7]:443"];
-        for text in texts {
-            let addr: SocketAddr = text.parse().expect("an address");
-            assert_eq!(RawAddr::new(addr).parse().expect("IP"), addr);
-        }
-        assert!(RawAddr::empty().parse().is_err(), "no family is no address");
+    fn any() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
     }
 
     #[test]
     fn a_group_shares_one_port_and_strangers_are_told_it_is_taken() {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (group, addr) = bind_group(any, 3, 16).expect("loopback");
+        let options = BindOptions { backlog: 16, ..BindOptions::default() };
+        let (group, addr) = bind_group(any(), 3, &options).expect("loopback");
         assert_eq!(group.len(), 3);
         assert_ne!(addr.port(), 0);
         for fd in &group {
-            assert_eq!(local_addr(fd).expect("bound"), addr);
+            assert_eq!(local_addr(fd).expect("bound"), Addr::Ip(addr));
         }
-        let error = bind_group(addr, 2, 16).expect_err("taken");
+        let error = bind_group(addr, 2, &options).expect_err("taken");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    fn accept_one(listener: &OwnedFd) -> OwnedFd {
+        loop {
+            match accept(listener) {
+                Ok((fd, _)) => return fd,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_accepted_inherits_the_options_of_its_listener() {
+        // S130: so no call is needed for each connection
+        for no_delay in [true, false] {
+            let keep_alive = no_delay.then_some(Duration::from_secs(99));
+            let options = BindOptions { no_delay, keep_alive, ..BindOptions::default() };
+            let (group, addr) = bind_group(any(), 1, &options).expect("loopback");
+            let _client = TcpStream::connect(addr).expect("somebody listens");
+            let fd = accept_one(&group[0]);
+            let read = |level, name| value(&fd, level, name).expect("a TCP socket");
+            assert_eq!(read(IPPROTO_TCP, TCP_NODELAY) != 0, no_delay);
+            assert_eq!(read(SOL_SOCKET, SO_KEEPALIVE) != 0, no_delay);
+            assert_eq!(read(IPPROTO_TCP, TCP_KEEPIDLE) == 99, no_delay);
+        }
+    }
+
+    #[test]
+    fn a_listener_opened_elsewhere_is_shared() {
+        // S123
+        let listener = TcpListener::bind(any()).expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        let shared = share_listener(listener.into(), 3, &BindOptions::default());
+        let (shared, bound) = shared.expect("it listens");
+        assert_eq!((shared.len(), bound), (3, Addr::Ip(addr)));
+        for fd in &shared {
+            // Nobody waits, and nobody is waited for.
+            let error = accept(fd).expect_err("nobody is there");
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+            let _client = TcpStream::connect(addr).expect("somebody listens");
+            accept_one(fd);
+        }
+    }
+
+    #[test]
+    fn what_is_no_listener_is_not_shared_and_what_is_no_stream_not_adopted() {
+        let listener = || OwnedFd::from(TcpListener::bind(any()).expect("loopback"));
+        let datagrams = || OwnedFd::from(UdpSocket::bind(any()).expect("loopback"));
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").expect("there"));
+        let (one, other) = UnixStream::pair().expect("a pair");
+        let share = |fd| share_listener(fd, 2, &BindOptions::default()).map(drop);
+        for (result, text) in [
+            (share(one.into()), "not a listening socket"),
+            (share(datagrams()), "not a stream socket"),
+            (share(file()), "not a socket"),
+            (adopt(listener()).map(drop), "a listening socket, and no stream"),
+            (adopt(datagrams()).map(drop), "not a stream socket"),
+            (adopt(file()).map(drop), "not a socket"),
+        ] {
+            let error = result.expect_err("the wrong kind");
+            assert_eq!(
+                (error.kind(), error.to_string()),
+                (io::ErrorKind::InvalidInput, text.into())
+            );
+        }
+        assert!(adopt(other.into()).is_ok());
     }
 }

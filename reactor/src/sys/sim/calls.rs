@@ -42,6 +42,14 @@ impl Net {
         }
     }
 
+    pub(super) fn local_addr(&self, number: usize) -> io::Result<SocketAddr> {
+        if let Some(What::Listener(listener)) = self.files.get(number).map(|file| &file.what) {
+            return Ok(listener.addr);
+        }
+        let end = self.end(self.stream(number)?);
+        end.map_or_else(|| errno(libc::EBADF), |end| Ok(end.local))
+    }
+
     /// What epoll would say of a descriptor now (tcp_poll in the kernel).
     fn poll(&mut self, number: usize) -> c_int {
         let end = match self.files.get(number).map(|file| &file.what) {

@@ -8,7 +8,9 @@ use std::cmp::Ordering;
 /// What is on its way.
 pub(super) enum Cargo {
     Syn,
-    SynAck,
+    SynAck {
+        from: EndId,
+    },
     Refusal,
     Data {
         from: EndId,

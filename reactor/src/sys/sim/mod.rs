@@ -38,7 +38,7 @@ pub use faults::{Counts, Fault, Faults};
 pub use peer::SimPeer;
 
 use super::{Events, Interest, Sys};
-use crate::api::{Addr, WatchInterest};
+use crate::api::{Addr, SocketOption, WatchInterest};
 use calls::{errno, queued};
 use faults::Dice;
 use files::{Listener, What};
@@ -49,7 +49,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -306,9 +306,31 @@ impl Sys for Sim {
         Ok((self.fd(number), Addr::Ip(addr)))
     }
 
-    fn connect(&mut self, to: SocketAddr) -> io::Result<SimFd> {
+    /// No byte goes with the first packet: no server here has been connected to before.
+    fn connect(&mut self, to: &Addr, _first: Option<&[u8]>) -> io::Result<(SimFd, usize)> {
+        let Addr::Ip(to) = *to else { return errno(libc::EAFNOSUPPORT) };
         let number = self.net.borrow_mut().connect(to)?;
-        Ok(self.fd(number))
+        Ok((self.fd(number), 0))
+    }
+
+    fn adopt(&mut self, _stream: OwnedFd) -> io::Result<SimFd> {
+        let text = "a simulated world has no sockets of the system's";
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
+    }
+
+    fn local_addr(&mut self, fd: &SimFd) -> io::Result<Addr> {
+        self.net.borrow().local_addr(fd.number).map(Addr::Ip)
+    }
+
+    fn peer_addr(&mut self, fd: &SimFd) -> io::Result<Addr> {
+        let net = self.net.borrow();
+        let end = net.end(net.stream(fd.number)?);
+        end.map_or_else(|| errno(libc::ENOTCONN), |end| Ok(Addr::Ip(end.remote)))
+    }
+
+    /// Streams have no options here: each is taken.
+    fn set_option(&mut self, _fd: &SimFd, _option: SocketOption) -> io::Result<()> {
+        Ok(())
     }
 
     fn connected(&mut self, fd: &SimFd) -> io::Result<()> {

@@ -321,7 +321,7 @@ impl Net {
     }
 
     fn arrive(&mut self, id: EndId, cargo: Cargo) {
-        if let Cargo::Data { from, .. } = &cargo {
+        if let Cargo::Data { from, .. } | Cargo::SynAck { from } = &cargo {
             if !self.ends.contains_key(&id) {
                 return self.answer_with_reset(*from);
             }
@@ -331,7 +331,7 @@ impl Net {
         };
         match cargo {
             Cargo::Syn => return self.meet(id),
-            Cargo::SynAck => end.stage = Stage::Open,
+            Cargo::SynAck { .. } => end.stage = Stage::Open,
             Cargo::Refusal => return self.die(id, libc::ECONNREFUSED),
             Cargo::Data { bytes, .. } => {
                 if self.dice.strikes(Fault::Reset) {
@@ -382,6 +382,6 @@ impl Net {
             end.stage = Stage::Open;
         }
         self.files.enqueue(number, server);
-        self.fly(server, Cargo::SynAck);
+        self.fly(server, Cargo::SynAck { from: server });
     }
 }

@@ -37,6 +37,10 @@ fn pair(sim: &mut Sim) -> (SimFd, SimPeer, SimFd) {
     (listener, peer, fd)
 }
 
+fn dial(sim: &mut Sim, to: SocketAddr) -> io::Result<SimFd> {
+    Sys::connect(sim, &Addr::Ip(to), None).map(|(fd, _)| fd)
+}
+
 fn code<T: fmt::Debug>(result: io::Result<T>) -> Option<i32> {
     result.expect_err("an error").raw_os_error()
 }
@@ -127,7 +131,7 @@ fn the_lowest_number_is_used_again_and_old_registrations_say_nothing() {
     peer.send(b"late");
     sim.advance(Duration::from_millis(10));
     drop(fd);
-    let again = Sys::connect(&mut sim, addr()).expect("no limit");
+    let again = dial(&mut sim, addr()).expect("no limit");
     assert_eq!(again.number, number);
     assert_eq!(wait(&mut sim, 0), [], "what was ready belonged to the old owner");
 }
@@ -158,14 +162,14 @@ fn a_listener_is_reported_as_long_as_one_waits_unless_it_is_muted() {
 fn connecting_succeeds_is_refused_or_is_pending() {
     let mut sim = Sim::new(8, Faults::none());
     let listener = sim.listen(addr(), 4).expect("nobody is there yet");
-    let fd = Sys::connect(&mut sim, addr()).expect("begun");
+    let fd = dial(&mut sim, addr()).expect("begun");
     sim.register(&fd, Interest::Stream, KEY).expect("no faults");
     assert_eq!(code(sim.connected(&fd)), Some(libc::EAGAIN));
     assert_eq!(wait(&mut sim, 10), [(KEY, Ready::WRITABLE)]);
     assert!(sim.connected(&fd).is_ok());
     drop(listener);
     assert!(wait(&mut sim, 10).iter().all(|(_, ready)| ready.has(Ready::ENDED)));
-    let refused = Sys::connect(&mut sim, addr()).expect("begun");
+    let refused = dial(&mut sim, addr()).expect("begun");
     sim.register(&refused, Interest::Stream, 5).expect("no faults");
     let all = ready(&[Ready::READABLE, Ready::WRITABLE, Ready::ENDED]);
     assert_eq!(wait(&mut sim, 10), [(5, all)]);

@@ -1,0 +1,161 @@
+//! Certificates made at run time, one per name, and the TLS contexts made from them.
+//!
+//! Never: keeps a key in a file.
+
+use crate::fields::Outcome;
+use rcgen::{CertificateParams, DnType, KeyPair};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection,
+    SignatureScheme, SupportedProtocolVersion,
+};
+use shardpoll::tls::{ClientContext, ServerContext, rustls};
+use std::sync::{Arc, LazyLock};
+
+/// The names that certificates are made for.
+const NAMES: [&str; 3] = ["default", "a.test", "b.test"];
+
+static CERTS: LazyLock<Vec<Cert>> =
+    LazyLock::new(|| NAMES.iter().map(|name| Cert::make(name)).collect());
+
+struct Cert {
+    name: &'static str,
+    der: Vec<u8>,
+    pem: String,
+    key: String,
+}
+
+impl Cert {
+    /// Self-signed, EC P-256; common name and alternative name are the name.
+    fn make(name: &'static str) -> Self {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name of letters");
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("the provider knows P-256");
+        let cert = params.self_signed(&key).expect("a key of its own");
+        Self { name, der: cert.der().to_vec(), pem: cert.pem(), key: key.serialize_pem() }
+    }
+}
+
+fn cert(name: &str) -> Outcome<&'static Cert> {
+    let found = CERTS.iter().find(|cert| cert.name == name);
+    found.ok_or_else(|| format!("there is no certificate {name:?}"))
+}
+
+/// Makes the keys before time counts.
+pub(crate) fn prepare() {
+    LazyLock::force(&CERTS);
+}
+
+/// The name of a certificate that was shown; `""` for none.
+pub(crate) fn name_of(shown: Option<&[CertificateDer<'_>]>) -> String {
+    let Some(shown) = shown.and_then(<[_]>::first) else { return String::new() };
+    let found = CERTS.iter().find(|cert| cert.der == shown.as_ref());
+    found.map_or_else(|| "unknown".into(), |cert| cert.name.into())
+}
+
+/// What the engine serves with.
+pub(crate) fn server_context(name: &str) -> Outcome<ServerContext> {
+    let cert = cert(name)?;
+    let made = ServerContext::from_pem(cert.pem.as_bytes(), cert.key.as_bytes());
+    made.map_err(|error| error.to_string())
+}
+
+/// What the engine connects with: no verification, no certificate of its own.
+pub(crate) fn client_context(name: &str) -> Outcome<ClientContext> {
+    cert(name)?;
+    Ok(ClientContext::insecure())
+}
+
+/// The server name that is sent; without one an address, for which TLS sends none.
+pub(crate) fn server_name(name: Option<&str>) -> Outcome<ServerName<'static>> {
+    let name = name.unwrap_or("127.0.0.1").to_owned();
+    ServerName::try_from(name).map_err(|error| error.to_string())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::clone(ClientContext::insecure().config().crypto_provider())
+}
+
+type Versions = &'static [&'static SupportedProtocolVersion];
+
+static ONLY_TLS12: Versions = &[&rustls::version::TLS12];
+static ONLY_TLS13: Versions = &[&rustls::version::TLS13];
+
+fn versions(only: Option<&str>) -> Versions {
+    match only {
+        Some("TLSv1.2") => ONLY_TLS12,
+        Some("TLSv1.3") => ONLY_TLS13,
+        _ => rustls::ALL_VERSIONS,
+    }
+}
+
+/// The client's side of a script's handshake.
+pub(crate) fn script_client(sni: Option<&str>, version: Option<&str>) -> Outcome<ClientConnection> {
+    let provider = provider();
+    let verifier = Arc::new(Anyone(Arc::clone(&provider)));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions(version))
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    let made = ClientConnection::new(Arc::new(config), server_name(sni)?);
+    made.map_err(|error| error.to_string())
+}
+
+/// The server's side of a script's handshake.
+pub(crate) fn script_server(name: &str, version: Option<&str>) -> Outcome<ServerConnection> {
+    let cert = cert(name)?;
+    let key = PrivateKeyDer::from_pem_slice(cert.key.as_bytes()).expect("made a moment ago");
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(version))
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(cert.der.clone())], key)
+        .map_err(|error| error.to_string())?;
+    ServerConnection::new(Arc::new(config)).map_err(|error| error.to_string())
+}
+
+/// Accepts every certificate, but not a false signature of the handshake.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
