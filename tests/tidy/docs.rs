@@ -202,3 +202,27 @@ fn what_is_named_as_the_counterpart_is_where_the_link_leads() {
     }
     assert_none(&findings);
 }
+
+#[test]
+fn what_the_rules_name_is_in_the_sources() {
+    let all = sources();
+    let library = ["reactor/src/", "shard/src/", "tls/src/", "timers/src/"];
+    let library: Vec<_> =
+        all.iter().filter(|source| library.iter().any(|at| source.is_under(at))).collect();
+    let is_there = |word: &str| {
+        let mut lines = library.iter().flat_map(|source| source.code());
+        lines.any(|(_, line)| super::has_word(line, word))
+    };
+    let of_prosody = ["keep_buffers", "min_wait", "read_retry_delay", "opportunistic_writes"];
+    let of_the_kernel = ["TCP_NODELAY", "epoll_pwait2", "log"];
+    let text = behaviour();
+    let is_name = |span: &&str| span.chars().all(|c| c.is_alphanumeric() || "_:".contains(c));
+    let mut findings = Vec::new();
+    for span in text.lines().filter(|line| !line.starts_with('[')).flat_map(spans).filter(is_name) {
+        let known = of_prosody.contains(&span) || of_the_kernel.contains(&span);
+        if !known && !span.split("::").all(is_there) {
+            findings.push(format!("{span} is nowhere in the library"));
+        }
+    }
+    assert_none(&findings);
+}
