@@ -11,21 +11,21 @@ use std::time::Duration;
 /// What is behind a world.
 #[derive(Debug)]
 pub(crate) enum Side {
-    Linux { engine: Option<Engine>, remote: Remote },
+    Linux { engine: Option<Box<Engine>>, remote: Remote },
     Sim { shard: usize },
 }
 
 impl Side {
     pub(crate) fn linux(engine: Engine) -> Self {
         let remote = engine.remote();
-        Self::Linux { engine: Some(engine), remote }
+        Self::Linux { engine: Some(Box::new(engine)), remote }
     }
 
     /// # Panics
     /// In the simulation: a test that needs an engine runs on Linux only.
     pub(crate) fn engine(&self) -> &Engine {
         match self {
-            Self::Linux { engine, .. } => engine.as_ref().expect("taken by `finish` only"),
+            Self::Linux { engine, .. } => engine.as_deref().expect("taken by `finish` only"),
             Self::Sim { .. } => panic!("the simulation has no engine"),
         }
     }
