@@ -141,7 +141,7 @@ impl Config {
     /// Names the first field whose value makes no sense, with the value: the caller's mistake.
     pub fn check(&self) -> Result<(), ConfigError> {
         let wrong = |field, value: &dyn fmt::Debug, want| {
-            Err(ConfigError { field, value: format!("{value:?}"), want })
+            Err(ConfigError::wrong(field, format!("{value:?}"), want))
         };
         if self.read_size_bytes == 0 || self.read_size_bytes > MAX_READ_SIZE {
             return wrong("read_size_bytes", &self.read_size_bytes, "1 to 1048576");
@@ -170,17 +170,34 @@ impl Config {
     }
 }
 
-/// A setting that makes no sense.
+/// A setting that makes no sense, or does not exist.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ConfigError {
-    field: &'static str,
-    value: String,
-    want: &'static str,
+pub struct ConfigError(Fault);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Fault {
+    Wrong { field: &'static str, value: String, want: &'static str },
+    Unknown { name: String },
+}
+
+impl ConfigError {
+    pub(super) fn wrong(field: &'static str, value: String, want: &'static str) -> Self {
+        Self(Fault::Wrong { field, value, want })
+    }
+
+    pub(super) fn unknown(name: &str) -> Self {
+        Self(Fault::Unknown { name: name.into() })
+    }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}: it must be {}", self.field, self.value, self.want)
+        match &self.0 {
+            Fault::Wrong { field, value, want } => {
+                write!(f, "{field} is {value}: it must be {want}")
+            }
+            Fault::Unknown { name } => write!(f, "{name:?} is no setting"),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod listen;
 mod local;
 mod option;
 mod reason;
+mod settings;
 mod watch;
 
 pub use addr::{Addr, UnixPathError};

@@ -60,12 +60,6 @@ impl<S: Sys> Reactor<S> {
                 Some(line) => self.check_line(id, line, agenda.contains(&id))?,
                 None => self.check_other(id)?,
             }
-            if let Some(Entry::Attempt(attempt)) = self.core.table.entry(id) {
-                let line = self.core.table.line(attempt.line);
-                let race = line.and_then(|line| line.race.as_ref());
-                let named = race.is_some_and(|race| race.running.contains(&id));
-                hold(named, || format!("attempt {id} belongs to nobody"))?;
-            }
         }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
