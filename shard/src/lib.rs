@@ -85,7 +85,7 @@ pub use worker::{Worker, WorkerStart};
 
 /// A simulated network with a clock of its own, for tests of handlers (feature `sim`).
 ///
-/// A [`Simulation`](sim::Simulation) has a loop, to which [`SimPeer`](sim::SimPeer)s connect without
+/// A [`Simulation`](sim::Simulation) has a loop; [`SimPeer`](sim::SimPeer)s connect to it without
 /// sockets; time passes when it is told to, and what may go wrong goes wrong when the seed says so.
 /// `examples/simulated.rs` tests a read timeout of a minute in microseconds.
 ///

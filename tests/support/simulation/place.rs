@@ -1,5 +1,5 @@
-//! What a world is made of before anything happens: addresses, listeners, certificates, settings, and
-//! the bytes that each sender has to say.
+//! What a world is made of before anything happens: addresses, listeners, certificates, settings,
+//! and the bytes that each sender has to say.
 //!
 //! Never: plays.
 

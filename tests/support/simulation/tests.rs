@@ -1,6 +1,8 @@
 //! Each promise that the history keeps watch over is shown to be missed when it is broken.
 //!
 //! What the loop checks of itself is broken in `reactor/src/drive/check/tests.rs`.
+//!
+//! Never: plays a world.
 
 use super::history::{Callback, Door, History, SeatState};
 use super::place::stream;

@@ -92,6 +92,7 @@ pub struct Sim {
     net: Rc<RefCell<Net>>,
     /// The epoll of the loop that has this handle.
     poller: usize,
+    wait_began: Option<Tick>,
 }
 
 /// A descriptor of a [`Sim`]; dropping it closes it.
@@ -127,7 +128,7 @@ impl Sim {
     #[must_use]
     pub fn new(seed: u64, faults: Faults) -> Self {
         let net = Net::new(Dice::new(seed, faults));
-        Self { net: Rc::new(RefCell::new(net)), poller: 0 }
+        Self { net: Rc::new(RefCell::new(net)), poller: 0, wait_began: None }
     }
 
     /// A handle for one more loop in the same world, with events of its own.
@@ -136,7 +137,7 @@ impl Sim {
     #[must_use]
     pub fn another_loop(&self) -> Self {
         let poller = self.net.borrow_mut().files.add_poller();
-        Self { net: Rc::clone(&self.net), poller }
+        Self { net: Rc::clone(&self.net), poller, wait_began: None }
     }
 
     /// Opens a listening descriptor with a queue of this length.
@@ -276,7 +277,12 @@ impl Sys for Sim {
 
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.clear();
+        self.wait_began = Some(self.time());
         self.net.borrow_mut().wait(self.poller, events, until.as_nanos())
+    }
+
+    fn wait_began(&self) -> Option<Tick> {
+        self.wait_began
     }
 
     fn was_interrupted(&self) -> bool {
