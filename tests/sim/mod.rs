@@ -1,6 +1,14 @@
 //! The loop itself, on a simulated network with faults.
 
+/// The example for users, which is a test itself.
+#[path = "../../shard/examples/simulated.rs"]
+mod example;
 mod faults;
 mod happy_eyeballs;
 mod one_shard;
-pub(crate) mod world;
+mod regressions;
+
+#[test]
+fn the_example_of_a_simulated_connection_runs() {
+    example::main().expect("good settings");
+}

@@ -9,6 +9,7 @@
 //!   tuning    limits of its own, if it has any
 //!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
+//!   journey   which stages it has gone through (feature `sim`)
 //! ```
 //!
 //! Never: calls the kernel, reads a clock, or calls user code.
@@ -20,6 +21,8 @@
 mod channel;
 mod deadlines;
 mod gate;
+#[cfg(feature = "sim")]
+pub(crate) mod journey;
 mod outbox;
 mod race;
 mod stage;
@@ -146,6 +149,8 @@ pub(crate) struct Line {
     /// How much of the outbox the shard has counted, in bytes.
     pub(crate) counted: usize,
     pub(crate) when_full: WhenFull,
+    #[cfg(feature = "sim")]
+    pub(crate) journey: journey::Journey,
 }
 
 impl Line {
@@ -158,6 +163,8 @@ impl Line {
     ) -> Self {
         Self {
             handler,
+            #[cfg(feature = "sim")]
+            journey: journey::Journey::begin(&stage),
             stage,
             outbox: Outbox::default(),
             last_read: now,
@@ -359,7 +366,7 @@ impl Line {
         match self.stage.take() {
             Stage::Open(channel) => {
                 self.last_progress = now;
-                self.stage = Stage::Flushing { channel, reason };
+                self.enter(Stage::Flushing { channel, reason });
             }
             // Nothing can be delivered before the handshake is done; the peer is told and that is
             // all.
@@ -369,10 +376,10 @@ impl Line {
                 tls.owed.extend(&wire);
                 self.outbox.clear();
                 self.last_progress = now;
-                self.stage = Stage::Flushing { channel: Channel::Tls(tls), reason };
+                self.enter(Stage::Flushing { channel: Channel::Tls(tls), reason });
             }
-            Stage::Connecting(_) => self.stage = Stage::Closed(reason),
-            ending => self.stage = ending,
+            Stage::Connecting(_) => self.enter(Stage::Closed(reason)),
+            ending => self.enter(ending),
         }
         self.marks.take(Marks::BEFORE_END);
     }
@@ -380,7 +387,7 @@ impl Line {
     /// Ends the connection now; what is queued is lost. The first reason stands.
     pub(crate) fn fail(&mut self, reason: CloseReason) {
         if !matches!(self.stage, Stage::Closed(_)) {
-            self.stage = Stage::Closed(reason);
+            self.enter(Stage::Closed(reason));
         }
     }
 

@@ -3,13 +3,13 @@
 //! Never: changes anything; is compiled without the feature `sim`.
 
 use super::Reactor;
+use crate::conn::journey::{Step, Transitions};
 use crate::conn::{Fin, Line, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
 use crate::table::Entry;
 use shardpoll_timers::Tick;
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Says what is broken, unless it is not.
@@ -17,22 +17,17 @@ fn hold(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(text()) }
 }
 
-fn stage_name(stage: &Stage) -> &'static str {
-    match stage {
-        Stage::Connecting(_) => "connecting",
-        Stage::Handshaking(_) => "handshaking",
-        Stage::Open(_) => "open",
-        Stage::Flushing { .. } => "flushing",
-        Stage::Lingering { .. } => "lingering",
-        Stage::Closed(_) => "closed",
-    }
-}
-
 impl<S: Sys> Reactor<S> {
     /// How many descriptors this loop owns.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        self.fds.iter().flatten().count()
+        self.fds.iter().flatten().count() + usize::from(self.reserve.is_some())
+    }
+
+    /// How often connections went from one stage to another; each is counted when it is freed.
+    #[must_use]
+    pub fn transitions(&self) -> Transitions {
+        self.transitions
     }
 
     /// Verifies the invariants of the loop, which hold between any two turns. Takes O(n).
@@ -50,23 +45,24 @@ impl<S: Sys> Reactor<S> {
         let ids = self.core.table.snapshot();
         let live = self.core.table.live();
         hold(ids.len() == live, || format!("{} slots are taken, not {live}", ids.len()))?;
-        let mut agenda = HashSet::new();
-        for &id in &self.core.agenda {
-            let first = agenda.insert(id) || self.core.table.line(id).is_none();
-            hold(first, || format!("{id} is on the agenda twice"))?;
+        let mut agenda = self.core.agenda.clone();
+        agenda.sort_unstable();
+        for pair in agenda.windows(2) {
+            let twice = pair[0] == pair[1] && self.core.table.line(pair[0]).is_some();
+            hold(!twice, || format!("{} is on the agenda twice", pair[0]))?;
         }
         for &id in &ids {
             match self.core.table.line(id) {
-                Some(line) => self.check_line(id, line, agenda.contains(&id))?,
+                Some(line) => self.check_line(id, line, agenda.binary_search(&id).is_ok())?,
                 None => self.check_other(id)?,
             }
         }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
         hold(queued == counted, || format!("{queued} bytes are counted as queued, not {counted}"))?;
-        let owners: HashSet<usize> = ids.iter().map(|id| id.slot()).collect();
+        // A snapshot is in the order of slots.
         for (slot, fd) in self.fds.iter().enumerate() {
-            let owned = fd.is_none() || owners.contains(&slot);
+            let owned = fd.is_none() || ids.binary_search_by_key(&slot, |id| id.slot()).is_ok();
             hold(owned, || format!("the descriptor of slot {slot} belongs to nobody"))?;
         }
         Ok(())
@@ -120,11 +116,13 @@ impl<S: Sys> Reactor<S> {
 
     fn check_line(&self, id: ConnId, line: &Line, listed: bool) -> Result<(), String> {
         let core = &self.core;
+        let (stage, step) = (Step::of(&line.stage), line.journey.last());
+        hold(stage == step, || format!("{id}: is {stage:?} and was seen to be {step:?}"))?;
         let flag = line.on_agenda;
         hold(flag == listed, || format!("{id}: on_agenda {flag}, on the agenda {listed}"))?;
         hold(listed || !line.has_work(), || {
-            let (stage, ready) = (stage_name(&line.stage), line.ready);
-            format!("{id}: {stage}, {ready:?}: has work, and nobody comes back")
+            let (stage, ready) = (Step::of(&line.stage), line.ready);
+            format!("{id}: {stage:?}, {ready:?}: has work, and nobody comes back")
         })?;
         self.check_race(id, line, listed)?;
         let has_fd = self.owns_fd(id);
@@ -206,3 +204,6 @@ impl Reactor<Sim> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
