@@ -58,7 +58,8 @@ pub fn enter(
     let low_water = history.low_water;
     let record = &mut history.records[me];
     record.tls |= conn.tls().is_some();
-    let ending = matches!(callback, Callback::Predrain | Callback::Disconnect);
+    // The peer may have ended it, which sends what is queued all the same (S75).
+    let ending = callback.may_come_late();
     let kept = ending || record.closing || record.flow.look_at_queue(backlog);
     // Under TLS what is sealed counts with what TLS has added.
     let low = callback != Callback::LowWater || record.tls || backlog <= low_water;

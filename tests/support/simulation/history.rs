@@ -33,6 +33,14 @@ pub enum Callback {
     Disconnect,
 }
 
+impl Callback {
+    /// Whether it is also called on a connection that is ending.
+    pub fn may_come_late(self) -> bool {
+        use Callback::{Attach, Detach, Disconnect, Panic, Predrain};
+        matches!(self, Predrain | Disconnect | Attach | Detach | Panic)
+    }
+}
+
 /// One handler: a connection has one after the other.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat {

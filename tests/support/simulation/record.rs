@@ -87,14 +87,7 @@ impl Record {
                 | Callback::Predrain
         );
         unless(early || self.connects > 0, "before on_connect");
-        let late = matches!(
-            callback,
-            Callback::Predrain
-                | Callback::Disconnect
-                | Callback::Attach
-                | Callback::Detach
-                | Callback::Panic
-        );
+        let late = callback.may_come_late();
         unless(late || !self.closing, "after close");
         self.flow.judge(callback, now, self.tls, &mut unless);
         wrong
