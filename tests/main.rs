@@ -23,6 +23,7 @@ mod semantics {
     mod link;
     mod listener;
     mod low_water;
+    mod matrix;
     mod own_timeouts;
     mod panic;
     mod panic_policy;
@@ -51,6 +52,7 @@ mod semantics {
 mod kernel {
     mod addresses;
     mod adopt;
+    mod backlog;
     mod errors;
     mod exhaustion;
     mod garbage;

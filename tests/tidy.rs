@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod docs;
+
 const CRATES: [&str; 6] = ["timers", "tls", "reactor", "shard", "bench", "tests"];
 
 /// One source file: its path from the workspace's root, and its text.

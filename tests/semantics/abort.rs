@@ -1,9 +1,17 @@
 //! abort: at once and in silence (S79, O2, O8).
 
 use shardpoll::Connect;
-use shardpoll_tests::{Event, Setup, Version, blackhole};
+use shardpoll_tests::{Event, Setup, Version, blackhole, both_worlds};
 
-#[test]
+both_worlds! {
+    the_handlers_own_abort_is_silent_and_drops_what_is_queued,
+    an_abort_by_id_from_the_same_shard_is_silent,
+    an_aborted_connection_has_no_handler_to_be_reached,
+    abort_of_a_closing_connection_stops_its_flush_in_silence,
+    abort_of_a_connection_that_does_not_stand_yet_is_silent,
+    abort_under_tls_says_nothing_to_the_peer,
+}
+
 fn the_handlers_own_abort_is_silent_and_drops_what_is_queued() {
     // S79: no event follows; what was queued is not flushed
     let mut world = Setup::new().start(|call| {
@@ -23,7 +31,6 @@ fn the_handlers_own_abort_is_silent_and_drops_what_is_queued() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn an_abort_by_id_from_the_same_shard_is_silent() {
     // O2, S79; and frees the slot
     let mut world = Setup::new().echo();
@@ -40,7 +47,6 @@ fn an_abort_by_id_from_the_same_shard_is_silent() {
     assert_eq!(world.finish().of(id), [Event::Connect]);
 }
 
-#[test]
 fn an_aborted_connection_has_no_handler_to_be_reached() {
     // S79: destroyed is destroyed, also for `with`
     let mut world = Setup::new().echo();
@@ -53,7 +59,6 @@ fn an_aborted_connection_has_no_handler_to_be_reached() {
     let _trace = world.finish();
 }
 
-#[test]
 fn abort_of_a_closing_connection_stops_its_flush_in_silence() {
     // S79 while flushing: the owed disconnect is not told any more
     let mut world = Setup::new().start(|call| {
@@ -72,7 +77,6 @@ fn abort_of_a_closing_connection_stops_its_flush_in_silence() {
     assert_eq!(events, [Event::Connect]);
 }
 
-#[test]
 fn abort_of_a_connection_that_does_not_stand_yet_is_silent() {
     // S79 before S134: at once, and while it is pending
     let (_held, nobody) = blackhole();
@@ -96,7 +100,6 @@ fn abort_of_a_connection_that_does_not_stand_yet_is_silent() {
     assert_eq!(world.finish().ends(), []);
 }
 
-#[test]
 fn abort_under_tls_says_nothing_to_the_peer() {
     // O8: plain close(2), and no close_notify: the peer can tell it from an end
     let mut world = Setup::new().tls().start(|call| {

@@ -1,10 +1,24 @@
 //! on_attach: a connection changes its handler, and nothing is lost in between (S31).
 
 use shardpoll::{ConnId, Connect};
-use shardpoll_tests::{Call, Event, Recorder, Setup, TlsPeer, Trace, Version};
+use shardpoll_tests::{
+    Call, Event, Recorder, Setup, TlsPeer, Trace, Version, both_worlds, receive,
+};
 use std::mem::discriminant;
 use std::sync::mpsc::channel;
 use std::time::Duration;
+
+both_worlds! {
+    a_handler_may_be_replaced_in_each_of_its_callbacks,
+    a_handler_may_be_replaced_before_it_was_told_of_its_connection,
+    those_named_in_one_callback_take_over_in_order,
+    one_that_is_named_while_another_takes_over_comes_after_it,
+    what_was_read_behind_the_last_input_of_the_old_is_the_new_ones,
+    the_old_ones_output_is_sent_and_the_new_one_is_told_so,
+    another_connections_handler_may_be_replaced,
+    a_paused_connection_changes_its_handler_and_stays_paused,
+    a_handler_set_from_outside_serves_a_tls_connection_on,
+}
 
 /// Sends back what comes, and keeps silent peers.
 fn echo(call: &mut Call<'_, '_>) {
@@ -38,7 +52,6 @@ fn assert_handed_over(trace: &Trace, id: ConnId) {
     assert_eq!((count(Event::Detach), count(Event::Attach), count(Event::Connect)), (1, 1, 1));
 }
 
-#[test]
 fn a_handler_may_be_replaced_in_each_of_its_callbacks() {
     // S31: no on_connect is repeated, and nothing is called of the old one after on_detach
     let silence = Duration::from_millis(100);
@@ -65,7 +78,6 @@ fn a_handler_may_be_replaced_in_each_of_its_callbacks() {
     }
 }
 
-#[test]
 fn a_handler_may_be_replaced_before_it_was_told_of_its_connection() {
     // S31: the new one is told of the connection then, under TLS as in a plain connect
     for at in [Event::Starttls, Event::Status(String::new())] {
@@ -96,7 +108,6 @@ fn a_handler_may_be_replaced_before_it_was_told_of_its_connection() {
     assert_handed_over(&world.finish(), id);
 }
 
-#[test]
 fn those_named_in_one_callback_take_over_in_order() {
     // S31: pairs of detach and attach, each old one dropped between them
     let mut world = Setup::new().start(|call| {
@@ -123,7 +134,6 @@ fn those_named_in_one_callback_take_over_in_order() {
     assert_eq!(world.finish().by(id)[..9], want);
 }
 
-#[test]
 fn one_that_is_named_while_another_takes_over_comes_after_it() {
     // S31: by the old one in on_detach, and by the new one in on_attach
     let attach_c = |call: &mut Call<'_, '_>| {
@@ -152,7 +162,6 @@ fn one_that_is_named_while_another_takes_over_comes_after_it() {
     assert_eq!(changes.cloned().collect::<Vec<_>>(), want);
 }
 
-#[test]
 fn what_was_read_behind_the_last_input_of_the_old_is_the_new_ones() {
     // S31: nothing lost, nothing twice; plain, and a record that is larger than the read size
     let first = |call: &mut Call<'_, '_>| {
@@ -194,7 +203,6 @@ fn inputs(trace: &Trace, id: ConnId) -> (Vec<u8>, Vec<u8>) {
     (old, new)
 }
 
-#[test]
 fn the_old_ones_output_is_sent_and_the_new_one_is_told_so() {
     // S31, S37: what was written is the connection's
     let mut world = Setup::new().start(|call| {
@@ -215,13 +223,12 @@ fn the_old_ones_output_is_sent_and_the_new_one_is_told_so() {
     assert_handed_over(&world.finish(), id);
 }
 
-#[test]
 fn another_connections_handler_may_be_replaced() {
     // S31: from a callback of one, while the other rests
     let mut world = Setup::new().start(quiet);
     let (mut resting, id) = world.connect_and_wait();
     let log = world.log();
-    let addr = world.listen(shardpoll::Listen::on(([127, 0, 0, 1], 0)), move |call| {
+    let addr = world.listen_too(move |call| {
         if same(call.event, &input()) {
             let next = Recorder::named("b", log.clone(), echo);
             call.local().conn(id).expect("it rests").set_handler(next);
@@ -237,7 +244,6 @@ fn another_connections_handler_may_be_replaced() {
     assert_handed_over(&world.finish(), id);
 }
 
-#[test]
 fn a_paused_connection_changes_its_handler_and_stays_paused() {
     // S31, S94: the input that waited is the new one's
     let mut world = Setup::new().start(|call| {
@@ -288,14 +294,13 @@ fn handlers_that_hand_over_to_each_other_for_ever_do_not_stop_the_loop() {
             None
         });
     });
-    ran.recv_timeout(shardpoll_tests::PATIENCE).expect("a timer runs");
+    receive(&ran).expect("a timer runs");
     hot.finish();
     let end = world.wait_for(|seen| seen.conn == Some(id) && seen.event.is_end());
     assert_eq!(end.event, Event::ended("closed"));
     let _each_was_dropped_once = world.finish();
 }
 
-#[test]
 fn a_handler_set_from_outside_serves_a_tls_connection_on() {
     // S31 under TLS: the session is the connection's, not the handler's
     for version in Version::ALL {

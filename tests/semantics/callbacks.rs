@@ -1,7 +1,14 @@
 //! Ending in a callback: allowed in each, and what would have followed is skipped (S81, B7, B20).
 
-use shardpoll_tests::{Event, Setup, TlsPeer, Trace, Version};
+use shardpoll_tests::{Event, Setup, TlsPeer, Trace, Version, both_worlds};
 use std::time::Duration;
+
+both_worlds! {
+    close_is_safe_in_every_callback_and_told_once,
+    abort_is_safe_in_every_callback_and_nothing_follows,
+    a_panic_in_any_callback_ends_that_connection_alone_and_in_silence,
+    a_callback_may_close_or_abort_every_other_connection,
+}
 
 /// The eight callbacks, in the order in which one connection sees them here.
 fn callbacks() -> [Event; 8] {
@@ -27,7 +34,6 @@ enum Deed {
 /// One TLS connection that goes through all callbacks, doing this in that one; and a bystander.
 fn play(deed: Deed, place: &Event) -> Trace {
     let place = place.clone();
-    let plain = shardpoll::Listen::on(([127, 0, 0, 1], 0));
     let wait = Some(Duration::from_millis(100));
     let mut world = Setup::new().tls().config(|c| c.read_timeout = wait).start(move |call| {
         if *call.event != place {
@@ -39,7 +45,7 @@ fn play(deed: Deed, place: &Event) -> Trace {
             Deed::Panic => panic!("a test's panic in {place:?}"),
         }
     });
-    let echo = world.listen(plain, |call| match call.event {
+    let echo = world.listen_too(|call| match call.event {
         Event::Incoming(data) => call.say(data),
         Event::ReadTimeout => call.keep(),
         _ => {}
@@ -61,7 +67,6 @@ fn subject(trace: &Trace) -> Vec<Event> {
     trace.connections().into_iter().map(of).find(tls).expect("it was accepted")
 }
 
-#[test]
 fn close_is_safe_in_every_callback_and_told_once() {
     // S81, S117 (B20), S36 (B7), S86: no application event follows but what the last flush needs
     for place in callbacks() {
@@ -76,7 +81,6 @@ fn close_is_safe_in_every_callback_and_told_once() {
     }
 }
 
-#[test]
 fn abort_is_safe_in_every_callback_and_nothing_follows() {
     // S79, S53
     for place in callbacks() {
@@ -85,7 +89,6 @@ fn abort_is_safe_in_every_callback_and_nothing_follows() {
     }
 }
 
-#[test]
 fn a_panic_in_any_callback_ends_that_connection_alone_and_in_silence() {
     // O2, O3, S29: caught, counted; the handler is dropped and never called again
     for place in callbacks() {
@@ -94,7 +97,6 @@ fn a_panic_in_any_callback_ends_that_connection_alone_and_in_silence() {
     }
 }
 
-#[test]
 fn a_callback_may_close_or_abort_every_other_connection() {
     // S81, S146: the others are told once each, or not at all
     for abort in [false, true] {

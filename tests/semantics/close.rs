@@ -1,9 +1,23 @@
 //! close: what is queued goes out, then the end is told, and nothing is truncated (S72 to S78, O8).
 
-use shardpoll_tests::{Event, Peer, Setup, TlsPeer, Version, pattern};
+use shardpoll_tests::{Event, Peer, Setup, TlsPeer, Version, both_worlds, pass, pattern};
 use std::time::Duration;
 
-#[test]
+both_worlds! {
+    close_flushes_what_is_queued_and_then_ends,
+    a_large_queue_is_flushed_whole_and_then_the_end_is_told,
+    close_with_nothing_queued_ends_at_once_without_a_flush,
+    a_second_close_does_nothing,
+    a_greeting_and_close_in_on_connect_lose_nothing,
+    nothing_is_delivered_after_close,
+    a_half_closed_peer_gets_all_that_is_queued,
+    a_half_closed_tls_peer_gets_all_that_is_queued,
+    a_peer_that_half_closes_in_silence_ends_at_once,
+    closing_under_tls_says_close_notify,
+    close_of_a_handshake_ends_it_and_tells_once,
+    a_peer_that_goes_on_after_the_end_is_cut_in_the_end,
+}
+
 fn close_flushes_what_is_queued_and_then_ends() {
     // S75, S77: predrain before the last flush, no drain for it
     let mut world = Setup::new().start(|call| {
@@ -25,7 +39,6 @@ fn close_flushes_what_is_queued_and_then_ends() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn a_large_queue_is_flushed_whole_and_then_the_end_is_told() {
     // S75: over many writable events; the disconnect comes after the last byte
     let size = 20 * 1024 * 1024;
@@ -47,7 +60,6 @@ fn a_large_queue_is_flushed_whole_and_then_the_end_is_told() {
     assert_eq!(world.finish().count(&Event::Drain), 0);
 }
 
-#[test]
 fn close_with_nothing_queued_ends_at_once_without_a_flush() {
     // S74
     let mut world = Setup::new().start(|call| {
@@ -61,7 +73,6 @@ fn close_with_nothing_queued_ends_at_once_without_a_flush() {
     assert_eq!(world.finish().only(), [Event::Connect, Event::ended("closed on request")]);
 }
 
-#[test]
 fn a_second_close_does_nothing() {
     // S78, B15: not while flushing, not in on_disconnect, not from outside
     let size = 8 * 1024 * 1024;
@@ -77,14 +88,13 @@ fn a_second_close_does_nothing() {
     let (mut peer, id) = world.connect_and_wait();
     peer.send(b"go");
     world.wait_for_event(&Event::Predrain);
-    world.remote().close(id).expect("the shard is there");
+    world.close(id);
     assert_eq!(peer.read_to_end().len(), size);
     drop(peer);
     world.wait_for_end();
     let _told_once = world.finish();
 }
 
-#[test]
 fn a_greeting_and_close_in_on_connect_lose_nothing() {
     // S75, B14: write and close in on_connect
     let mut world = Setup::new().start(|call| {
@@ -100,7 +110,6 @@ fn a_greeting_and_close_in_on_connect_lose_nothing() {
     let _trace = world.finish();
 }
 
-#[test]
 fn nothing_is_delivered_after_close() {
     // S76: input is read and discarded, so that the peer can finish
     let size = 8 * 1024 * 1024;
@@ -127,8 +136,7 @@ fn nothing_is_delivered_after_close() {
 fn unread_input(mut peer: Peer, request: &[u8], reply: usize) -> bool {
     peer.send(request);
     // What the peer has not read when a reset comes is lost: it reads late.
-    let (_never, nothing) = std::sync::mpsc::channel::<()>();
-    let _time_passes = nothing.recv_timeout(Duration::from_millis(50));
+    pass(Duration::from_millis(50));
     let (got, orderly) = peer.read_all();
     orderly && got == pattern(reply)
 }
@@ -154,7 +162,6 @@ fn input_that_was_not_read_does_not_truncate_the_reply() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_half_closed_peer_gets_all_that_is_queued() {
     // S82, B17: `request | nc -N`; then "closed", once
     let size = 4 * 1024 * 1024;
@@ -174,7 +181,6 @@ fn a_half_closed_peer_gets_all_that_is_queued() {
     assert_eq!(ends, [&Event::ended("closed")]);
 }
 
-#[test]
 fn a_half_closed_tls_peer_gets_all_that_is_queued() {
     // S82 under TLS with close_notify
     let size = 4 * 1024 * 1024;
@@ -195,7 +201,6 @@ fn a_half_closed_tls_peer_gets_all_that_is_queued() {
     }
 }
 
-#[test]
 fn a_peer_that_half_closes_in_silence_ends_at_once() {
     // S48: nothing pending
     let mut world = Setup::new().start(|_| {});
@@ -207,7 +212,6 @@ fn a_peer_that_half_closes_in_silence_ends_at_once() {
     let _trace = world.finish();
 }
 
-#[test]
 fn closing_under_tls_says_close_notify() {
     // S118, O8: what is queued, close_notify, FIN; without waiting for the peer's
     for version in Version::ALL {
@@ -228,7 +232,6 @@ fn closing_under_tls_says_close_notify() {
     }
 }
 
-#[test]
 fn close_of_a_handshake_ends_it_and_tells_once() {
     // S81, S113: no connect
     let mut world = Setup::new().tls().start(|call| {
@@ -244,7 +247,6 @@ fn close_of_a_handshake_ends_it_and_tells_once() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn a_peer_that_goes_on_after_the_end_is_cut_in_the_end() {
     // O8: what still comes is discarded for at most 64 KiB or 2 s
     let mut world = Setup::new().start(|call| {
@@ -263,7 +265,7 @@ fn a_peer_that_goes_on_after_the_end_is_cut_in_the_end() {
     quiet.send(b"x");
     quiet.expect_end();
     while world.live() > 1 {
-        let _time_passes = quiet.is_over_after(Duration::from_millis(10));
+        pass(Duration::from_millis(10));
     }
     assert_eq!(world.finish().of(id).len(), 3);
 }

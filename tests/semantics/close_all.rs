@@ -1,7 +1,14 @@
 //! close_all: every connection and listener that is there, after its output (S146).
 
-use shardpoll::{Connect, Listen, Refused};
-use shardpoll_tests::{Event, Peer, Setup, Version, pattern};
+use shardpoll::{Connect, Refused};
+use shardpoll_tests::{Event, Peer, Setup, Version, both_worlds, pattern};
+
+both_worlds! {
+    a_connection_that_is_opened_meanwhile_stays,
+    close_all_from_a_callback_closes_the_caller_too,
+    close_all_ends_tls_in_order,
+    a_quitting_loop_refuses_new_connections,
+}
 
 #[test]
 fn everything_that_is_there_is_closed_after_its_output() {
@@ -20,7 +27,7 @@ fn everything_that_is_there_is_closed_after_its_output() {
     while world.live() < 11 + 3 {
         world.run(|_| ());
     }
-    world.engine().close_all();
+    world.close_all();
     assert!(busy.read_to_end() == pattern(size));
     idle.iter_mut().for_each(Peer::expect_end);
     let addr = world.addr();
@@ -39,9 +46,9 @@ fn an_engine_lives_on_after_close_all() {
     // S146: unlike quit; new listeners and connections work
     let mut world = Setup::new().shards(2).echo();
     let (mut peer, _) = world.connect_and_wait();
-    world.engine().close_all();
+    world.close_all();
     peer.expect_end();
-    let again = world.listen(Listen::on(([127, 0, 0, 1], 0)), |call| {
+    let again = world.listen_too(|call| {
         if let Event::Incoming(data) = call.event {
             call.write(data);
         }
@@ -50,14 +57,13 @@ fn an_engine_lives_on_after_close_all() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_connection_that_is_opened_meanwhile_stays() {
     // S146 (B37): over a snapshot; a handler may open in its on_disconnect
     let other = Setup::new().echo();
     let to = other.addr();
     let mut world = Setup::new().echo();
     let log = world.log();
-    let addr = world.listen(Listen::on(([127, 0, 0, 1], 0)), move |call| {
+    let addr = world.listen_too(move |call| {
         if call.event.is_end() {
             let handler = shardpoll_tests::Recorder::new(log.clone(), |call| {
                 if *call.event == Event::Connect {
@@ -82,7 +88,6 @@ fn a_connection_that_is_opened_meanwhile_stays() {
     assert_eq!(trace.ends().len(), 2);
 }
 
-#[test]
 fn close_all_from_a_callback_closes_the_caller_too() {
     // S81, S146: after its callback, with its output
     let mut world = Setup::new().start(|call| {
@@ -101,19 +106,17 @@ fn close_all_from_a_callback_closes_the_caller_too() {
     assert_eq!(world.finish().count(&Event::note("Closed")), 1);
 }
 
-#[test]
 fn close_all_ends_tls_in_order() {
     // S118
     let mut world = Setup::new().tls().echo();
     let mut peer = world.connect_tls(Version::Tls13);
     peer.echo(b"x");
-    world.engine().close_all();
+    world.close_all();
     assert!(peer.read_to_end().is_empty(), "close_notify");
     world.wait_for_end();
     let _trace = world.finish();
 }
 
-#[test]
 fn a_quitting_loop_refuses_new_connections() {
     // S150, O5: an error of the call, without a callback
     let mut world = Setup::new().start(|call| {
@@ -124,7 +127,7 @@ fn a_quitting_loop_refuses_new_connections() {
         }
     });
     let (_peer, _) = world.connect_and_wait();
-    world.engine().quit(shardpoll_tests::PATIENCE);
+    world.quit(shardpoll_tests::PATIENCE);
     let trace = world.end();
     assert_eq!(trace.count(&Event::note("true")), 1);
 }

@@ -1,10 +1,20 @@
 //! on_connect: once, first, and only for a connection that came to be (S33, S131 to S135).
 
 use shardpoll::{Connect, ListenerId};
-use shardpoll_tests::{Event, Setup, World, blackhole, refused_addr};
+use shardpoll_tests::{Event, Setup, World, blackhole, both_worlds, refused_addr};
 use std::time::Duration;
 
-#[test]
+both_worlds! {
+    an_accepted_connection_is_told_of_before_any_other_event,
+    a_connection_is_told_of_though_its_peer_never_speaks,
+    a_connection_knows_its_peer_and_its_listener,
+    an_outgoing_connection_is_told_of_and_then_drained_once,
+    what_is_written_before_an_outgoing_connection_stands_is_sent_when_it_does,
+    a_refused_connection_ends_once_and_was_never_connected,
+    a_connection_that_nobody_answers_ends_after_the_connect_timeout,
+    a_connection_closed_before_it_stands_ends_once_and_was_never_connected,
+}
+
 fn an_accepted_connection_is_told_of_before_any_other_event() {
     // S33, S126
     let mut world = Setup::new().echo();
@@ -23,7 +33,6 @@ fn an_accepted_connection_is_told_of_before_any_other_event() {
     assert_eq!(events, want);
 }
 
-#[test]
 fn a_connection_is_told_of_though_its_peer_never_speaks() {
     // S33: at accept, not at the first byte
     let mut world = Setup::new().echo();
@@ -31,7 +40,6 @@ fn a_connection_is_told_of_though_its_peer_never_speaks() {
     assert_eq!(world.finish().of(id), [Event::Connect, Event::ended("closed on request")]);
 }
 
-#[test]
 fn a_connection_knows_its_peer_and_its_listener() {
     // S129, S153
     let mut world = Setup::new().start(|call| {
@@ -56,7 +64,6 @@ fn a_connection_knows_its_peer_and_its_listener() {
     let _trace = world.finish();
 }
 
-#[test]
 fn an_outgoing_connection_is_told_of_and_then_drained_once() {
     // S133, S62, S63
     let server = Setup::new().echo();
@@ -68,7 +75,6 @@ fn an_outgoing_connection_is_told_of_and_then_drained_once() {
     assert_eq!(events, want);
 }
 
-#[test]
 fn what_is_written_before_an_outgoing_connection_stands_is_sent_when_it_does() {
     // S133, S62
     let mut server = Setup::new().echo();
@@ -88,7 +94,6 @@ fn what_is_written_before_an_outgoing_connection_stands_is_sent_when_it_does() {
     assert_ne!(early, id);
 }
 
-#[test]
 fn a_refused_connection_ends_once_and_was_never_connected() {
     // S134: whatever was written before
     let (_held, nobody) = refused_addr();
@@ -104,7 +109,6 @@ fn a_refused_connection_ends_once_and_was_never_connected() {
     assert_eq!(world.finish().of(id), [Event::ended("connection refused")]);
 }
 
-#[test]
 fn a_connection_that_nobody_answers_ends_after_the_connect_timeout() {
     // S135, S91, S92: a write does not replace the connect timeout
     let wait = Duration::from_millis(300);
@@ -122,7 +126,6 @@ fn a_connection_that_nobody_answers_ends_after_the_connect_timeout() {
     assert_eq!(world.finish().of(id), [Event::ended("connection timeout")]);
 }
 
-#[test]
 fn a_connection_closed_before_it_stands_ends_once_and_was_never_connected() {
     // S74, S134: nothing to flush when never connected
     let (_held, nobody) = blackhole();
@@ -136,7 +139,7 @@ fn a_connection_closed_before_it_stands_ends_once_and_was_never_connected() {
     });
     world.wait_for_end();
     let later = world.dial(Connect::to(nobody), |_| {});
-    world.remote().close(later).expect("the shard is there");
+    world.close(later);
     world.wait_for_end();
     let trace = world.finish();
     assert_eq!(trace.of(at_once), [Event::ended("closed on request")]);

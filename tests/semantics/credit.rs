@@ -1,8 +1,15 @@
 //! Read credit: nothing is read beyond what was granted.
 
 use shardpoll::Credit;
-use shardpoll_tests::{Event, Setup, Version, World, pattern};
+use shardpoll_tests::{Event, Setup, Version, World, both_worlds, pattern};
 use std::time::Duration;
+
+both_worlds! {
+    bytes_are_read_up_to_what_was_granted_and_the_rest_stays_in_the_kernel,
+    chunks_are_counted_one_by_one,
+    under_tls_no_more_is_delivered_and_nothing_is_lost,
+    without_credit_the_peers_silence_is_not_its_own,
+}
 
 fn grant(world: &World, id: shardpoll::ConnId, credit: Credit) {
     world.conn(id, move |conn| conn.grant(credit));
@@ -20,7 +27,6 @@ fn collect(world: &mut World, bytes: usize) -> Vec<u8> {
     got
 }
 
-#[test]
 fn bytes_are_read_up_to_what_was_granted_and_the_rest_stays_in_the_kernel() {
     let data = pattern(50_000);
     let mut world = Setup::new().start(|call| {
@@ -44,7 +50,6 @@ fn bytes_are_read_up_to_what_was_granted_and_the_rest_stays_in_the_kernel() {
     let _trace = world.finish();
 }
 
-#[test]
 fn chunks_are_counted_one_by_one() {
     let setup = Setup::new().config(|c| c.read_size_bytes = 100);
     let mut world = setup.start(|call| {
@@ -63,7 +68,6 @@ fn chunks_are_counted_one_by_one() {
     let _trace = world.finish();
 }
 
-#[test]
 fn under_tls_no_more_is_delivered_and_nothing_is_lost() {
     for version in [Version::Tls12, Version::Tls13] {
         let mut world = Setup::new().tls().start(|call| {
@@ -84,7 +88,6 @@ fn under_tls_no_more_is_delivered_and_nothing_is_lost() {
     }
 }
 
-#[test]
 fn without_credit_the_peers_silence_is_not_its_own() {
     // As in a pause (S88)
     let mut world = Setup::new()

@@ -2,8 +2,19 @@
 //! S27, S79, O2).
 
 use shardpoll::{Conn, ConnId, Handler, PanicPolicy};
-use shardpoll_tests::{Call, Event, Recorder, Setup, World};
+use shardpoll_tests::{Call, Event, Recorder, Setup, World, both_worlds, receive};
 use std::sync::mpsc::{Sender, channel};
+
+both_worlds! {
+    on_a_closing_connection_the_new_one_is_dropped_and_never_called,
+    one_that_was_named_before_the_close_is_told_of_the_end,
+    in_on_disconnect_the_new_one_is_dropped_and_never_called,
+    an_abort_behind_it_keeps_both_from_being_called,
+    those_named_by_a_callback_that_panics_take_over,
+    a_panic_in_on_detach_does_not_keep_the_new_one_out,
+    a_panic_in_on_attach_does_not_keep_the_next_one_out,
+    on_panic_may_hand_the_connection_to_another_handler,
+}
 
 fn quiet(_: &mut Call<'_, '_>) {}
 
@@ -59,7 +70,7 @@ fn the_new_handler_is_found_by_its_type_and_the_old_one_no_longer() {
     peer.expect(b"found, IN CAPITALS");
     assert!(drops.try_recv().is_err(), "in use");
     world.hand_to(id, "b", echo);
-    drops.recv_timeout(shardpoll_tests::PATIENCE).expect("replaced, so dropped");
+    receive(&drops).expect("replaced, so dropped");
     peer.echo(b"small again");
     assert!(drops.try_recv().is_err(), "dropped once");
     drop(peer);
@@ -76,7 +87,6 @@ fn assert_never_called(world: World, id: ConnId) {
     assert_eq!(trace.count(&Event::Detach), 0, "{:?}", trace.by(id));
 }
 
-#[test]
 fn on_a_closing_connection_the_new_one_is_dropped_and_never_called() {
     // S31, S74: the one that has closed it is told of the end
     let mut world = Setup::new().start(|call| {
@@ -94,7 +104,6 @@ fn on_a_closing_connection_the_new_one_is_dropped_and_never_called() {
     assert_never_called(world, id);
 }
 
-#[test]
 fn one_that_was_named_before_the_close_is_told_of_the_end() {
     // S31, S74: what was asked for happens in order
     let mut world = Setup::new().start(|call| {
@@ -140,7 +149,6 @@ fn while_the_rest_is_flushed_the_new_one_is_dropped_and_never_called() {
     assert_never_called(world, id);
 }
 
-#[test]
 fn in_on_disconnect_the_new_one_is_dropped_and_never_called() {
     // S31, O2: nothing comes after the end
     let mut world = Setup::new().start(|call| {
@@ -154,7 +162,6 @@ fn in_on_disconnect_the_new_one_is_dropped_and_never_called() {
     assert_never_called(world, id);
 }
 
-#[test]
 fn an_abort_behind_it_keeps_both_from_being_called() {
     // S79: nothing more is called, whatever was asked for before
     let mut world = Setup::new().start(|call| {
@@ -201,25 +208,21 @@ fn taken_over_behind_a_panic(at: &'static str) {
     assert_eq!(trace.count(&Event::panicked("a test's panic")), 1);
 }
 
-#[test]
 fn those_named_by_a_callback_that_panics_take_over() {
     // S27, S31: the callback counts as returned
     taken_over_behind_a_panic("incoming");
 }
 
-#[test]
 fn a_panic_in_on_detach_does_not_keep_the_new_one_out() {
     // S27, S31
     taken_over_behind_a_panic("detach");
 }
 
-#[test]
 fn a_panic_in_on_attach_does_not_keep_the_next_one_out() {
     // S27, S31
     taken_over_behind_a_panic("attach");
 }
 
-#[test]
 fn on_panic_may_hand_the_connection_to_another_handler() {
     // S28, S31: the natural answer to a broken state
     let mut world = going_on().start(|call| match call.event {

@@ -1,8 +1,23 @@
 //! on_disconnect: exactly once and last, with the reason, in every ending (S35, S80, O2).
 
 use shardpoll::Connect;
-use shardpoll_tests::{Event, Peer, Setup, TlsPeer, Version, World, refused_addr};
+use shardpoll_tests::{Event, Peer, Setup, TlsPeer, Version, World, both_worlds, refused_addr};
 use std::time::Duration;
+
+both_worlds! {
+    the_peers_end_is_told_once,
+    a_reset_is_told_once_as_closed,
+    our_own_close_is_told_once,
+    our_close_and_the_peers_end_at_once_are_told_once,
+    a_full_queue_is_told_once,
+    silence_is_told_once,
+    a_refused_connection_is_told_once,
+    a_failed_handshake_is_told_once_and_was_no_connection,
+    a_peer_that_leaves_during_the_handshake_is_told_once,
+    a_truncated_tls_stream_is_no_orderly_end,
+    a_tls_stream_that_ends_in_order_is_closed,
+    a_connection_is_still_whole_in_on_disconnect,
+}
 
 /// What [`World::finish`] checks of every connection is the promise; here, every way to end.
 fn ends_once(mut world: World, text: &str, cause: &str) {
@@ -13,7 +28,6 @@ fn ends_once(mut world: World, text: &str, cause: &str) {
     assert_eq!(trace.ends().len(), 1);
 }
 
-#[test]
 fn the_peers_end_is_told_once() {
     // S48
     let world = Setup::new().echo();
@@ -21,7 +35,6 @@ fn the_peers_end_is_told_once() {
     ends_once(world, "closed", "PeerClosed");
 }
 
-#[test]
 fn a_reset_is_told_once_as_closed() {
     // S83: with a precise reason
     let mut world = Setup::new().echo();
@@ -30,7 +43,6 @@ fn a_reset_is_told_once_as_closed() {
     ends_once(world, "closed", "Reset");
 }
 
-#[test]
 fn our_own_close_is_told_once() {
     // S74
     let world = Setup::new().start(|call| {
@@ -44,7 +56,6 @@ fn our_own_close_is_told_once() {
     ends_once(world, "closed on request", "Asked");
 }
 
-#[test]
 fn our_close_and_the_peers_end_at_once_are_told_once() {
     // S80 (B19), S76: many rounds, so that each order of the two comes up
     let mut world = Setup::new().start(|call| {
@@ -70,7 +81,6 @@ fn our_close_and_the_peers_end_at_once_are_told_once() {
     assert_eq!(trace.ends().len(), 200);
 }
 
-#[test]
 fn a_full_queue_is_told_once() {
     // S69
     let world = Setup::new().config(|c| c.max_queued_bytes = 10).start(|call| {
@@ -84,7 +94,6 @@ fn a_full_queue_is_told_once() {
     ends_once(world, "no space left in buffer", "BufferFull");
 }
 
-#[test]
 fn silence_is_told_once() {
     // S87
     let wait = Duration::from_millis(50);
@@ -93,7 +102,6 @@ fn silence_is_told_once() {
     ends_once(world, "read timeout", "Silent");
 }
 
-#[test]
 fn a_refused_connection_is_told_once() {
     // S134
     let (_held, nobody) = refused_addr();
@@ -102,7 +110,6 @@ fn a_refused_connection_is_told_once() {
     ends_once(world, "connection refused", "Connect(");
 }
 
-#[test]
 fn a_failed_handshake_is_told_once_and_was_no_connection() {
     // S113
     let world = Setup::new().tls().echo();
@@ -117,7 +124,6 @@ fn a_failed_handshake_is_told_once_and_was_no_connection() {
     assert_eq!(trace.ends().len(), 1);
 }
 
-#[test]
 fn a_peer_that_leaves_during_the_handshake_is_told_once() {
     // S113: closing in the middle is a failure
     let world = Setup::new().tls().echo();
@@ -132,7 +138,6 @@ fn a_peer_that_leaves_during_the_handshake_is_told_once() {
     assert_eq!(world.finish().count(&Event::Connect), 0);
 }
 
-#[test]
 fn a_truncated_tls_stream_is_no_orderly_end() {
     // S118: FIN without close_notify
     for version in Version::ALL {
@@ -149,7 +154,6 @@ fn a_truncated_tls_stream_is_no_orderly_end() {
     }
 }
 
-#[test]
 fn a_tls_stream_that_ends_in_order_is_closed() {
     // S118: close_notify, answered by ours
     for version in Version::ALL {
@@ -164,7 +168,6 @@ fn a_tls_stream_that_ends_in_order_is_closed() {
     }
 }
 
-#[test]
 fn a_connection_is_still_whole_in_on_disconnect() {
     // S35: its id and peer can be asked for; the shard can be used
     let mut world = Setup::new().start(|call| {

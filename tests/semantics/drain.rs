@@ -1,7 +1,14 @@
 //! on_drain: just after the last queued byte has reached the kernel (S37, S59 to S65).
 
 use shardpoll::Connect;
-use shardpoll_tests::{Event, Setup, Version, client_context};
+use shardpoll_tests::{Event, Setup, Version, both_worlds, client_context};
+
+both_worlds! {
+    a_write_in_drain_makes_another_cycle,
+    a_producer_that_writes_from_drain_starts_by_itself_on_an_outgoing_connection,
+    a_handshake_is_followed_by_one_pair_on_both_sides,
+    a_handshake_and_a_greeting_make_one_pair_not_two,
+}
 
 #[test]
 fn drain_comes_after_the_last_byte_and_once() {
@@ -22,7 +29,6 @@ fn drain_comes_after_the_last_byte_and_once() {
     assert_eq!(trace.count(&Event::Drain), 1);
 }
 
-#[test]
 fn a_write_in_drain_makes_another_cycle() {
     // S65: never recursion
     let mut world = Setup::new().start(|call| match (call.event, call.nth) {
@@ -50,7 +56,6 @@ fn a_write_in_drain_makes_another_cycle() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn a_producer_that_writes_from_drain_starts_by_itself_on_an_outgoing_connection() {
     // S63 (a): one pair after the connect, with nothing queued
     let mut server = Setup::new().start(|_| {});
@@ -67,7 +72,6 @@ fn a_producer_that_writes_from_drain_starts_by_itself_on_an_outgoing_connection(
     assert_eq!(events.iter().filter(|e| **e == Event::Drain).count(), 4);
 }
 
-#[test]
 fn a_handshake_is_followed_by_one_pair_on_both_sides() {
     // S63 (b), S112
     let mut world = Setup::new().tls().start(|_| {});
@@ -90,7 +94,6 @@ fn a_handshake_is_followed_by_one_pair_on_both_sides() {
     }
 }
 
-#[test]
 fn a_handshake_and_a_greeting_make_one_pair_not_two() {
     // S63, S112: what on_connect writes leaves in the pair that is due anyway
     for version in Version::ALL {
@@ -110,7 +113,7 @@ fn a_handshake_and_a_greeting_make_one_pair_not_two() {
 fn an_endless_source_in_drain_does_not_starve_another_connection() {
     // S65; what drain writes is for the next turn
     let mut world = Setup::new().echo();
-    let source = world.listen(shardpoll::Listen::on(([127, 0, 0, 1], 0)), |call| {
+    let source = world.listen_too(|call| {
         if matches!(call.event, Event::Connect | Event::Drain) {
             call.write(&[0; 4096]);
         }
@@ -128,6 +131,6 @@ fn an_endless_source_in_drain_does_not_starve_another_connection() {
     }
     drop(stop);
     reader.join().expect("the flood does not stop by itself");
-    world.remote().quit(std::time::Duration::ZERO);
+    world.quit(std::time::Duration::ZERO);
     let _trace = world.end();
 }

@@ -1,8 +1,14 @@
 //! half_close: our side ends behind what is queued, and the peer is still heard.
 
-use shardpoll_tests::{Event, Setup, Version};
+use shardpoll_tests::{Event, Setup, Version, both_worlds};
 
-#[test]
+both_worlds! {
+    what_is_queued_goes_out_and_the_peer_is_still_heard,
+    without_anything_queued_the_end_goes_out_at_once,
+    under_tls_it_is_a_close_notify_and_the_peer_is_still_heard,
+    a_close_behind_it_ends_the_connection,
+}
+
 fn what_is_queued_goes_out_and_the_peer_is_still_heard() {
     let mut world = Setup::new().start(|call| match (call.event, call.nth) {
         (Event::Incoming(_), 1) => {
@@ -29,7 +35,6 @@ fn what_is_queued_goes_out_and_the_peer_is_still_heard() {
     assert_eq!(trace.count(&Event::Drain), 1);
 }
 
-#[test]
 fn without_anything_queued_the_end_goes_out_at_once() {
     let mut world = Setup::new().start(|call| {
         if *call.event == Event::Connect {
@@ -46,7 +51,6 @@ fn without_anything_queued_the_end_goes_out_at_once() {
     let _trace = world.finish();
 }
 
-#[test]
 fn under_tls_it_is_a_close_notify_and_the_peer_is_still_heard() {
     for version in [Version::Tls12, Version::Tls13] {
         let mut world = Setup::new().tls().start(|call| {
@@ -66,7 +70,6 @@ fn under_tls_it_is_a_close_notify_and_the_peer_is_still_heard() {
     }
 }
 
-#[test]
 fn a_close_behind_it_ends_the_connection() {
     let mut world = Setup::new().start(|call| match call.event {
         Event::Connect => call.half_close(),

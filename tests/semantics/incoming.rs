@@ -1,7 +1,14 @@
 //! on_incoming: every byte, in order, in pieces of at most the read size (S34, S45 to S53).
 
 use shardpoll::Input;
-use shardpoll_tests::{Event, Setup, Version, pattern};
+use shardpoll_tests::{Event, Setup, Version, both_worlds, pattern};
+
+both_worlds! {
+    chunks_are_at_most_the_read_size_and_lose_nothing,
+    decrypted_chunks_are_at_most_the_read_size_and_lose_nothing,
+    a_large_stream_comes_in_order_and_is_echoed_whole,
+    data_that_comes_with_the_end_is_delivered_before_it,
+}
 
 const SIZES: [usize; 4] = [1, 100, 4096, 16 * 1024];
 
@@ -13,7 +20,6 @@ fn largest(seen: &[shardpoll_tests::Seen]) -> usize {
     seen.iter().map(len).max().unwrap_or(0)
 }
 
-#[test]
 fn chunks_are_at_most_the_read_size_and_lose_nothing() {
     // S45: for each size, a stream that is no multiple of it
     for size in SIZES {
@@ -30,7 +36,6 @@ fn chunks_are_at_most_the_read_size_and_lose_nothing() {
     }
 }
 
-#[test]
 fn decrypted_chunks_are_at_most_the_read_size_and_lose_nothing() {
     // S45 under TLS: a record may be larger than the read size
     for size in [100, 4096] {
@@ -53,7 +58,6 @@ fn decrypted_chunks_are_at_most_the_read_size_and_lose_nothing() {
     }
 }
 
-#[test]
 fn a_large_stream_comes_in_order_and_is_echoed_whole() {
     // S45, S46
     let world = Setup::new().echo();
@@ -68,7 +72,6 @@ fn a_large_stream_comes_in_order_and_is_echoed_whole() {
     assert_eq!(got.sum::<usize>(), 40 * piece.len());
 }
 
-#[test]
 fn data_that_comes_with_the_end_is_delivered_before_it() {
     // S48: data read together with the end comes first, though the shard was away meanwhile
     let mut world = Setup::new().start(|_| {});

@@ -1,9 +1,23 @@
 //! limit and read_size: how fast a connection is read, and in what pieces (S54, S100 to S103).
 
 use shardpoll::Conn;
-use shardpoll_tests::{Call, Event, Seen, Setup, Trace, Version, pattern};
+use shardpoll_tests::{Call, Event, Seen, Setup, Trace, Version, both_worlds, pattern};
 use std::num::NonZeroU64;
 use std::time::Duration;
+
+both_worlds! {
+    many_tiny_reads_cost_what_one_large_one_costs,
+    pieces_of_the_connections_own_size_come_at_the_rate_that_was_set,
+    the_first_read_is_never_delayed,
+    the_first_read_of_a_tls_connection_is_never_delayed_either,
+    no_limit_opens_again_at_once,
+    a_tls_connection_is_read_at_the_rate_that_was_set,
+    the_end_of_a_debt_does_not_undo_a_pause,
+    resuming_does_not_pay_a_debt,
+    a_peer_that_falls_silent_behind_a_debt_is_timed_out,
+    the_peers_end_waits_behind_a_debt,
+    a_read_size_of_its_own_holds_from_the_next_read_on,
+}
 
 /// Long enough for what takes a tenth of a second, on any machine.
 const AT_MOST: Duration = Duration::from_secs(8);
@@ -41,7 +55,6 @@ fn limited(rate: u64, size: usize) -> impl FnMut(&mut Call<'_, '_>) + Clone + Se
     }
 }
 
-#[test]
 fn many_tiny_reads_cost_what_one_large_one_costs() {
     // S101 (B24): half a millisecond each, and none of it is free
     let data = pattern(200);
@@ -57,7 +70,6 @@ fn many_tiny_reads_cost_what_one_large_one_costs() {
     assert!(took <= AT_MOST, "{took:?}");
 }
 
-#[test]
 fn pieces_of_the_connections_own_size_come_at_the_rate_that_was_set() {
     // S54, S100: the two together
     let data = pattern(200);
@@ -74,7 +86,6 @@ fn pieces_of_the_connections_own_size_come_at_the_rate_that_was_set() {
     assert_eq!(trace.of(id), want);
 }
 
-#[test]
 fn the_first_read_is_never_delayed() {
     // S101: one byte a second, so its debt would last longer than the test
     let mut world = Setup::new().start(limited(1, 16384));
@@ -88,7 +99,6 @@ fn the_first_read_is_never_delayed() {
     assert_eq!(trace.seen.iter().filter(|seen| is_input(seen)).count(), 1);
 }
 
-#[test]
 fn the_first_read_of_a_tls_connection_is_never_delayed_either() {
     // S101 under TLS: what a read has brought is delivered before the connection rests
     let mut world = Setup::new().tls().start(limited(1, 16384));
@@ -102,7 +112,6 @@ fn the_first_read_of_a_tls_connection_is_never_delayed_either() {
     assert_eq!(trace.seen.iter().filter(|seen| is_input(seen)).count(), 1);
 }
 
-#[test]
 fn no_limit_opens_again_at_once() {
     // S100: the debt is forgotten with the limit; plain and TLS
     for tls in [false, true] {
@@ -139,7 +148,6 @@ fn no_limit_opens_again_at_once() {
     }
 }
 
-#[test]
 fn a_tls_connection_is_read_at_the_rate_that_was_set() {
     // S100, S101: the rate is that of the bytes on the wire, which are more
     let data = pattern(400);
@@ -167,7 +175,6 @@ fn a_tls_connection_is_read_at_the_rate_that_was_set() {
     assert!(trace.only().contains(&Event::Incoming(data)));
 }
 
-#[test]
 fn the_end_of_a_debt_does_not_undo_a_pause() {
     // S102 (B25): made in on_incoming, where the debt begins
     let debt = Duration::from_millis(50);
@@ -192,7 +199,6 @@ fn the_end_of_a_debt_does_not_undo_a_pause() {
     let _trace = world.finish();
 }
 
-#[test]
 fn resuming_does_not_pay_a_debt() {
     // S102: a rate limit stays
     let mut world = Setup::new().start(limited(1, 5));
@@ -207,7 +213,6 @@ fn resuming_does_not_pay_a_debt() {
     assert_eq!(world.finish().of(id)[1], Event::incoming(b"first"));
 }
 
-#[test]
 fn a_peer_that_falls_silent_behind_a_debt_is_timed_out() {
     // S103 (B26), S88: not while it is in debt, and a whole timeout from there
     let (debt, wait) = (Duration::from_millis(300), Duration::from_millis(100));
@@ -225,7 +230,6 @@ fn a_peer_that_falls_silent_behind_a_debt_is_timed_out() {
     let _trace = world.finish();
 }
 
-#[test]
 fn the_peers_end_waits_behind_a_debt() {
     // S55, S100: all bytes, then the end
     let mut world = Setup::new().start(limited(1000, 30));
@@ -243,7 +247,6 @@ fn the_peers_end_waits_behind_a_debt() {
     assert!(end.at >= begin.at.saturating_add(Duration::from_millis(90)), "early");
 }
 
-#[test]
 fn a_read_size_of_its_own_holds_from_the_next_read_on() {
     // S54: smaller and larger than the configured one, with its ends as the nearest that can be
     for (asked, want) in [(3, 3), (0, 1), (5000, 5000), (usize::MAX, 8000)] {

@@ -2,8 +2,21 @@
 //! is lost (S142 to S145).
 
 use shardpoll::{ConnId, LinkError, LinkOptions};
-use shardpoll_tests::{Event, Peer, React, Setup, Version, World, pattern};
+use shardpoll_tests::{Event, Peer, React, Setup, Version, World, both_worlds, pattern};
 use std::time::Duration;
+
+both_worlds! {
+    bytes_cross_in_one_direction_without_events_of_the_handlers,
+    what_is_written_to_the_target_by_others_takes_its_place_in_the_stream,
+    a_proxy_ends_both_when_one_is_reset,
+    a_half_closed_side_of_a_proxy_ends_with_the_other,
+    without_propagation_the_end_of_one_does_nothing_to_the_other,
+    a_source_whose_target_has_ended_is_heard_ending_and_falling_silent,
+    unlinked_the_handler_hears_again,
+    two_that_are_not_both_there_cannot_be_linked,
+    a_paused_source_is_read_once_it_is_linked,
+    a_link_made_amid_the_input_takes_the_rest_of_it,
+}
 
 /// Two accepted connections.
 fn pair(world: &mut World) -> [(Peer, ConnId); 2] {
@@ -18,7 +31,6 @@ fn link(world: &World, from: ConnId, to: ConnId, options: LinkOptions) {
     world.run(move |local| local.link_with(from, to, options)).expect("both are there");
 }
 
-#[test]
 fn bytes_cross_in_one_direction_without_events_of_the_handlers() {
     // S142: no incoming of the source, no drain of the target
     let mut world = world(|_| {});
@@ -35,7 +47,6 @@ fn bytes_cross_in_one_direction_without_events_of_the_handlers() {
     assert_eq!(trace.of(b).iter().filter(|event| **event == Event::Predrain).count(), 2);
 }
 
-#[test]
 fn what_is_written_to_the_target_by_others_takes_its_place_in_the_stream() {
     let mut world = world(|_| {});
     let [(mut one, a), (mut two, b)] = pair(&mut world);
@@ -102,7 +113,6 @@ fn a_proxy_passes_both_directions_and_both_ends_on() {
     assert!(trace.ends().iter().all(|(_, reason)| reason == "PeerClosed"), "{:?}", trace.ends());
 }
 
-#[test]
 fn a_proxy_ends_both_when_one_is_reset() {
     for first in [true, false] {
         let mut world = world(|_| {});
@@ -117,7 +127,6 @@ fn a_proxy_ends_both_when_one_is_reset() {
     }
 }
 
-#[test]
 fn a_half_closed_side_of_a_proxy_ends_with_the_other() {
     // The one whose input has ended waits for the other's end, whatever that is.
     let mut world = world(|_| {});
@@ -132,7 +141,6 @@ fn a_half_closed_side_of_a_proxy_ends_with_the_other() {
     let _trace = world.finish();
 }
 
-#[test]
 fn without_propagation_the_end_of_one_does_nothing_to_the_other() {
     // S145
     let mut world = world(|_| {});
@@ -152,7 +160,6 @@ fn without_propagation_the_end_of_one_does_nothing_to_the_other() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_source_whose_target_has_ended_is_heard_ending_and_falling_silent() {
     // S145 (B36): its end is told when nothing unread lies before it, else its silence is
     for speaks in [false, true] {
@@ -177,7 +184,6 @@ fn a_source_whose_target_has_ended_is_heard_ending_and_falling_silent() {
     }
 }
 
-#[test]
 fn unlinked_the_handler_hears_again() {
     let mut world = world(|_| {});
     let [(mut one, a), (mut two, b)] = pair(&mut world);
@@ -216,7 +222,6 @@ fn a_link_survives_tls_on_either_side() {
     let _trace = world.finish();
 }
 
-#[test]
 fn two_that_are_not_both_there_cannot_be_linked() {
     let mut world = world(|_| {});
     let [(_one, a), (two, b)] = pair(&mut world);
@@ -231,7 +236,6 @@ fn two_that_are_not_both_there_cannot_be_linked() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_paused_source_is_read_once_it_is_linked() {
     // S144
     let mut world = world(|call| {
@@ -247,7 +251,6 @@ fn a_paused_source_is_read_once_it_is_linked() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_link_made_amid_the_input_takes_the_rest_of_it() {
     // The chunk that is being handled is the handler's, what follows is the target's.
     let setup = Setup::new().config(|c| c.read_size_bytes = 5);

@@ -1,9 +1,14 @@
 //! Listeners that are paused, resumed and closed, and whose end is told to the acceptor (S128, O9).
 
 use shardpoll::{Accept, ConnId, Engine, Handler, Listen, ListenerId, Local, Peer, incoming};
-use shardpoll_tests::{Event, Peer as Client, Setup, World};
+use shardpoll_tests::{Event, Peer as Client, Setup, World, both_worlds};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
+
+both_worlds! {
+    a_paused_listener_leaves_those_who_come_in_the_queue,
+    a_callback_can_close_the_listener_and_its_connections_live_on,
+}
 
 fn here() -> Listen {
     Listen::on(([127, 0, 0, 1], 0))
@@ -14,7 +19,6 @@ fn listener_of(world: &World, id: ConnId) -> ListenerId {
     world.conn(id, |conn| conn.listener()).expect("it was accepted")
 }
 
-#[test]
 fn a_paused_listener_leaves_those_who_come_in_the_queue() {
     let mut world = Setup::new().echo();
     let (_first, id) = world.connect_and_wait();
@@ -96,7 +100,6 @@ fn a_pause_from_outside_holds_for_those_who_wait_already() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_callback_can_close_the_listener_and_its_connections_live_on() {
     let mut world = Setup::new().start(|call| {
         if let Event::Incoming(data) = call.event {
@@ -169,7 +172,7 @@ fn a_quit_that_is_withdrawn_leaves_the_engine_serving() {
     let mut slow = world.connect();
     slow.send(b"keeps the shard alive");
     world.wait_for_event(&Event::HighWater);
-    world.engine().quit(Duration::from_secs(30));
+    world.quit(Duration::from_secs(30));
     world.engine().cancel_quit();
     let addr = world.listen(here(), |call| {
         if let Event::Incoming(data) = call.event {

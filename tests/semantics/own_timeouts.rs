@@ -1,21 +1,32 @@
 //! set_read_timeout and set_write_timeout: waits of one connection, each used once (S84 to S90).
 
 use shardpoll::{ConnId, Tick, Wait};
-use shardpoll_tests::{Call, Event, Peer, React, Setup, World};
+use shardpoll_tests::{Call, Event, Peer, React, Setup, World, both_worlds, pass};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
 use std::time::Duration;
+
+both_worlds! {
+    a_wait_of_its_own_counts_from_the_call,
+    a_wait_set_from_outside_is_moved_at_once,
+    the_next_read_brings_the_configured_timeout_back,
+    without_a_timeout_a_peer_may_be_silent_until_it_has_spoken,
+    the_default_is_the_configured_one_from_now,
+    what_on_read_timeout_sets_counts,
+    a_shorter_wait_set_in_on_read_timeout_counts_too,
+    a_timeout_that_on_read_timeout_turns_off_stays_off,
+    a_wait_that_is_over_does_not_close_a_peer_whose_input_waits,
+    a_peer_that_takes_nothing_for_a_wait_of_its_own_is_given_up,
+    the_next_progress_brings_the_configured_write_timeout_back,
+    progress_ends_a_wait_that_is_shorter_than_the_configured_one,
+    the_default_write_timeout_is_the_configured_one_from_now,
+    with_nothing_queued_there_is_nothing_to_wait_for,
+    a_wait_does_not_outlive_a_lock,
+}
 
 const WAIT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(3600);
 
-fn pass(time: Duration) {
-    let (_never, nothing) = channel::<()>();
-    let _time_passes = nothing.recv_timeout(time);
-}
-
-#[test]
 fn a_wait_of_its_own_counts_from_the_call() {
     // S84: shorter than the configured one, and longer
     for (configured, own) in [(LONG, WAIT), (WAIT / 3, WAIT)] {
@@ -35,7 +46,6 @@ fn a_wait_of_its_own_counts_from_the_call() {
     }
 }
 
-#[test]
 fn a_wait_set_from_outside_is_moved_at_once() {
     // S84: earlier than what the loop waits for
     let mut world = Setup::new().start(|_| {});
@@ -46,7 +56,6 @@ fn a_wait_set_from_outside_is_moved_at_once() {
     let _trace = world.finish();
 }
 
-#[test]
 fn the_next_read_brings_the_configured_timeout_back() {
     // S84: set at the first of two bytes, over at the second
     let mut world = Setup::new()
@@ -67,7 +76,6 @@ fn the_next_read_brings_the_configured_timeout_back() {
     assert_eq!(world.finish().count(&Event::ReadTimeout), 0);
 }
 
-#[test]
 fn without_a_timeout_a_peer_may_be_silent_until_it_has_spoken() {
     // S84: off until the next read
     let setup = Setup::new().config(|c| c.read_timeout = Some(WAIT));
@@ -86,7 +94,6 @@ fn without_a_timeout_a_peer_may_be_silent_until_it_has_spoken() {
     assert_eq!(world.finish().count(&Event::ReadTimeout), 1);
 }
 
-#[test]
 fn the_default_is_the_configured_one_from_now() {
     // S84: it replaces both a wait and none
     for own in [Wait::Off, Wait::After(LONG), Wait::After(WAIT / 3)] {
@@ -105,7 +112,6 @@ fn the_default_is_the_configured_one_from_now() {
     }
 }
 
-#[test]
 fn what_on_read_timeout_sets_counts() {
     // S86: its own wait instead of the configured one, once; then the configured one again
     let own = WAIT * 2;
@@ -126,7 +132,6 @@ fn what_on_read_timeout_sets_counts() {
     assert_eq!(world.finish().count(&Event::ReadTimeout), 3);
 }
 
-#[test]
 fn a_shorter_wait_set_in_on_read_timeout_counts_too() {
     // S86: though the configured one would be far off
     let mut world = Setup::new().start(move |call| match call.event {
@@ -143,7 +148,6 @@ fn a_shorter_wait_set_in_on_read_timeout_counts_too() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_timeout_that_on_read_timeout_turns_off_stays_off() {
     // S86 (B21): no orphan comes up
     let setup = Setup::new().config(|c| c.read_timeout = Some(WAIT));
@@ -160,7 +164,6 @@ fn a_timeout_that_on_read_timeout_turns_off_stays_off() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn a_wait_that_is_over_does_not_close_a_peer_whose_input_waits() {
     // O7: a wait of its own is judged like the configured one
     let mut world = Setup::new().start(|call| match call.event {
@@ -204,7 +207,6 @@ fn deaf(world: &World) -> Peer {
     Peer::connect_with_buffer(world.addr(), 256 * 1024)
 }
 
-#[test]
 fn a_peer_that_takes_nothing_for_a_wait_of_its_own_is_given_up() {
     // S89, S90: not negotiable
     let on = Arc::new(AtomicBool::new(true));
@@ -218,7 +220,6 @@ fn a_peer_that_takes_nothing_for_a_wait_of_its_own_is_given_up() {
     let _trace = world.finish();
 }
 
-#[test]
 fn the_next_progress_brings_the_configured_write_timeout_back() {
     // S89: none until then, however long the peer takes nothing
     for own in [Wait::Off, Wait::After(LONG)] {
@@ -243,7 +244,6 @@ fn connected(world: &mut World) -> (Tick, ConnId) {
     (seen.at, seen.conn.expect("a connection"))
 }
 
-#[test]
 fn progress_ends_a_wait_that_is_shorter_than_the_configured_one() {
     // S89: used once
     let on = Arc::new(AtomicBool::new(true));
@@ -261,7 +261,6 @@ fn progress_ends_a_wait_that_is_shorter_than_the_configured_one() {
     let _trace = world.finish();
 }
 
-#[test]
 fn the_default_write_timeout_is_the_configured_one_from_now() {
     // S89
     let on = Arc::new(AtomicBool::new(false));
@@ -280,19 +279,17 @@ fn the_default_write_timeout_is_the_configured_one_from_now() {
     let _trace = world.finish();
 }
 
-#[test]
 fn with_nothing_queued_there_is_nothing_to_wait_for() {
     // S89: and the wait is not kept for later output
     let mut world = Setup::new().start(|_| {});
     let (mut peer, id) = world.connect_and_wait();
     world.conn(id, |conn| conn.set_write_timeout(Wait::After(WAIT)));
     peer.expect_silence(WAIT * 3);
-    world.remote().write(id, b"news".to_vec()).expect("the shard is there");
+    world.write(id, b"news");
     peer.expect(b"news");
     assert_eq!(world.finish().of(id).last(), Some(&Event::ended("closed on request")));
 }
 
-#[test]
 fn a_wait_does_not_outlive_a_lock() {
     // S70, S71: the lock stops it, and its end begins the configured one
     let on = Arc::new(AtomicBool::new(false));

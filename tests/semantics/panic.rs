@@ -1,10 +1,15 @@
 //! Panics outside the handler's callbacks: caught, counted, and nobody else is hurt (O2, O3, S21).
 
 use shardpoll::{Conn, Handler, Listen, Local};
-use shardpoll_tests::{Alone, Event, PATIENCE, Peer, Recorder, Setup};
+use shardpoll_tests::{Alone, Event, PATIENCE, Peer, Recorder, Setup, both_worlds};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
+
+both_worlds! {
+    a_panicked_connection_is_gone_for_its_own_shard_at_once,
+    output_queued_by_a_callback_that_panics_is_not_sent,
+}
 
 #[test]
 fn a_panic_in_the_acceptor_costs_that_peer_only() {
@@ -152,7 +157,6 @@ fn a_panic_in_the_drop_of_a_timers_task_is_caught() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_panicked_connection_is_gone_for_its_own_shard_at_once() {
     // O2: by id, by handler, by bytes
     let mut world = Setup::new().start(|call| {
@@ -165,13 +169,12 @@ fn a_panicked_connection_is_gone_for_its_own_shard_at_once() {
         local.conn(id).is_none() && local.with::<Recorder, _>(id, |_, _| ()).is_none()
     };
     assert!(world.run(gone));
-    world.remote().write(id, b"late".to_vec()).expect("harmless");
+    world.write(id, b"late");
     world.expect_panics(1);
     let trace = world.finish();
     assert_eq!(trace.ends(), []);
 }
 
-#[test]
 fn output_queued_by_a_callback_that_panics_is_not_sent() {
     // S29: destroyed, not closed: half an answer is worse than none
     let mut world = Setup::new().start(|call| {

@@ -2,9 +2,26 @@
 //! S30, O2, O3).
 
 use shardpoll::PanicPolicy;
-use shardpoll_tests::{Call, Event, Setup, Trace, Version};
+use shardpoll_tests::{Call, Event, Setup, Trace, Version, both_worlds};
 use std::mem::discriminant;
 use std::time::Duration;
+
+both_worlds! {
+    a_connection_goes_on_behind_a_panic_in_each_callback,
+    a_handshake_goes_on_behind_a_panic,
+    a_panic_about_a_silent_peer_is_no_leave_to_stay,
+    on_panic_gets_what_the_panic_said,
+    what_was_written_before_the_panic_is_sent,
+    what_lies_behind_it_in_a_batch_of_records_is_not_lost,
+    a_handler_that_always_panics_in_predrain_still_has_its_bytes_sent,
+    a_close_before_the_panic_is_an_orderly_one,
+    an_abort_before_the_panic_keeps_on_panic_away,
+    nothing_is_called_behind_a_panic_in_on_disconnect,
+    a_panic_in_on_panic_ends_the_connection,
+    a_connection_goes_on_behind_any_number_of_panics,
+    with_the_default_policy_on_panic_is_never_called,
+    with_the_default_policy_a_panic_while_handlers_change_ends_the_connection,
+}
 
 /// An engine whose connections go on.
 fn going_on() -> Setup {
@@ -22,7 +39,6 @@ fn panics_told(trace: &Trace) -> Vec<Event> {
     told.map(|seen| seen.event.clone()).collect()
 }
 
-#[test]
 fn a_connection_goes_on_behind_a_panic_in_each_callback() {
     // S27, S28, S30: on_panic is told what it said, and the next bytes are served as ever
     for at in [Event::Connect, Event::incoming(b""), Event::Predrain, Event::Drain] {
@@ -47,7 +63,6 @@ fn a_connection_goes_on_behind_a_panic_in_each_callback() {
     }
 }
 
-#[test]
 fn a_handshake_goes_on_behind_a_panic() {
     // S27, S112: what was due behind it comes all the same
     for at in [Event::Starttls, Event::Status(String::new()), Event::Connect] {
@@ -78,7 +93,6 @@ fn a_handshake_goes_on_behind_a_panic() {
     }
 }
 
-#[test]
 fn a_panic_about_a_silent_peer_is_no_leave_to_stay() {
     // S27, S86, S87: the callback counts as returned with nothing; above all it is not asked again
     // and again
@@ -99,7 +113,6 @@ fn a_panic_about_a_silent_peer_is_no_leave_to_stay() {
     assert_eq!(world.finish().of(id), want);
 }
 
-#[test]
 fn on_panic_gets_what_the_panic_said() {
     // S28: a text, a formatted one, or none
     let mut world = going_on().start(|call| match call.event {
@@ -118,7 +131,6 @@ fn on_panic_gets_what_the_panic_said() {
     assert_eq!(panics_told(&world.finish()), want);
 }
 
-#[test]
 fn what_was_written_before_the_panic_is_sent() {
     // S30: state already changed stays changed; and on_panic may write behind it
     for tls in [false, true] {
@@ -145,7 +157,6 @@ fn what_was_written_before_the_panic_is_sent() {
     }
 }
 
-#[test]
 fn what_lies_behind_it_in_a_batch_of_records_is_not_lost() {
     // S27 under TLS: each piece once, in order, and the end behind them
     for size in [16384, 3] {
@@ -174,7 +185,6 @@ fn what_lies_behind_it_in_a_batch_of_records_is_not_lost() {
     }
 }
 
-#[test]
 fn a_handler_that_always_panics_in_predrain_still_has_its_bytes_sent() {
     // S27, S58: one panic for each attempt to send, and no attempt for nothing; close flushes too
     for tls in [false, true] {
@@ -215,7 +225,6 @@ fn a_handler_that_always_panics_in_predrain_still_has_its_bytes_sent() {
     }
 }
 
-#[test]
 fn a_close_before_the_panic_is_an_orderly_one() {
     // S30, S75
     let mut world = going_on().start(|call| {
@@ -233,7 +242,6 @@ fn a_close_before_the_panic_is_an_orderly_one() {
     let _trace = world.finish();
 }
 
-#[test]
 fn an_abort_before_the_panic_keeps_on_panic_away() {
     // S79: nothing more is called
     let mut world = going_on().start(|call| {
@@ -250,7 +258,6 @@ fn an_abort_before_the_panic_keeps_on_panic_away() {
     assert_eq!(world.finish().of(id), [Event::Connect, Event::incoming(b"x")]);
 }
 
-#[test]
 fn nothing_is_called_behind_a_panic_in_on_disconnect() {
     // O2: the end is last of all, after which nothing can go on
     for asked in [false, true] {
@@ -273,7 +280,6 @@ fn nothing_is_called_behind_a_panic_in_on_disconnect() {
     }
 }
 
-#[test]
 fn a_panic_in_on_panic_ends_the_connection() {
     // S29: both are counted, and others go on
     let mut world = going_on().start(|call| {
@@ -296,7 +302,6 @@ fn a_panic_in_on_panic_ends_the_connection() {
     assert_eq!(trace.ends().len(), 1, "the other one's");
 }
 
-#[test]
 fn a_connection_goes_on_behind_any_number_of_panics() {
     // S30: and each is counted
     let mut world = going_on().start(|call| {
@@ -314,7 +319,6 @@ fn a_connection_goes_on_behind_any_number_of_panics() {
     assert_eq!(world.finish().of(id).last(), Some(&Event::ended("closed")));
 }
 
-#[test]
 fn with_the_default_policy_on_panic_is_never_called() {
     // S29, O3: the handler is dropped at once, wherever it panicked; counted all the same
     for at in [Event::Connect, Event::incoming(b""), Event::Predrain, Event::Drain] {
@@ -337,7 +341,6 @@ fn with_the_default_policy_on_panic_is_never_called() {
     }
 }
 
-#[test]
 fn with_the_default_policy_a_panic_while_handlers_change_ends_the_connection() {
     // S29: no handler is called again, and each is dropped once
     for at in [Event::Detach, Event::Attach] {

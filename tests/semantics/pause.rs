@@ -1,8 +1,21 @@
 //! pause and resume: nothing is delivered meanwhile, and nothing is lost (S55, S94, S95, S102).
 
 use shardpoll::ConnId;
-use shardpoll_tests::{Event, Seen, Setup, Version, World, pattern};
+use shardpoll_tests::{Event, Seen, Setup, Version, World, both_worlds, pass, pattern};
 use std::time::Duration;
+
+both_worlds! {
+    nothing_is_delivered_while_paused_and_all_of_it_afterwards,
+    a_pause_in_the_middle_of_a_batch_of_records_holds_back_the_rest,
+    a_paused_tls_connection_is_silent_until_it_is_resumed,
+    a_pause_in_on_connect_is_respected,
+    the_end_of_the_peer_waits_behind_a_pause,
+    the_end_of_a_tls_peer_waits_behind_a_pause,
+    a_paused_connection_still_writes,
+    pause_and_resume_are_idempotent,
+    a_pause_before_the_handshake_does_not_hinder_it,
+    close_ends_a_pause_for_good,
+}
 
 const WHILE: Duration = Duration::from_millis(100);
 
@@ -27,7 +40,6 @@ fn pause_each(call: &mut shardpoll_tests::Call<'_, '_>) {
     }
 }
 
-#[test]
 fn nothing_is_delivered_while_paused_and_all_of_it_afterwards() {
     // S94, S95 (B23): one resume for each piece
     let data = pattern(10_000);
@@ -47,7 +59,6 @@ fn nothing_is_delivered_while_paused_and_all_of_it_afterwards() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_pause_in_the_middle_of_a_batch_of_records_holds_back_the_rest() {
     // S55, S95 under TLS: several records in one segment; read size smaller than a record
     for (version, size) in [(Version::Tls13, 500), (Version::Tls12, 500), (Version::Tls13, 16384)] {
@@ -79,7 +90,6 @@ fn a_pause_in_the_middle_of_a_batch_of_records_holds_back_the_rest() {
     }
 }
 
-#[test]
 fn a_paused_tls_connection_is_silent_until_it_is_resumed() {
     // S55: no delivery between pause and resume, whatever waits decrypted
     let mut world = Setup::new().tls().config(|c| c.read_size_bytes = 400).start(|call| {
@@ -116,7 +126,6 @@ fn a_paused_tls_connection_is_silent_until_it_is_resumed() {
     assert_eq!(inputs(&trace.seen).0, data.len());
 }
 
-#[test]
 fn a_pause_in_on_connect_is_respected() {
     // S126 (B41): though the data is there already
     let mut world = Setup::new().start(|call| {
@@ -135,7 +144,6 @@ fn a_pause_in_on_connect_is_respected() {
     assert_eq!(inputs(&world.finish().seen), (5, 1));
 }
 
-#[test]
 fn the_end_of_the_peer_waits_behind_a_pause() {
     // S55 (B16): data and FIN come at resume, in this order
     let mut world = Setup::new().start(|call| {
@@ -154,7 +162,6 @@ fn the_end_of_the_peer_waits_behind_a_pause() {
     assert_eq!(world.finish().of(id), want);
 }
 
-#[test]
 fn the_end_of_a_tls_peer_waits_behind_a_pause() {
     // S55, S118: data and close_notify in one segment, paused at the data
     let mut world = Setup::new().tls().start(pause_each);
@@ -165,8 +172,7 @@ fn the_end_of_a_tls_peer_waits_behind_a_pause() {
     peer.peer.finish();
     let paused = world.wait_for_event(&Event::incoming(b"last words"));
     let id = paused.conn.expect("a connection");
-    let (_never, nothing) = std::sync::mpsc::channel::<()>();
-    let _time_passes = nothing.recv_timeout(WHILE);
+    pass(WHILE);
     world.run(move |local| assert!(local.conn(id).is_some(), "ended while paused"));
     resume(&world, id);
     let end = world.wait_for_end();
@@ -174,7 +180,6 @@ fn the_end_of_a_tls_peer_waits_behind_a_pause() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_paused_connection_still_writes() {
     // S94: reading only
     let mut world = Setup::new().start(|call| {
@@ -183,12 +188,11 @@ fn a_paused_connection_still_writes() {
         }
     });
     let (mut peer, id) = world.connect_and_wait();
-    world.remote().write(id, b"news".to_vec()).expect("the shard is there");
+    world.write(id, b"news");
     peer.expect(b"news");
     let _trace = world.finish();
 }
 
-#[test]
 fn pause_and_resume_are_idempotent() {
     // S94: one resume undoes any number of pauses
     let mut world = Setup::new().start(|call| {
@@ -205,7 +209,6 @@ fn pause_and_resume_are_idempotent() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_pause_before_the_handshake_does_not_hinder_it() {
     // S102: the handshake goes on, application data waits
     let mut world = Setup::new().tls().start(|call| {
@@ -224,7 +227,6 @@ fn a_pause_before_the_handshake_does_not_hinder_it() {
     assert_eq!(inputs(&world.finish().seen), (8, 1));
 }
 
-#[test]
 fn close_ends_a_pause_for_good() {
     // S76, S104: a paused connection is flushed and ended like any other
     let mut world = Setup::new().start(|call| {

@@ -1,7 +1,21 @@
 //! pause_for: a pause that ends by itself (S96 to S99, S102, S104, O7).
 
-use shardpoll_tests::{Event, Seen, Setup, Version};
+use shardpoll_tests::{Event, Seen, Setup, Version, both_worlds, pass};
 use std::time::Duration;
+
+both_worlds! {
+    input_waits_for_the_end_of_the_pause_and_is_read_then,
+    the_end_of_the_peer_waits_too,
+    no_time_stops_the_clock_and_leaves_the_connection_paused,
+    no_time_without_a_pause_does_not_pause,
+    a_new_pause_replaces_the_one_that_runs,
+    a_pause_that_runs_is_replaced_from_outside_too,
+    resume_ends_it,
+    its_end_does_not_undo_a_pause,
+    the_read_timeout_goes_on_meanwhile,
+    the_read_timeout_begins_anew_at_its_end,
+    an_abort_takes_it_along,
+}
 
 const PAUSE: Duration = Duration::from_millis(100);
 /// So long that it does not end within a test.
@@ -11,7 +25,6 @@ fn is_input(seen: &Seen) -> bool {
     matches!(seen.event, Event::Incoming(_))
 }
 
-#[test]
 fn input_waits_for_the_end_of_the_pause_and_is_read_then() {
     // S96, S99: what is there already is looked at without a new event; plain and TLS
     for tls in [false, true] {
@@ -40,7 +53,6 @@ fn input_waits_for_the_end_of_the_pause_and_is_read_then() {
     }
 }
 
-#[test]
 fn the_end_of_the_peer_waits_too() {
     // S55, S96
     let mut world = Setup::new().start(|call| {
@@ -60,7 +72,6 @@ fn the_end_of_the_peer_waits_too() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn no_time_stops_the_clock_and_leaves_the_connection_paused() {
     // S97: until it is resumed
     let mut world = Setup::new().start(|call| {
@@ -85,7 +96,6 @@ fn no_time_stops_the_clock_and_leaves_the_connection_paused() {
     assert_eq!(world.finish().of(id)[..3], want);
 }
 
-#[test]
 fn no_time_without_a_pause_does_not_pause() {
     // S97: it only cancels
     let world = Setup::new().start(|call| match call.event {
@@ -97,7 +107,6 @@ fn no_time_without_a_pause_does_not_pause() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_new_pause_replaces_the_one_that_runs() {
     // S98: be it longer or shorter
     for (first, second) in [(PAUSE / 10, PAUSE * 2), (FOR_EVER, PAUSE)] {
@@ -116,7 +125,6 @@ fn a_new_pause_replaces_the_one_that_runs() {
     }
 }
 
-#[test]
 fn a_pause_that_runs_is_replaced_from_outside_too() {
     // S98: the loop waits for the earlier end
     let mut world = Setup::new().start(|call| {
@@ -132,7 +140,6 @@ fn a_pause_that_runs_is_replaced_from_outside_too() {
     let _trace = world.finish();
 }
 
-#[test]
 fn resume_ends_it() {
     // S95
     let mut world = Setup::new().start(|call| {
@@ -147,7 +154,6 @@ fn resume_ends_it() {
     let _trace = world.finish();
 }
 
-#[test]
 fn its_end_does_not_undo_a_pause() {
     // S102 (B25): made before it or while it runs
     for before in [false, true] {
@@ -175,7 +181,6 @@ fn its_end_does_not_undo_a_pause() {
     }
 }
 
-#[test]
 fn the_read_timeout_goes_on_meanwhile() {
     // S88, S96: the listener's timed pause does not stop it
     let wait = Duration::from_millis(100);
@@ -193,7 +198,6 @@ fn the_read_timeout_goes_on_meanwhile() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn the_read_timeout_begins_anew_at_its_end() {
     // O7: a whole one from there
     let wait = PAUSE * 3;
@@ -224,8 +228,7 @@ fn close_ends_it_for_good() {
         conn.close();
     });
     // Until then the peer takes nothing, so the connection still flushes.
-    let (_never, nothing) = std::sync::mpsc::channel::<()>();
-    let _time_passes = nothing.recv_timeout(PAUSE * 2);
+    pass(PAUSE * 2);
     peer.send_some(b"unread too");
     assert!(peer.read_to_end() == vec![3; 16 * 1024 * 1024]);
     world.wait_for_end();
@@ -234,7 +237,6 @@ fn close_ends_it_for_good() {
     assert_eq!(trace.of(id).last(), Some(&Event::ended("closed on request")));
 }
 
-#[test]
 fn an_abort_takes_it_along() {
     // S79, S104: nothing is left that could come up
     let mut world = Setup::new().start(|call| {

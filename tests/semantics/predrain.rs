@@ -1,8 +1,13 @@
 //! on_predrain: just before each attempt to send; what it writes leaves in the same send (S36).
 
-use shardpoll_tests::{Event, Setup};
+use shardpoll_tests::{Event, Setup, both_worlds};
 
-#[test]
+both_worlds! {
+    what_predrain_writes_leaves_in_the_same_flush,
+    nothing_is_predrained_or_drained_when_nothing_was_written,
+    writes_of_one_callback_make_one_flush,
+}
+
 fn what_predrain_writes_leaves_in_the_same_flush() {
     // S36, S64: one drain for both pieces, and it finds nothing queued
     let mut world = Setup::new().start(|call| match call.event {
@@ -35,7 +40,6 @@ fn what_predrain_writes_leaves_in_the_same_flush() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn nothing_is_predrained_or_drained_when_nothing_was_written() {
     // S63: accepted plain connections have no such pair, reading makes none, an empty write neither
     let mut world = Setup::new().start(|call| {
@@ -52,7 +56,6 @@ fn nothing_is_predrained_or_drained_when_nothing_was_written() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn writes_of_one_callback_make_one_flush() {
     // S56, S58, O4: nothing is sent inside the call
     let world = Setup::new().start(|call| {

@@ -2,9 +2,19 @@
 
 use shardpoll::{Connect, Undelivered};
 use shardpoll_tests::{
-    Event, PATIENCE, Peer, Setup, TlsPeer, Version, blackhole, pattern, wait_for_reply,
+    Event, PATIENCE, Peer, Setup, TlsPeer, Version, blackhole, both_worlds, pattern, wait_for_reply,
 };
 use std::time::{Duration, Instant};
+
+both_worlds! {
+    output_is_flushed_before_the_engine_ends,
+    a_write_before_the_quit_from_the_same_thread_is_sent,
+    a_second_quit_can_bring_the_deadline_forward_only,
+    handshakes_and_dials_under_way_end_with_the_engine,
+    a_peer_that_stays_after_the_end_cannot_hold_the_engine,
+    those_who_wait_in_the_accept_queue_are_not_reset,
+    a_connection_accepted_while_quitting_does_not_hold_the_engine_to_its_deadline,
+}
 
 const FAR: Duration = Duration::from_secs(3600);
 const SIZE: usize = 24 * 1024 * 1024;
@@ -14,7 +24,7 @@ fn an_idle_engine_ends_at_once() {
     // S148 (B3): without connections; the deadline is never waited for
     for shards in [1, 4] {
         let mut world = Setup::new().shards(shards).echo();
-        world.engine().quit(FAR);
+        world.quit(FAR);
         assert!(world.end().seen.iter().all(|seen| seen.event == Event::Dropped));
     }
 }
@@ -27,7 +37,7 @@ fn connections_are_closed_in_order_and_told_that_we_asked() {
     for peer in &mut peers {
         peer.echo(b"x");
     }
-    world.engine().quit(FAR);
+    world.quit(FAR);
     peers.iter_mut().for_each(Peer::expect_end);
     drop(peers);
     let trace = world.end();
@@ -35,7 +45,6 @@ fn connections_are_closed_in_order_and_told_that_we_asked() {
     assert!(trace.ends().iter().all(|(_, cause)| cause == "Asked"));
 }
 
-#[test]
 fn output_is_flushed_before_the_engine_ends() {
     // S148: never "at once with the flush lost"
     let mut world = Setup::new().start(|call| {
@@ -44,20 +53,19 @@ fn output_is_flushed_before_the_engine_ends() {
         }
     });
     let (mut peer, _) = world.connect_and_wait();
-    world.engine().quit(FAR);
+    world.quit(FAR);
     assert!(peer.read_to_end() == pattern(SIZE));
     drop(peer);
     let trace = world.end();
     assert_eq!(trace.only().last(), Some(&Event::ended("closed on request")));
 }
 
-#[test]
 fn a_write_before_the_quit_from_the_same_thread_is_sent() {
     // what one thread posts to a shard is done in order
     let mut world = Setup::new().echo();
     let (mut peer, id) = world.connect_and_wait();
-    world.remote().write(id, b"last".to_vec()).expect("the shard is there");
-    world.remote().quit(FAR);
+    world.write(id, b"last");
+    world.quit(FAR);
     assert_eq!(peer.read_to_end(), b"last");
     drop(peer);
     let _trace = world.end();
@@ -75,7 +83,7 @@ fn the_deadline_cuts_what_does_not_drain_and_tells_it() {
     let _deaf: Vec<_> = (0..3).map(|_| Peer::connect_with_buffer(world.addr(), 4096)).collect();
     world.wait_for_each(3, |seen| seen.event == Event::Connect);
     let asked = Instant::now();
-    world.engine().quit(deadline);
+    world.quit(deadline);
     let trace = world.end();
     assert!(asked.elapsed() >= deadline, "early");
     let ends = trace.ends();
@@ -94,11 +102,10 @@ fn a_deadline_of_zero_ends_at_once_and_tells_everybody() {
     });
     let _peers: Vec<_> = (0..6).map(|_| world.connect()).collect();
     world.wait_for_each(6, |seen| seen.event == Event::Connect);
-    world.engine().quit(Duration::ZERO);
+    world.quit(Duration::ZERO);
     assert_eq!(world.end().ends().len(), 6);
 }
 
-#[test]
 fn a_second_quit_can_bring_the_deadline_forward_only() {
     // S147: told twice, ended once
     let mut world = Setup::new().start(|call| {
@@ -108,13 +115,12 @@ fn a_second_quit_can_bring_the_deadline_forward_only() {
     });
     let _deaf = Peer::connect_with_buffer(world.addr(), 4096);
     world.wait_for_event(&Event::Connect);
-    world.engine().quit(FAR);
-    world.engine().quit(Duration::ZERO);
-    world.engine().quit(FAR);
+    world.quit(FAR);
+    world.quit(Duration::ZERO);
+    world.quit(FAR);
     assert_eq!(world.end().ends()[0].1, "Quitting");
 }
 
-#[test]
 fn handshakes_and_dials_under_way_end_with_the_engine() {
     // S146, S150: stages without a flush
     let (_held, nobody) = blackhole();
@@ -124,7 +130,7 @@ fn handshakes_and_dials_under_way_end_with_the_engine() {
     let hello = half.hello();
     half.peer.send(&hello[..20]);
     world.wait_for_event(&Event::Starttls);
-    world.engine().quit(FAR);
+    world.quit(FAR);
     let _rest = half.peer.read_all();
     drop(half);
     let trace = world.end();
@@ -133,27 +139,25 @@ fn handshakes_and_dials_under_way_end_with_the_engine() {
     assert_eq!(trace.count(&Event::Connect), 0);
 }
 
-#[test]
 fn a_peer_that_stays_after_the_end_cannot_hold_the_engine() {
     // O8: 2 s of discarding, or the deadline
     for deadline in [FAR, Duration::from_millis(50)] {
         let mut world = Setup::new().echo();
         let (mut peer, _) = world.connect_and_wait();
-        world.engine().quit(deadline);
+        world.quit(deadline);
         peer.expect_end();
         let trace = world.end();
         assert_eq!(trace.ends().len(), 1);
     }
 }
 
-#[test]
 fn those_who_wait_in_the_accept_queue_are_not_reset() {
     // Listeners accept until empty before closing: a socket's queue dies with it;
     // S150: those accepted while quitting are closed at once
     let mut world = Setup::new().echo();
     let release = world.hold_shard();
     let mut peers: Vec<_> = (0..20).map(|_| world.connect()).collect();
-    world.engine().quit(FAR);
+    world.quit(FAR);
     drop(release);
     let orderly = peers.iter_mut().map(|peer| peer.read_all().1).filter(|orderly| *orderly);
     assert_eq!(orderly.count(), 20);
@@ -161,13 +165,12 @@ fn those_who_wait_in_the_accept_queue_are_not_reset() {
     let _trace = world.end();
 }
 
-#[test]
 fn a_connection_accepted_while_quitting_does_not_hold_the_engine_to_its_deadline() {
     // S150: closed at once, or never accepted
     let mut world = Setup::new().echo();
     let release = world.hold_shard();
     let _peers: Vec<_> = (0..3).map(|_| world.connect()).collect();
-    world.engine().quit(FAR);
+    world.quit(FAR);
     drop(release);
     let trace = world.end();
     assert!(trace.ends().iter().all(|(_, cause)| cause == "Asked"));
@@ -193,7 +196,7 @@ fn quit_may_be_asked_from_a_callback_and_join_from_elsewhere() {
     // S147: the asking connection is closed like the others
     let mut world = Setup::new().echo();
     let remote = world.remote();
-    let addr = world.listen(shardpoll::Listen::on(([127, 0, 0, 1], 0)), move |call| {
+    let addr = world.listen_too(move |call| {
         if matches!(call.event, Event::Incoming(_)) {
             call.write(b"ending");
             remote.quit(FAR);

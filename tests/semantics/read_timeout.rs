@@ -1,8 +1,23 @@
 //! on_read_timeout: silence for the read timeout, exactly (S38, S51, S84 to S88, O7).
 
 use shardpoll::{Connect, Tick};
-use shardpoll_tests::{Event, Seen, Setup, Version};
+use shardpoll_tests::{Event, Seen, Setup, Version, both_worlds};
 use std::time::Duration;
+
+both_worlds! {
+    a_silent_peer_is_asked_about_and_then_closed,
+    a_silent_peer_that_is_kept_is_asked_about_again,
+    every_read_begins_the_silence_anew,
+    an_outgoing_connection_to_a_silent_peer_times_out_too,
+    a_paused_connection_has_no_read_timeout_and_a_resumed_one_a_whole_one,
+    a_pause_in_on_read_timeout_with_keep_stops_the_clock,
+    no_read_timeout_is_none,
+    an_overdue_silence_is_not_judged_while_input_waits,
+    an_overdue_silence_that_is_an_end_is_told_as_the_end,
+    output_does_not_break_a_peers_silence,
+    a_handshake_that_stalls_ends_by_the_handshake_timeout,
+    a_handshake_that_trickles_ends_all_the_same,
+}
 
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -10,7 +25,6 @@ fn at(seen: &Seen, after: &Seen) -> Duration {
     Duration::from_nanos(seen.at.as_nanos() - after.at.as_nanos())
 }
 
-#[test]
 fn a_silent_peer_is_asked_about_and_then_closed() {
     // S38, S87
     let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).start(|_| {});
@@ -23,7 +37,6 @@ fn a_silent_peer_is_asked_about_and_then_closed() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn a_silent_peer_that_is_kept_is_asked_about_again() {
     // S86: armed again with the read timeout
     let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).start(|call| {
@@ -47,7 +60,6 @@ fn a_silent_peer_that_is_kept_is_asked_about_again() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn every_read_begins_the_silence_anew() {
     // S51
     for tls in [false, true] {
@@ -81,7 +93,6 @@ fn every_read_begins_the_silence_anew() {
     }
 }
 
-#[test]
 fn an_outgoing_connection_to_a_silent_peer_times_out_too() {
     // S85 (B40): armed when connect is reported
     let server = Setup::new().start(|_| {});
@@ -94,7 +105,6 @@ fn an_outgoing_connection_to_a_silent_peer_times_out_too() {
     assert_eq!(world.finish().of(id).last(), Some(&Event::ended("read timeout")));
 }
 
-#[test]
 fn a_paused_connection_has_no_read_timeout_and_a_resumed_one_a_whole_one() {
     // S88, S94, S95
     let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).start(|call| {
@@ -114,7 +124,6 @@ fn a_paused_connection_has_no_read_timeout_and_a_resumed_one_a_whole_one() {
     assert_eq!(world.finish().of(id), want);
 }
 
-#[test]
 fn a_pause_in_on_read_timeout_with_keep_stops_the_clock() {
     // S86: what the callback sets, counts
     let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).start(|call| {
@@ -130,7 +139,6 @@ fn a_pause_in_on_read_timeout_with_keep_stops_the_clock() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn no_read_timeout_is_none() {
     // S84
     let world = Setup::new().config(|c| c.read_timeout = None).echo();
@@ -140,7 +148,6 @@ fn no_read_timeout_is_none() {
     assert_eq!(world.finish().count(&Event::ReadTimeout), 0);
 }
 
-#[test]
 fn an_overdue_silence_is_not_judged_while_input_waits() {
     // O7: read first, then judge
     let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).echo();
@@ -154,7 +161,6 @@ fn an_overdue_silence_is_not_judged_while_input_waits() {
     assert_eq!(events[..2], [Event::Connect, Event::incoming(b"here")]);
 }
 
-#[test]
 fn an_overdue_silence_that_is_an_end_is_told_as_the_end() {
     // O7: what waits may be the end of input
     let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).start(|_| {});
@@ -167,7 +173,6 @@ fn an_overdue_silence_that_is_an_end_is_told_as_the_end() {
     assert_eq!(world.finish().of(id), [Event::Connect, Event::ended("closed")]);
 }
 
-#[test]
 fn output_does_not_break_a_peers_silence() {
     // S51: only reading does
     let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).start(|call| {
@@ -186,7 +191,6 @@ fn output_does_not_break_a_peers_silence() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_handshake_that_stalls_ends_by_the_handshake_timeout() {
     // S93: direct TLS says "connection timeout"; S88: no read timeout meanwhile
     let mut world = Setup::new()
@@ -205,7 +209,6 @@ fn a_handshake_that_stalls_ends_by_the_handshake_timeout() {
     assert_eq!(world.finish().only(), want);
 }
 
-#[test]
 fn a_handshake_that_trickles_ends_all_the_same() {
     // S93: four times the timeout of a step for all of it
     let step = Duration::from_millis(400);

@@ -2,8 +2,17 @@
 
 use shardpoll::{Config, Connect, Listen, Written, incoming, tls};
 use shardpoll_reactor::{Faults, Place, Reactor, Sim};
-use shardpoll_tests::{Call, Event, Peer, Setup, Version, client_context, pattern};
+use shardpoll_tests::{Call, Event, Peer, Setup, Version, both_worlds, client_context, pattern};
 use std::time::Duration;
+
+both_worlds! {
+    what_a_dead_line_writes_reaches_nobody_else,
+    what_a_truncated_tls_line_writes_reaches_nobody_else,
+    a_tls_producer_is_told_of_every_drain_however_slowly_the_peer_reads,
+    a_timer_is_not_stopped_by_the_id_of_another_engines,
+    nothing_is_taken_after_close_not_even_nothing,
+    a_connection_that_is_being_made_says_so_until_it_is,
+}
 
 /// Writes where writing goes nowhere.
 fn speaks_when_dead(call: &mut Call<'_, '_>) {
@@ -14,7 +23,6 @@ fn speaks_when_dead(call: &mut Call<'_, '_>) {
     };
 }
 
-#[test]
 fn what_a_dead_line_writes_reaches_nobody_else() {
     // S35: silence ends one line; the next line that is served must not get its last words
     let silence = |c: &mut Config| c.read_timeout = Some(Duration::from_millis(50));
@@ -25,11 +33,10 @@ fn what_a_dead_line_writes_reaches_nobody_else() {
     let _trace = world.finish();
 }
 
-#[test]
 fn what_a_truncated_tls_line_writes_reaches_nobody_else() {
     // S118: a bare FIN; then a plain client on the same shard
     let mut world = Setup::new().tls().start(speaks_when_dead);
-    let plain = world.listen(Listen::on(([127, 0, 0, 1], 0)), speaks_when_dead);
+    let plain = world.listen_too(speaks_when_dead);
     let mut cut = world.connect_tls(Version::Tls13);
     world.wait_for_event(&Event::Connect);
     cut.peer.finish();
@@ -38,7 +45,6 @@ fn what_a_truncated_tls_line_writes_reaches_nobody_else() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_tls_producer_is_told_of_every_drain_however_slowly_the_peer_reads() {
     // S37, S59: the last record of a flush is only partly taken by the kernel
     const PIECE: usize = 60_000;
@@ -92,7 +98,7 @@ fn nobody_listens_while_quitting() {
     // S150: it would hold the engine to its deadline
     let mut world = Setup::new().start(|_: &mut Call<'_, '_>| {});
     let (_open, _) = world.connect_and_wait();
-    world.remote().quit(Duration::from_secs(3600));
+    world.quit(Duration::from_secs(3600));
     world.wait_for_end();
     let error = world
         .engine()
@@ -102,7 +108,6 @@ fn nobody_listens_while_quitting() {
     assert!(text.contains("quitting") || text.contains("ended"), "{text}");
 }
 
-#[test]
 fn a_timer_is_not_stopped_by_the_id_of_another_engines() {
     // S17: both ids are the first of their shard
     let one = Setup::new().start(|_: &mut Call<'_, '_>| {});
@@ -118,7 +123,6 @@ fn a_timer_is_not_stopped_by_the_id_of_another_engines() {
     let _traces = (one.finish(), other.finish());
 }
 
-#[test]
 fn nothing_is_taken_after_close_not_even_nothing() {
     // S72
     let mut world = Setup::new().start(|call: &mut Call<'_, '_>| {
@@ -153,7 +157,6 @@ fn what_a_handshake_that_is_closed_had_queued_is_not_counted_any_more() {
     reactor.check().expect("the invariants of the loop");
 }
 
-#[test]
 fn a_connection_that_is_being_made_says_so_until_it_is() {
     // S135: its limit comes up while the kernel still tries; nothing must take that for success
     let (_full, addr) = shardpoll_tests::blackhole();

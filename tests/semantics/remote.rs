@@ -236,7 +236,7 @@ fn a_letter_reaches_a_shard_that_sleeps() {
 fn a_listener_added_from_outside_serves_at_once() {
     let world = Setup::new().shards(2).echo();
     for _ in 0..10 {
-        let addr = world.listen(shardpoll::Listen::on(([127, 0, 0, 1], 0)), |call| {
+        let addr = world.listen_too(|call| {
             if let Event::Incoming(data) = call.event {
                 call.write(data);
             }

@@ -1,13 +1,22 @@
 //! on_starttls and on_status for TLS from the first byte (S39, S40, S112, S114).
 
 use shardpoll::Connect;
-use shardpoll_tests::{Event, Setup, Version, client_context, refused_addr};
+use shardpoll_tests::{Event, Setup, Version, both_worlds, client_context, refused_addr};
+
+both_worlds! {
+    direct_tls_is_starttls_then_status_then_connect,
+    starttls_comes_at_accept_and_nothing_else_before_the_handshake,
+    outgoing_tls_is_starttls_then_status_then_connect,
+    no_starttls_for_a_connection_that_was_refused,
+    what_is_written_before_the_handshake_is_done_leaves_encrypted_after_it,
+    what_was_agreed_on_is_known_in_on_status,
+    a_name_that_the_certificate_does_not_carry_fails_the_handshake,
+}
 
 fn established() -> Event {
     Event::Status("ssl-handshake-complete".into())
 }
 
-#[test]
 fn direct_tls_is_starttls_then_status_then_connect() {
     // S112, S114
     for version in Version::ALL {
@@ -23,7 +32,6 @@ fn direct_tls_is_starttls_then_status_then_connect() {
     }
 }
 
-#[test]
 fn starttls_comes_at_accept_and_nothing_else_before_the_handshake() {
     // S114: before the peer has said a word
     let mut world = Setup::new().tls().echo();
@@ -34,7 +42,6 @@ fn starttls_comes_at_accept_and_nothing_else_before_the_handshake() {
     assert_eq!(world.finish().only(), [Event::Starttls, end.event]);
 }
 
-#[test]
 fn outgoing_tls_is_starttls_then_status_then_connect() {
     // S115: the order of a server's side, once the connection stands
     let mut world = Setup::new().tls().echo();
@@ -57,7 +64,6 @@ fn outgoing_tls_is_starttls_then_status_then_connect() {
     assert_eq!(events[..6], want);
 }
 
-#[test]
 fn no_starttls_for_a_connection_that_was_refused() {
     // S115 (B27): connect first
     let (_held, nobody) = refused_addr();
@@ -68,7 +74,6 @@ fn no_starttls_for_a_connection_that_was_refused() {
     assert_eq!(world.finish().only(), [Event::ended("connection refused")]);
 }
 
-#[test]
 fn what_is_written_before_the_handshake_is_done_leaves_encrypted_after_it() {
     // S105
     for version in Version::ALL {
@@ -84,7 +89,6 @@ fn what_is_written_before_the_handshake_is_done_leaves_encrypted_after_it() {
     }
 }
 
-#[test]
 fn what_was_agreed_on_is_known_in_on_status() {
     // S119
     for version in Version::ALL {
@@ -106,7 +110,6 @@ fn what_was_agreed_on_is_known_in_on_status() {
     }
 }
 
-#[test]
 fn a_name_that_the_certificate_does_not_carry_fails_the_handshake() {
     // S113: on both sides, once, without connect
     let mut world = Setup::new().tls().echo();

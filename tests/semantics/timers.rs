@@ -1,11 +1,28 @@
 //! Timers at the `Local` API: order, once a turn, stop, reschedule, panic (S12 to S24).
 
 use shardpoll::{Local, Tick, TimerId};
-use shardpoll_tests::{PATIENCE, Setup, World};
+use shardpoll_tests::{Setup, World, both_worlds, receive};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+
+both_worlds! {
+    a_timer_never_runs_early,
+    timers_run_in_order_of_their_time_and_equal_ones_in_order_of_arming,
+    a_timer_that_rearms_itself_keeps_its_id_and_runs_at_most_once_a_turn,
+    a_rearmed_timer_counts_from_the_turn_in_which_it_ran,
+    a_timer_added_by_a_timer_runs_in_a_later_turn,
+    a_timer_added_in_a_turn_does_not_run_in_it,
+    a_stopped_timer_does_not_run,
+    a_timer_that_ran_in_this_turn_can_be_stopped_by_a_later_one,
+    a_due_timer_can_be_stopped_by_an_earlier_one_of_the_same_turn,
+    a_pending_timer_can_be_moved_and_no_other,
+    an_absurd_delay_never_comes,
+    a_panic_in_a_timer_ends_that_timer_and_nothing_else,
+    timers_do_not_keep_an_engine_from_ending,
+    what_a_timer_writes_is_sent,
+}
 
 const SOON: Duration = Duration::from_millis(30);
 
@@ -17,16 +34,15 @@ fn note(runs: &Sender<Run>, name: u32, local: &Local<'_>) {
 }
 
 fn next(runs: &Receiver<Run>) -> Run {
-    runs.recv_timeout(PATIENCE).expect("a timer runs in time")
+    receive(runs).expect("a timer runs in time")
 }
 
 /// All that ran until every sender was gone.
 fn rest(world: World, runs: &Receiver<Run>) -> Vec<u32> {
     let _trace = world.finish();
-    std::iter::from_fn(|| runs.recv_timeout(PATIENCE).ok()).map(|(name, _, _)| name).collect()
+    std::iter::from_fn(|| receive(runs).ok()).map(|(name, _, _)| name).collect()
 }
 
-#[test]
 fn a_timer_never_runs_early() {
     // S12, S24
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -46,7 +62,6 @@ fn a_timer_never_runs_early() {
     assert!(rest(world, &runs).is_empty(), "each ran once");
 }
 
-#[test]
 fn timers_run_in_order_of_their_time_and_equal_ones_in_order_of_arming() {
     // S22
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -65,7 +80,6 @@ fn timers_run_in_order_of_their_time_and_equal_ones_in_order_of_arming() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_timer_that_rearms_itself_keeps_its_id_and_runs_at_most_once_a_turn() {
     // S15, S16: though it asks for no delay at all
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -84,7 +98,6 @@ fn a_timer_that_rearms_itself_keeps_its_id_and_runs_at_most_once_a_turn() {
     assert!(rest(world, &runs).is_empty());
 }
 
-#[test]
 fn a_rearmed_timer_counts_from_the_turn_in_which_it_ran() {
     // S15
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -101,7 +114,6 @@ fn a_rearmed_timer_counts_from_the_turn_in_which_it_ran() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_timer_added_by_a_timer_runs_in_a_later_turn() {
     // S16: also with no delay
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -122,7 +134,6 @@ fn a_timer_added_by_a_timer_runs_in_a_later_turn() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_timer_added_in_a_turn_does_not_run_in_it() {
     // S16: added from outside, with no delay
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -137,7 +148,6 @@ fn a_timer_added_in_a_turn_does_not_run_in_it() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_stopped_timer_does_not_run() {
     // S17: pending; twice; after it ran
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -173,12 +183,11 @@ fn a_timer_that_stops_itself_is_not_rearmed() {
     });
     next(&runs);
     // Its sender is dropped with it, long before the world ends.
-    let gone = runs.recv_timeout(PATIENCE);
+    let gone = receive(&runs);
     assert_eq!(gone.expect_err("not again"), std::sync::mpsc::RecvTimeoutError::Disconnected);
     let _trace = world.finish();
 }
 
-#[test]
 fn a_timer_that_ran_in_this_turn_can_be_stopped_by_a_later_one() {
     // S19 (B6): it had asked to be armed again
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -199,7 +208,6 @@ fn a_timer_that_ran_in_this_turn_can_be_stopped_by_a_later_one() {
     assert!(rest(world, &runs).is_empty());
 }
 
-#[test]
 fn a_due_timer_can_be_stopped_by_an_earlier_one_of_the_same_turn() {
     // S17
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -224,7 +232,6 @@ fn rest_after_first(world: World, runs: &Receiver<Run>) -> (u32, Vec<u32>) {
     (first, rest(world, runs))
 }
 
-#[test]
 fn a_pending_timer_can_be_moved_and_no_other() {
     // S20
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -256,7 +263,6 @@ fn a_pending_timer_can_be_moved_and_no_other() {
     assert!(rest(world, &runs).is_empty());
 }
 
-#[test]
 fn an_absurd_delay_never_comes() {
     // saturating arithmetic; B2: a far timer does not break the wait
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -280,7 +286,6 @@ fn an_absurd_delay_never_comes() {
     assert!(rest(world, &runs).is_empty());
 }
 
-#[test]
 fn a_panic_in_a_timer_ends_that_timer_and_nothing_else() {
     // S21, O3: caught and counted; the others run
     let (mut world, (log, runs)) = (Setup::new().echo(), channel());
@@ -302,7 +307,6 @@ fn a_panic_in_a_timer_ends_that_timer_and_nothing_else() {
     assert!(rest(world, &runs).is_empty(), "not armed again");
 }
 
-#[test]
 fn timers_do_not_keep_an_engine_from_ending() {
     // S9: descriptors count, timers do not; their tasks are dropped with the loop
     let (world, (log, runs)) = (Setup::new().echo(), channel());
@@ -315,7 +319,6 @@ fn timers_do_not_keep_an_engine_from_ending() {
     assert!(rest(world, &runs).is_empty());
 }
 
-#[test]
 fn what_a_timer_writes_is_sent() {
     // S56 from a timer: settled before the loop waits
     let mut world = Setup::new().echo();

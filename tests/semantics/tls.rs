@@ -1,9 +1,15 @@
 //! TLS carries the same promises as plain: every byte, in order, in both versions.
 
-use shardpoll::{Connect, Listen};
-use shardpoll_tests::{Event, Setup, Version, pattern, server_context};
+use shardpoll::Connect;
+use shardpoll_tests::{Event, Setup, Version, both_worlds, pattern};
 
-#[test]
+both_worlds! {
+    every_byte_comes_back_through_tls_in_both_versions,
+    every_byte_comes_back_with_our_engine_on_both_sides,
+    records_that_come_byte_by_byte_are_whole_in_the_end,
+    plain_and_tls_listeners_live_side_by_side,
+}
+
 fn every_byte_comes_back_through_tls_in_both_versions() {
     for version in Version::ALL {
         let world = Setup::new().tls().echo();
@@ -15,7 +21,6 @@ fn every_byte_comes_back_through_tls_in_both_versions() {
     }
 }
 
-#[test]
 fn every_byte_comes_back_with_our_engine_on_both_sides() {
     // sizes around a record's and a read's; the client begins the next when one is back
     for version in Version::ALL {
@@ -48,7 +53,6 @@ fn every_byte_comes_back_with_our_engine_on_both_sides() {
     }
 }
 
-#[test]
 fn records_that_come_byte_by_byte_are_whole_in_the_end() {
     let world = Setup::new().tls().echo();
     let mut peer = world.connect_tls(Version::Tls13);
@@ -59,10 +63,9 @@ fn records_that_come_byte_by_byte_are_whole_in_the_end() {
     let _trace = world.finish();
 }
 
-#[test]
 fn plain_and_tls_listeners_live_side_by_side() {
     let world = Setup::new().echo();
-    let tls = world.listen(Listen::on(([127, 0, 0, 1], 0)).tls(server_context()), |call| {
+    let tls = world.listen_tls(|call| {
         if let Event::Incoming(data) = call.event {
             call.write(data);
         }

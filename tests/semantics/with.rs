@@ -1,8 +1,17 @@
 //! with: another connection's handler, on the same shard, never one that is running.
 
-use shardpoll::{Conn, ConnId, Handler, Listen, Local};
-use shardpoll_tests::{Event, Peer, Recorder, Setup, World};
+use shardpoll::{Conn, ConnId, Handler, Local};
+use shardpoll_tests::{Event, Peer, Recorder, Setup, World, both_worlds};
 use std::sync::{Arc, Mutex};
+
+both_worlds! {
+    another_handler_is_reached_with_its_connection,
+    a_handler_of_another_type_is_not_called,
+    the_running_handler_is_not_called,
+    a_handler_that_is_gone_is_not_called,
+    a_panic_in_with_ends_both_and_nobody_else,
+    a_caught_panic_in_with_leaves_the_caller_alive,
+}
 
 /// What a handler of these tests does when it is spoken to.
 type Deed = Arc<dyn Fn(&mut Member, &mut Conn<'_>, ConnId) + Send + Sync>;
@@ -34,18 +43,15 @@ fn pair(
     deed: impl Fn(&mut Member, &mut Conn<'_>, ConnId) + Send + Sync + 'static,
 ) -> (Peer, Peer) {
     let (others, deed): (_, Deed) = (Arc::new(Mutex::new(Vec::new())), Arc::new(deed));
-    let at = Listen::on(([127, 0, 0, 1], 0));
     let accept =
         move |_: &_| Member { others: Arc::clone(&others), heard: 0, deed: Arc::clone(&deed) };
-    let id = world.engine().listen(at, accept).expect("a free port");
-    let addr = world.engine().addr(id).expect("added a moment ago");
+    let addr = world.listen_as(accept);
     let (mut first, mut second) = (Peer::connect(addr), Peer::connect(addr));
     first.expect(b"+");
     second.expect(b"+");
     (first, second)
 }
 
-#[test]
 fn another_handler_is_reached_with_its_connection() {
     let world = Setup::new().echo();
     let (mut first, mut second) = pair(&world, |_, conn, other| {
@@ -65,7 +71,6 @@ fn another_handler_is_reached_with_its_connection() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_handler_of_another_type_is_not_called() {
     let mut world = Setup::new().echo();
     let (_recorded, id) = world.connect_and_wait();
@@ -81,7 +86,6 @@ fn a_handler_of_another_type_is_not_called() {
     let _trace = world.finish();
 }
 
-#[test]
 fn the_running_handler_is_not_called() {
     // self-deadlock is impossible instead of a panic; so it is one level down
     let world = Setup::new().echo();
@@ -102,7 +106,6 @@ fn the_running_handler_is_not_called() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_handler_that_is_gone_is_not_called() {
     let mut world = Setup::new().echo();
     let (peer, id) = world.connect_and_wait();
@@ -112,7 +115,6 @@ fn a_handler_that_is_gone_is_not_called() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_panic_in_with_ends_both_and_nobody_else() {
     // O2: no disconnect for a handler that panicked; one panic is one panic
     let mut world = Setup::new().echo();
@@ -142,7 +144,6 @@ fn a_panic_in_with_from_outside_ends_the_one_it_was_called_for() {
     assert_eq!(world.finish().of(id), [Event::Connect], "no disconnect");
 }
 
-#[test]
 fn a_caught_panic_in_with_leaves_the_caller_alive() {
     // the caller may catch it; the other has ended all the same
     let mut world = Setup::new().echo();

@@ -1,9 +1,22 @@
 //! pause_writes and resume_writes: output waits, but not for the end (S70, S71, S75, S82).
 
 use shardpoll::Connect;
-use shardpoll_tests::{Event, Peer, Seen, Setup, Version, World, pattern};
+use shardpoll_tests::{Event, Peer, Seen, Setup, Version, World, both_worlds, pattern};
 use std::sync::Arc;
 use std::time::Duration;
+
+both_worlds! {
+    nothing_is_sent_while_locked_and_all_of_it_afterwards,
+    one_that_is_not_locked_is_not_unlocked,
+    a_lock_and_its_end_in_one_callback_hold_nothing_back,
+    a_lock_in_predrain_keeps_what_was_about_to_be_sent,
+    the_first_drain_waits_for_what_is_locked,
+    close_flushes_although_locked,
+    a_locked_connection_is_flushed_when_its_peer_has_finished,
+    a_lock_does_not_hinder_the_handshake_nor_its_end,
+    the_send_timeout_stops_while_locked_and_is_a_whole_one_afterwards,
+    a_full_queue_refuses_a_locked_connection_and_does_not_end_it,
+}
 
 const WHILE: Duration = Duration::from_millis(100);
 const WAIT: Duration = Duration::from_millis(200);
@@ -14,7 +27,6 @@ fn resume(world: &World, seen: &Seen) {
     world.conn(id, |conn| conn.resume_writes());
 }
 
-#[test]
 fn nothing_is_sent_while_locked_and_all_of_it_afterwards() {
     // S70, S71: what was written in the same callback before the lock too, in order
     let mut world = Setup::new().start(|call| {
@@ -42,7 +54,6 @@ fn nothing_is_sent_while_locked_and_all_of_it_afterwards() {
     assert_eq!(trace.only()[..4], want);
 }
 
-#[test]
 fn one_that_is_not_locked_is_not_unlocked() {
     // S71: a no-op, in the middle of writing too
     let world = Setup::new().start(|call| {
@@ -57,7 +68,6 @@ fn one_that_is_not_locked_is_not_unlocked() {
     assert_eq!((trace.count(&Event::Predrain), trace.count(&Event::Drain)), (1, 1));
 }
 
-#[test]
 fn a_lock_and_its_end_in_one_callback_hold_nothing_back() {
     // S71: plain and TLS
     for tls in [false, true] {
@@ -78,7 +88,6 @@ fn a_lock_and_its_end_in_one_callback_hold_nothing_back() {
     }
 }
 
-#[test]
 fn a_lock_in_predrain_keeps_what_was_about_to_be_sent() {
     // S70, S59: and nothing is drained that has not gone
     for tls in [false, true] {
@@ -118,7 +127,6 @@ fn a_lock_in_predrain_keeps_what_was_about_to_be_sent() {
     }
 }
 
-#[test]
 fn the_first_drain_waits_for_what_is_locked() {
     // S63, S70: after an outgoing connect and after a handshake
     let lock = |call: &mut shardpoll_tests::Call<'_, '_>| {
@@ -153,7 +161,6 @@ fn the_first_drain_waits_for_what_is_locked() {
     }
 }
 
-#[test]
 fn close_flushes_although_locked() {
     // S75: locked before the close or after it; plain and TLS
     for (tls, before) in [(false, true), (false, false), (true, true), (true, false)] {
@@ -185,7 +192,6 @@ fn close_flushes_although_locked() {
     }
 }
 
-#[test]
 fn a_locked_connection_is_flushed_when_its_peer_has_finished() {
     // S82, S75: plain by FIN, TLS by close_notify; no more input, one disconnect
     for tls in [false, true] {
@@ -216,7 +222,6 @@ fn a_locked_connection_is_flushed_when_its_peer_has_finished() {
     }
 }
 
-#[test]
 fn a_lock_does_not_hinder_the_handshake_nor_its_end() {
     // S70: it holds back what the application says, not what TLS says
     for version in Version::ALL {
@@ -238,7 +243,6 @@ fn a_lock_does_not_hinder_the_handshake_nor_its_end() {
     }
 }
 
-#[test]
 fn the_send_timeout_stops_while_locked_and_is_a_whole_one_afterwards() {
     // S70, S71
     let mut world = Setup::new().config(|c| c.send_timeout = Some(WAIT)).start(|call| {
@@ -260,7 +264,6 @@ fn the_send_timeout_stops_while_locked_and_is_a_whole_one_afterwards() {
     let _trace = world.finish();
 }
 
-#[test]
 fn a_full_queue_refuses_a_locked_connection_and_does_not_end_it() {
     // S69: with locked writes, a write that does not fit is told so and nothing else happens
     let mut world = Setup::new().config(|c| c.max_queued_bytes = 10).start(|call| {

@@ -15,24 +15,54 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
+mod lab;
 pub mod leak;
 mod peer;
 mod process;
 mod recorder;
 mod rig;
+mod side;
 mod socket_path;
+mod stream;
 mod tls;
 mod trace;
 mod world;
 
-pub use peer::{Peer, blackhole, refused_addr};
+pub use lab::{in_sim, is_on as is_simulated};
+pub use peer::{Held, Peer, blackhole, refused_addr};
 pub use process::Alone;
 pub use recorder::{Call, Event, React, Recorder, Seen};
 pub use rig::{Back, Heard, Pair, Probe, Rig, read_text};
+pub use side::{pass, receive, wait_for_reply};
 pub use socket_path::SocketPath;
+pub(crate) use stream::Stream;
 pub use tls::{TlsPeer, Version, client_context, pem, server_context};
 pub use trace::Trace;
-pub use world::{Setup, World, wait_for_reply};
+pub use world::{Setup, World};
+
+/// Makes two tests of each of these functions: one on Linux with real sockets, and one in the
+/// simulation, where a test's patience costs nothing.
+#[macro_export]
+macro_rules! both_worlds {
+    ($($name:ident),+ $(,)?) => {
+        mod linux {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name();
+                }
+            )+
+        }
+        mod sim {
+            $(
+                #[test]
+                fn $name() {
+                    $crate::in_sim(super::$name);
+                }
+            )+
+        }
+    };
+}
 
 /// The README, so that its example is compiled.
 #[cfg(doctest)]

@@ -2,16 +2,16 @@
 //!
 //! Never: waits longer than [`PATIENCE`] for anything.
 
-use crate::PATIENCE;
+use crate::{PATIENCE, Stream, lab};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A plain client.
 #[derive(Debug)]
 pub struct Peer {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
 }
 
 impl Peer {
@@ -26,12 +26,18 @@ impl Peer {
     /// # Errors
     /// The kernel's.
     pub fn try_connect(to: SocketAddr) -> io::Result<Self> {
+        if lab::is_on() {
+            return Ok(Self { stream: Stream::dial(to, None)? });
+        }
         Self::from_stream(TcpStream::connect_timeout(&to, PATIENCE)?)
     }
 
     /// Connects with a receive buffer of this size, so that the engine soon cannot send.
     #[must_use]
     pub fn connect_with_buffer(to: SocketAddr, bytes: usize) -> Self {
+        if lab::is_on() {
+            return Self { stream: Stream::dial(to, Some(bytes)).expect("the engine listens") };
+        }
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(bytes).expect("a size the kernel may round");
         socket.connect_timeout(&to.into(), PATIENCE).expect("the engine listens");
@@ -42,13 +48,13 @@ impl Peer {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream })
+        Ok(Self { stream: Stream::Tcp(stream) })
     }
 
     /// The client's own address, as the engine sees it.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.stream.local_addr().expect("connected")
+        self.stream.local_addr()
     }
 
     /// Sends all of it.
@@ -58,7 +64,7 @@ impl Peer {
 
     /// Sends one byte of urgent data (tcp(7)).
     pub fn send_urgent(&mut self, byte: u8) {
-        let sent = SockRef::from(&self.stream).send_out_of_band(&[byte]);
+        let sent = SockRef::from(self.stream.tcp()).send_out_of_band(&[byte]);
         assert_eq!(sent.expect("connected"), 1);
     }
 
@@ -72,6 +78,16 @@ impl Peer {
         let mut got = vec![0; want.len()];
         self.stream.read_exact(&mut got).expect("an answer in time");
         assert!(got == want, "got other bytes than those {} expected", want.len());
+    }
+
+    /// Reads until this has come, and passes over what is before it.
+    pub fn expect_at_last(&mut self, want: &[u8]) {
+        read_until(&mut self.stream, want);
+    }
+
+    /// Reads so much, or less if it ends before.
+    pub fn drain(&mut self, bytes: usize) {
+        drain(&mut self.stream, bytes);
     }
 
     /// Reads so many bytes.
@@ -124,7 +140,7 @@ impl Peer {
 
     /// One read that gives up after this time.
     fn read_for(&mut self, time: Duration) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(time)).expect("more than zero");
+        self.stream.set_patience(time);
         let result = loop {
             match self.stream.read(&mut [0; 64]) {
                 // A read with a time limit is not taken up again by the kernel when the process was
@@ -133,37 +149,77 @@ impl Peer {
                 result => break result,
             }
         };
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
+        self.stream.set_patience(PATIENCE);
         result
     }
 
     /// Ends our side; the other may go on.
     pub fn finish(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("connected");
+        self.stream.finish().expect("connected");
     }
 
     /// Ends our side, unless the engine has ended the connection already.
     pub fn try_finish(&mut self) {
-        let _ended = self.stream.shutdown(Shutdown::Write);
+        let _ended = self.stream.finish();
     }
 
     /// Closes with a reset.
     pub fn reset(self) {
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+        match &self.stream {
+            Stream::Tcp(stream) => {
+                SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a socket");
+            }
+            Stream::Sim(stream) => stream.reset(),
+        }
     }
 }
 
-/// An address that refuses connections for as long as the socket lives.
-#[must_use]
-pub fn refused_addr() -> (Socket, SocketAddr) {
-    let socket = bound();
-    let addr = addr_of(&socket);
-    (socket, addr)
+pub(crate) fn read_until(stream: &mut impl Read, want: &[u8]) {
+    let (mut got, mut piece) = (Vec::new(), [0; 4096]);
+    while !got.ends_with(want) {
+        let count = match stream.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result.expect("an answer in time"),
+        };
+        assert!(count > 0, "the end, after {} bytes", got.len());
+        got.extend_from_slice(&piece[..count]);
+    }
 }
 
-/// An address that does not answer for as long as the sockets live: a listener whose queue is full.
+pub(crate) fn drain(stream: &mut impl Read, bytes: usize) {
+    let (mut left, mut piece) = (bytes, vec![0; 64 * 1024]);
+    while left > 0 {
+        let most = left.min(piece.len());
+        match stream.read(&mut piece[..most]) {
+            Ok(count @ 1..) => left -= count,
+            Ok(0) => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("neither in time"),
+            Err(_ended) => return,
+        }
+    }
+}
+
+/// What keeps an address as it is.
+pub type Held = Vec<Socket>;
+
+/// An address that refuses connections for as long as it is held.
 #[must_use]
-pub fn blackhole() -> (Vec<Socket>, SocketAddr) {
+pub fn refused_addr() -> (Held, SocketAddr) {
+    if lab::is_on() {
+        return (Held::new(), lab::nowhere());
+    }
+    let socket = bound();
+    let addr = addr_of(&socket);
+    (vec![socket], addr)
+}
+
+/// An address that does not answer for as long as it is held: a listener whose queue is full.
+#[must_use]
+pub fn blackhole() -> (Held, SocketAddr) {
+    if lab::is_on() {
+        return (Held::new(), lab::full_listener());
+    }
     let listener = bound();
     listener.listen(0).expect("a bound socket");
     let addr = addr_of(&listener);

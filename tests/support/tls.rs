@@ -2,9 +2,10 @@
 //!
 //! Never: keeps a key in a file.
 
-use crate::{PATIENCE, Peer};
+use crate::peer::{drain, read_until};
+use crate::{PATIENCE, Peer, Stream};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Stream};
+use rustls::{ClientConfig, ClientConnection};
 use shardpoll::tls::{ClientContext, ServerContext, rustls};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -98,10 +99,16 @@ impl TlsPeer {
     /// Connects; nothing of TLS is sent yet.
     #[must_use]
     pub fn begin(to: SocketAddr, version: Version) -> Self {
+        Self::over(Peer::connect(to), version)
+    }
+
+    /// On a transport that stands; nothing of TLS is sent yet.
+    #[must_use]
+    pub fn over(peer: Peer, version: Version) -> Self {
         let name = ServerName::try_from("localhost").expect("a name");
         let config = Arc::clone(version.client().config());
         let tls = ClientConnection::new(config, name).expect("a good configuration");
-        Self { peer: Peer::connect(to), tls }
+        Self { peer, tls }
     }
 
     /// Shakes hands.
@@ -112,14 +119,30 @@ impl TlsPeer {
         self.tls.complete_io(&mut self.peer.stream).map(drop)
     }
 
-    fn stream(&mut self) -> Stream<'_, ClientConnection, std::net::TcpStream> {
-        Stream::new(&mut self.tls, &mut self.peer.stream)
+    fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, Stream> {
+        rustls::Stream::new(&mut self.tls, &mut self.peer.stream)
     }
 
     /// Sends all of it.
     pub fn send(&mut self, data: &[u8]) {
         self.stream().write_all(data).expect("the engine reads");
         self.stream().flush().expect("the engine reads");
+    }
+
+    /// Sends what can be sent; the engine may end it.
+    pub fn send_some(&mut self, data: &[u8]) {
+        let mut stream = self.stream();
+        let _refused = stream.write_all(data).and_then(|()| stream.flush());
+    }
+
+    /// Reads until this has come, and passes over what is before it.
+    pub fn expect_at_last(&mut self, want: &[u8]) {
+        read_until(&mut self.stream(), want);
+    }
+
+    /// Reads so much, or less if it ends before.
+    pub fn drain(&mut self, bytes: usize) {
+        drain(&mut self.stream(), bytes);
     }
 
     /// The records that carry these pieces, one each, to be sent in one go.
@@ -188,7 +211,7 @@ impl TlsPeer {
 
     /// Goes on until the engine ends the connection, one way or the other.
     pub fn play_out(mut self, data: &[u8]) {
-        self.peer.stream.set_read_timeout(Some(PATIENCE)).expect("more than zero");
+        self.peer.stream.set_patience(PATIENCE);
         if self.handshake().is_ok() && self.stream().write_all(data).is_ok() {
             let _end = self.stream().read_to_end(&mut Vec::new());
         }

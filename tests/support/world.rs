@@ -2,12 +2,14 @@
 //!
 //! Never: leaves an engine running: a world that is dropped ends its engine.
 
-use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version};
+use crate::side::{NOWHERE, Side, receive};
+use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version, lab};
+use shardpoll::tls::ServerContext;
 use shardpoll::{
-    Addr, Config, Conn, ConnId, Connect, Engine, Listen, ListenerId, Local, Peer as Accepted,
-    Pinning, Remote,
+    Accept, Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, ListenerId, Local,
+    Peer as Accepted, Pinning, Remote,
 };
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use std::time::Duration;
 pub struct Setup {
     shards: usize,
     config: Config,
-    listen: Listen,
+    listen: Option<Listen>,
+    tls: Option<ServerContext>,
 }
 
 impl Default for Setup {
@@ -29,8 +32,7 @@ impl Setup {
     /// One shard, plain, on a port of the kernel's choice.
     #[must_use]
     pub fn new() -> Self {
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { shards: 1, config: Config::default(), listen: Listen::on(addr) }
+        Self { shards: 1, config: Config::default(), listen: None, tls: None }
     }
 
     /// With so many shards.
@@ -47,41 +49,38 @@ impl Setup {
         self
     }
 
-    /// With a listener of another kind.
+    /// With a listener of another kind; on Linux only.
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
-        self.listen = listen;
+        self.listen = Some(listen);
         self
     }
 
     /// With TLS from the first byte.
     #[must_use]
     pub fn tls(mut self) -> Self {
-        self.listen = self.listen.tls(crate::server_context());
+        self.tls = Some(crate::server_context());
         self
     }
 
     /// Starts it; every connection it accepts reacts so.
     #[must_use]
     pub fn start(self, react: impl React) -> World {
-        let engine = Engine::builder()
-            .shards(self.shards)
-            .pinning(Pinning::None)
-            .config(self.config)
-            .start()
-            .expect("an engine starts");
-        let (log, events) = channel();
-        let mut world = World {
-            remote: engine.remote(),
-            engine: Some(engine),
-            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            log: Some(log),
-            events,
-            seen: Vec::new(),
-            next: 0,
-            panics: 0,
+        let Self { shards, config, listen, tls } = self;
+        let side = if lab::is_on() {
+            assert_eq!(shards, 1, "the simulation has one shard");
+            Side::Sim { shard: lab::start(config) }
+        } else {
+            let engine = Engine::builder().shards(shards).pinning(Pinning::None).config(config);
+            Side::linux(engine.start().expect("an engine starts"))
         };
-        world.addr = world.listen(self.listen, react);
+        let (log, events) = channel();
+        let (log, seen) = (Some(log), Vec::new());
+        let mut world = World { side, addr: NOWHERE, log, events, seen, next: 0, panics: 0 };
+        world.addr = match listen {
+            Some(listen) => world.listen(listen, react),
+            None => world.listen_somewhere(tls, react),
+        };
         world
     }
 
@@ -98,11 +97,10 @@ fn echo(call: &mut Call<'_, '_>) {
     }
 }
 
-/// A running engine, its first listener, and what was seen so far.
+/// A running engine or simulated loop, its first listener, and what was seen so far.
 #[derive(Debug)]
 pub struct World {
-    engine: Option<Engine>,
-    remote: Remote,
+    side: Side,
     addr: SocketAddr,
     log: Option<Sender<Seen>>,
     events: Receiver<Seen>,
@@ -130,19 +128,60 @@ impl World {
         }
     }
 
-    /// The engine.
+    /// The engine; on Linux only.
     #[must_use]
     pub fn engine(&self) -> &Engine {
-        self.engine.as_ref().expect("taken by `finish` only")
+        self.side.engine()
     }
 
-    /// The engine's handle.
+    /// The engine's handle; on Linux only.
     #[must_use]
     pub fn remote(&self) -> Remote {
-        self.remote.clone()
+        self.side.remote().clone()
     }
 
     /// Listens at one more address.
+    pub fn listen_too(&self, react: impl React) -> SocketAddr {
+        self.listen_somewhere(None, react)
+    }
+
+    /// Listens at one more address, with TLS from the first byte.
+    pub fn listen_tls(&self, react: impl React) -> SocketAddr {
+        self.listen_somewhere(Some(crate::server_context()), react)
+    }
+
+    fn listen_somewhere(&self, tls: Option<ServerContext>, react: impl React) -> SocketAddr {
+        let log = self.log();
+        let accept = move |_: &Accepted| -> Box<dyn Handler> {
+            Box::new(Recorder::new(log.clone(), react.clone()))
+        };
+        self.listen_with(tls, accept)
+    }
+
+    /// Listens at one more address, with handlers of another kind.
+    pub fn listen_as<H: Handler>(
+        &self,
+        mut accept: impl FnMut(&Accepted) -> H + Clone + Send + 'static,
+    ) -> SocketAddr {
+        let boxed = move |peer: &Accepted| -> Box<dyn Handler> { Box::new(accept(peer)) };
+        self.listen_with(None, boxed)
+    }
+
+    /// Listens at one more address, with an acceptor of another kind.
+    pub fn listen_with(
+        &self,
+        tls: Option<ServerContext>,
+        accept: impl Accept + Clone + Send,
+    ) -> SocketAddr {
+        if let Some(shard) = self.side.shard() {
+            return lab::listen(shard, tls, Box::new(accept));
+        }
+        let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
+        let id = self.engine().listen_with(at, accept).expect("a free port");
+        self.engine().addr(id).expect("added a moment ago")
+    }
+
+    /// Listens at one more address; on Linux only.
     pub fn listen(&self, at: Listen, react: impl React) -> SocketAddr {
         let id = self.add_listener(at, react);
         self.engine().addr(id).expect("an internet address, added a moment ago")
@@ -176,7 +215,7 @@ impl World {
 
     /// Opens an outgoing connection on shard 0.
     pub fn dial(&self, to: Connect, react: impl React) -> ConnId {
-        let log = self.log.clone().expect("taken by `finish` only");
+        let log = self.log();
         self.run(move |local| local.connect(to, Recorder::new(log, react)))
             .expect("a loop that is not quitting connects")
     }
@@ -223,39 +262,51 @@ impl World {
         shard: usize,
         f: impl FnOnce(&mut Local<'_>) -> R + Send + 'static,
     ) -> R {
-        let (reply, result) = channel();
-        let task = move |local: &mut Local<'_>| {
-            let _gone = reply.send(f(local));
-        };
-        self.remote.run(shard, task).expect("the shard is there");
-        result.recv_timeout(PATIENCE).expect("a result in time")
+        self.side.run(shard, f)
+    }
+
+    /// Posts a task to shard 0, and does not wait for it.
+    pub fn post(&self, f: impl FnOnce(&mut Local<'_>) + Send + 'static) {
+        self.side.post(0, f);
+    }
+
+    /// Writes to a connection from outside.
+    pub fn write(&self, id: ConnId, data: &[u8]) {
+        self.side.write(id, data.into());
+    }
+
+    /// Closes a connection from outside.
+    pub fn close(&self, id: ConnId) {
+        self.side.close(id);
+    }
+
+    /// Closes everything from outside.
+    pub fn close_all(&self) {
+        self.side.close_all();
+    }
+
+    /// Tells it to end, at the latest after this time.
+    pub fn quit(&self, forced_after: Duration) {
+        self.side.quit(forced_after);
     }
 
     /// Keeps shard 0 busy until the sender is dropped, and returns when it is.
     #[must_use]
     pub fn hold_shard(&self) -> Sender<()> {
-        let (release, released) = channel::<()>();
-        let (reply, held) = channel();
-        let task = move |_: &mut Local<'_>| {
-            let _gone = reply.send(());
-            let _released = released.recv_timeout(PATIENCE);
-        };
-        self.remote.run(0, task).expect("the shard is there");
-        held.recv_timeout(PATIENCE).expect("the shard takes the task in time");
-        release
+        self.side.hold()
     }
 
     /// How many connections and listeners there are on all shards.
     #[must_use]
     pub fn live(&self) -> usize {
-        (0..self.remote.shards()).map(|shard| self.run_on(shard, |local| local.live())).sum()
+        (0..self.side.shards()).map(|shard| self.run_on(shard, |local| local.live())).sum()
     }
 
     /// Panics counted on all shards.
     #[must_use]
     pub fn panics(&self) -> u64 {
         let count = |shard| self.run_on(shard, |local| local.counters().panics);
-        (0..self.remote.shards()).map(count).sum()
+        (0..self.side.shards()).map(count).sum()
     }
 
     /// So many panics are expected by the end; without this, none.
@@ -275,7 +326,7 @@ impl World {
                     return seen.clone();
                 }
             }
-            match self.events.recv_timeout(PATIENCE) {
+            match receive(&self.events) {
                 Ok(seen) => self.seen.push(seen),
                 Err(_) => {
                     let tail = &self.seen[self.seen.len().saturating_sub(40)..];
@@ -309,24 +360,19 @@ impl World {
     #[must_use]
     pub fn finish(mut self) -> Trace {
         assert_eq!(self.panics(), self.panics, "panics in user code");
-        self.remote.quit(PATIENCE);
+        self.quit(PATIENCE);
         let seen = self.rest();
         // All handlers are gone; connections whose peers stay would be waited for without need.
-        self.remote.quit(Duration::ZERO);
-        self.join();
+        self.quit(Duration::ZERO);
+        self.side.join();
         seen
     }
 
     /// As [`finish`](Self::finish) for an engine that was told to quit before and ends by itself.
     #[must_use]
     pub fn end(&mut self) -> Trace {
-        self.join();
+        self.side.join();
         self.rest()
-    }
-
-    fn join(&mut self) {
-        let engine = self.engine.take().expect("ended once");
-        wait_for_reply(move || engine.join()).expect("no shard has failed");
     }
 
     /// Takes events until every handler and acceptor is gone.
@@ -334,7 +380,7 @@ impl World {
         // Every other sender is a handler's or an acceptor's.
         self.log = None;
         let end = loop {
-            match self.events.recv_timeout(PATIENCE) {
+            match receive(&self.events) {
                 Ok(seen) => self.seen.push(seen),
                 Err(end) => break end,
             }
@@ -348,18 +394,6 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.remote.quit(Duration::ZERO);
+        self.side.abandon();
     }
-}
-
-/// Runs a call that blocks on a thread of its own.
-///
-/// # Panics
-/// When it does not return in time.
-pub fn wait_for_reply<R: Send + 'static>(call: impl FnOnce() -> R + Send + 'static) -> R {
-    let (reply, result) = channel();
-    std::thread::spawn(move || {
-        let _gone = reply.send(call());
-    });
-    result.recv_timeout(PATIENCE).expect("the call returns in time")
 }

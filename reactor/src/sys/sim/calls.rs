@@ -84,15 +84,16 @@ impl Net {
     }
 
     /// Fills a batch with what is ready.
-    fn collect(&mut self, events: &mut Events) {
+    fn collect(&mut self, poller: usize, events: &mut Events) {
         let mut most = MAX_EVENTS;
-        if self.files.ready_len() > 1 && self.dice.strikes(Fault::BatchCut) {
-            most = 1 + self.dice.index(self.files.ready_len() - 1);
+        let ready = self.files.ready_len(poller);
+        if ready > 1 && self.dice.strikes(Fault::BatchCut) {
+            most = 1 + self.dice.index(ready - 1);
         }
         let mut batch = Vec::new();
         let mut still_ready = Vec::new();
         while batch.len() < most {
-            let Some(next) = self.files.next_ready() else { break };
+            let Some(next) = self.files.next_ready(poller) else { break };
             let Some(number) = next else { continue };
             let mask = self.poll(number);
             let Some(watch) = self.files.get_mut(number).and_then(|file| file.watch.as_mut())
@@ -112,22 +113,23 @@ impl Net {
         for number in still_ready {
             self.files.wake(number);
         }
-        self.tokens.collect(&mut batch);
-        self.disturb(&mut batch);
+        self.tokens.collect(poller, &mut batch);
+        self.disturb(poller, &mut batch);
         for (key, mask) in batch {
             events.push(key, mask);
         }
     }
 
     /// The faults of a batch.
-    fn disturb(&mut self, batch: &mut Vec<(u64, c_int)>) {
-        let streams = self.files.stream_keys();
+    fn disturb(&mut self, poller: usize, batch: &mut Vec<(u64, c_int)>) {
+        let streams = self.files.stream_keys(poller);
         if !streams.is_empty() && self.dice.strikes(Fault::SpuriousEvent) {
             let key = streams[self.dice.index(streams.len())];
             batch.push((key, EPOLLIN | EPOLLOUT));
         }
-        if !self.files.gone.is_empty() && self.dice.strikes(Fault::StaleEvent) {
-            let key = self.files.gone[self.dice.index(self.files.gone.len())];
+        let gone = self.files.gone(poller);
+        if !gone.is_empty() && self.dice.strikes(Fault::StaleEvent) {
+            let key = gone[self.dice.index(gone.len())];
             batch.push((key, STREAM));
         }
         if batch.len() > 1 && self.dice.strikes(Fault::Reordered) {
@@ -268,7 +270,12 @@ impl Net {
     }
 
     /// Lets time pass until there is something to report, or until then.
-    pub(super) fn wait(&mut self, events: &mut Events, until: u64) -> io::Result<()> {
+    pub(super) fn wait(
+        &mut self,
+        poller: usize,
+        events: &mut Events,
+        until: u64,
+    ) -> io::Result<()> {
         self.interrupted = self.dice.strikes(Fault::WaitInterrupted);
         if self.interrupted {
             return Ok(());
@@ -278,7 +285,7 @@ impl Net {
         }
         loop {
             self.deliver();
-            self.collect(events);
+            self.collect(poller, events);
             if events.len() > 0 || until <= self.now {
                 return Ok(());
             }

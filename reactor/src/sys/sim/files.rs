@@ -1,11 +1,12 @@
-//! The descriptors of a simulated process, and what is watched of them: its table of files and its
-//! epoll.
+//! The descriptors of a simulated process, and what is watched of them: its table of files and the
+//! epoll of each of its loops.
 //!
 //! Never: looks into a connection; what is ready of one is asked when the batch is made.
 //!
 //! Invariants:
 //! 1. The lowest free number is given out first, so numbers are used again at once.
-//! 2. A watched descriptor stands at most once on the ready list, however often it was woken.
+//! 2. A watched descriptor stands at most once on the ready list of its epoll, however often it was
+//!    woken.
 //! 3. A registration ends with its descriptor.
 
 use super::net::EndId;
@@ -32,6 +33,8 @@ pub(super) enum What {
 }
 
 pub(super) struct Watch {
+    /// The epoll it is registered with.
+    poller: usize,
     pub(super) key: u64,
     pub(super) interest: Interest,
     /// On the ready list.
@@ -53,9 +56,17 @@ pub(super) struct Files {
     free: BTreeSet<usize>,
     open: usize,
     pub(super) limit: usize,
-    ready: VecDeque<(usize, u64)>,
-    pub(super) gone: VecDeque<u64>,
+    pollers: Vec<Poller>,
     next_serial: u64,
+}
+
+/// An epoll.
+#[derive(Default)]
+struct Poller {
+    /// By number and serial.
+    ready: VecDeque<(usize, u64)>,
+    /// Keys of registrations that have ended.
+    gone: VecDeque<u64>,
 }
 
 impl Default for Files {
@@ -65,8 +76,7 @@ impl Default for Files {
             free: BTreeSet::new(),
             open: 0,
             limit: usize::MAX,
-            ready: VecDeque::new(),
-            gone: VecDeque::new(),
+            pollers: vec![Poller::default()],
             next_serial: 0,
         }
     }
@@ -112,17 +122,18 @@ impl Files {
         self.open -= 1;
         self.free.insert(number);
         if let Some(watch) = &file.watch {
-            self.remember(watch.key);
+            self.remember(watch.poller, watch.key);
         }
         Some(file)
     }
 
     /// A registration has ended; its last event may still be on its way.
-    pub(super) fn remember(&mut self, key: u64) {
-        if self.gone.len() == REMEMBERED {
-            self.gone.pop_front();
+    pub(super) fn remember(&mut self, poller: usize, key: u64) {
+        let gone = &mut self.pollers[poller].gone;
+        if gone.len() == REMEMBERED {
+            gone.pop_front();
         }
-        self.gone.push_back(key);
+        gone.push_back(key);
     }
 
     pub(super) fn get(&self, number: usize) -> Option<&File> {
@@ -151,6 +162,7 @@ impl Files {
 
     pub(super) fn register(
         &mut self,
+        poller: usize,
         number: usize,
         interest: Interest,
         key: u64,
@@ -161,7 +173,7 @@ impl Files {
         if file.watch.is_some() {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
-        let watch = Watch { key, interest, queued: false, owed: 0, end_told: false };
+        let watch = Watch { poller, key, interest, queued: false, owed: 0, end_told: false };
         file.watch = Some(watch);
         // What is ready already is reported, as by epoll_ctl(2).
         self.wake(number);
@@ -188,18 +200,19 @@ impl Files {
         let serial = file.serial;
         let Some(watch) = &mut file.watch else { return };
         if watch.interest != Interest::Muted && !std::mem::replace(&mut watch.queued, true) {
-            self.ready.push_back((number, serial));
+            let poller = watch.poller;
+            self.pollers[poller].ready.push_back((number, serial));
         }
     }
 
     /// How many descriptors stand on the ready list; some may be gone or not ready any more.
-    pub(super) fn ready_len(&self) -> usize {
-        self.ready.len()
+    pub(super) fn ready_len(&self, poller: usize) -> usize {
+        self.pollers[poller].ready.len()
     }
 
     /// Takes the next descriptor off the ready list; `Some(None)` for one that is gone.
-    pub(super) fn next_ready(&mut self) -> Option<Option<usize>> {
-        let (number, serial) = self.ready.pop_front()?;
+    pub(super) fn next_ready(&mut self, poller: usize) -> Option<Option<usize>> {
+        let (number, serial) = self.pollers[poller].ready.pop_front()?;
         let file = self.get_mut(number).filter(|file| file.serial == serial);
         let Some(watch) = file.and_then(|file| file.watch.as_mut()) else {
             return Some(None);
@@ -232,10 +245,21 @@ impl Files {
         watch.is_some_and(|watch| watch.queued || watch.owed > 0)
     }
 
-    /// The keys of all watched streams.
-    pub(super) fn stream_keys(&self) -> Vec<u64> {
+    /// Opens one more epoll; gives its number.
+    pub(super) fn add_poller(&mut self) -> usize {
+        self.pollers.push(Poller::default());
+        self.pollers.len() - 1
+    }
+
+    /// The keys of registrations that have ended.
+    pub(super) fn gone(&self, poller: usize) -> &VecDeque<u64> {
+        &self.pollers[poller].gone
+    }
+
+    /// The keys of all streams that this epoll watches.
+    pub(super) fn stream_keys(&self, poller: usize) -> Vec<u64> {
         let key = |file: &File| match (&file.what, &file.watch) {
-            (What::Stream(_), Some(watch)) => Some(watch.key),
+            (What::Stream(_), Some(watch)) if watch.poller == poller => Some(watch.key),
             _ => None,
         };
         self.files.iter().flatten().filter_map(key).collect()

@@ -88,6 +88,8 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone)]
 pub struct Sim {
     net: Rc<RefCell<Net>>,
+    /// The epoll of the loop that has this handle.
+    poller: usize,
 }
 
 /// A descriptor of a [`Sim`]; dropping it closes it.
@@ -123,7 +125,16 @@ impl Sim {
     #[must_use]
     pub fn new(seed: u64, faults: Faults) -> Self {
         let net = Net::new(Dice::new(seed, faults));
-        Self { net: Rc::new(RefCell::new(net)) }
+        Self { net: Rc::new(RefCell::new(net)), poller: 0 }
+    }
+
+    /// A handle for one more loop in the same world, with events of its own.
+    ///
+    /// Clock and network are shared: a loop that waits makes time pass for the others, too.
+    #[must_use]
+    pub fn another_loop(&self) -> Self {
+        let poller = self.net.borrow_mut().files.add_poller();
+        Self { net: Rc::clone(&self.net), poller }
     }
 
     /// Opens a listening descriptor with a queue of this length.
@@ -254,7 +265,7 @@ impl Sys for Sim {
 
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.clear();
-        self.net.borrow_mut().wait(events, until.as_nanos())
+        self.net.borrow_mut().wait(self.poller, events, until.as_nanos())
     }
 
     fn was_interrupted(&self) -> bool {
@@ -271,7 +282,7 @@ impl Sys for Sim {
         if net.dice.strikes(Fault::RegisterRefused) {
             return errno(libc::ENOSPC);
         }
-        net.files.register(fd.number, interest, key)
+        net.files.register(self.poller, fd.number, interest, key)
     }
 
     fn reregister(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {
@@ -279,7 +290,7 @@ impl Sys for Sim {
     }
 
     fn watch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()> {
-        self.net.borrow_mut().watch(fd, interest, key)
+        self.net.borrow_mut().watch(self.poller, fd, interest, key)
     }
 
     fn rewatch(&mut self, fd: BorrowedFd<'_>, interest: WatchInterest, key: u64) -> io::Result<()> {

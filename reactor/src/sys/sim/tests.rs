@@ -190,3 +190,21 @@ fn time_stands_still_while_there_is_something_to_report_and_jumps_when_there_is_
     let mut events = Events::new();
     assert!(Sys::wait(&mut sim, &mut events, Tick::MAX).is_err(), "it would wait for ever");
 }
+
+#[test]
+fn two_loops_in_one_world_have_one_clock_and_events_of_their_own() {
+    let mut first = Sim::new(12, Faults::none());
+    let mut second = first.another_loop();
+    let (_listener, peer, fd) = pair(&mut first);
+    let other = SocketAddr::from(([10, 0, 0, 9], 8));
+    let listener = second.listen(other, 4).expect("nobody is there yet");
+    second.register(&listener, Interest::Accept, KEY).expect("no faults");
+    let _client = first.peer(other);
+    peer.send(b"for the first");
+    let began = first.time();
+    assert_eq!(wait(&mut second, 10), [(KEY, Ready::READABLE)], "its own only");
+    assert!(first.time() > began && first.time() == second.time());
+    drop(fd);
+    assert_eq!(wait(&mut first, 10), [], "it has none any more");
+    assert_eq!(wait(&mut second, 10), [(KEY, Ready::READABLE)], "level-triggered");
+}

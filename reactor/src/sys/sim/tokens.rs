@@ -16,8 +16,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 #[derive(Default)]
 struct Token {
     ready: WatchInterest,
-    /// The key it is reported with, and what for.
-    watch: Option<(u64, WatchInterest)>,
+    /// The epoll that reports it, the key it is reported with, and what for.
+    watch: Option<(usize, u64, WatchInterest)>,
 }
 
 #[derive(Default)]
@@ -27,9 +27,12 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// Adds what is ready to a batch, level-triggered.
-    pub(super) fn collect(&self, batch: &mut Vec<(u64, c_int)>) {
+    pub(super) fn collect(&self, poller: usize, batch: &mut Vec<(u64, c_int)>) {
         for token in self.by_number.values() {
-            let Some((key, interest)) = token.watch else { continue };
+            let Some((of, key, interest)) = token.watch else { continue };
+            if of != poller {
+                continue;
+            }
             let input = if interest.readable && token.ready.readable { EPOLLIN } else { 0 };
             let output = if interest.writable && token.ready.writable { EPOLLOUT } else { 0 };
             if input | output != 0 && batch.len() < MAX_EVENTS {
@@ -42,6 +45,7 @@ impl Tokens {
 impl Net {
     pub(super) fn watch(
         &mut self,
+        poller: usize,
         fd: BorrowedFd<'_>,
         interest: WatchInterest,
         key: u64,
@@ -53,7 +57,7 @@ impl Net {
         if token.watch.is_some() {
             return errno(libc::EEXIST);
         }
-        token.watch = Some((key, interest));
+        token.watch = Some((poller, key, interest));
         Ok(())
     }
 
@@ -64,7 +68,7 @@ impl Net {
         key: u64,
     ) -> io::Result<()> {
         match self.tokens.by_number.get_mut(&fd.as_raw_fd()).map(|token| &mut token.watch) {
-            Some(watch @ Some(_)) => *watch = Some((key, interest)),
+            Some(Some((_, old_key, old))) => (*old_key, *old) = (key, interest),
             _ => return errno(libc::ENOENT),
         }
         Ok(())
@@ -73,7 +77,7 @@ impl Net {
     pub(super) fn unwatch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         let token = self.tokens.by_number.get_mut(&fd.as_raw_fd());
         match token.and_then(|token| token.watch.take()) {
-            Some((key, _)) => self.files.remember(key),
+            Some((poller, key, _)) => self.files.remember(poller, key),
             None => return errno(libc::ENOENT),
         }
         Ok(())
