@@ -55,7 +55,8 @@ pub struct Config {
     /// What a listener does when the process is out of descriptors. Default: it rests.
     pub when_exhausted: WhenExhausted,
     /// How long a listener rests when the process is out of descriptors or the kernel out of
-    /// memory. A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
+    /// memory. A descriptor that a loop of the same engine closes wakes it earlier. Default 50 ms
+    /// (S127).
     pub accept_retry_interval: Duration,
     /// Whether TCP connections send small pieces at once (`TCP_NODELAY`, tcp(7)). Default: yes
     /// (S130).
