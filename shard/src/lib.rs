@@ -78,15 +78,16 @@ pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
     EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local, NoAddress,
     PanicPolicy, ParseConnectError, Peer, Refused, Signal, Signals, Silence, SocketOption, Status,
-    Tick, TimerId, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenFull,
-    Written, events, incoming, raise_descriptor_limit, tls,
+    Tick, TimerId, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};
 
 /// A simulated network with a clock of its own, for tests of handlers (feature `sim`).
 ///
-/// A [`Simulation`](sim::Simulation) has a loop; [`SimPeer`](sim::SimPeer)s connect to it without
-/// sockets; time passes when it is told to, and what may go wrong goes wrong when the seed says so.
+/// A [`Simulation`](sim::Simulation) has a loop, to which [`SimPeer`](sim::SimPeer)s connect
+/// without sockets; time passes when it is told to, and what may go wrong goes wrong when the seed
+/// says so.
 /// `examples/simulated.rs` tests a read timeout of a minute in microseconds.
 ///
 /// ```

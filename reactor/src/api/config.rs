@@ -52,8 +52,11 @@ pub struct Config {
     pub when_full: WhenFull,
     /// What becomes of a connection whose handler panics. Default: it ends.
     pub panic_policy: PanicPolicy,
+    /// What a listener does when the process is out of descriptors. Default: it rests.
+    pub when_exhausted: WhenExhausted,
     /// How long a listener rests when the process is out of descriptors or the kernel out of
-    /// memory. A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
+    /// memory. A descriptor that a loop of the same engine closes wakes it earlier. Default 50 ms
+    /// (S127).
     pub accept_retry_interval: Duration,
     /// Whether TCP connections send small pieces at once (`TCP_NODELAY`, tcp(7)). Default: yes
     /// (S130).
@@ -80,6 +83,18 @@ pub enum WhenFull {
     /// As `Cut`; but before that, from the high to the low water mark, nothing is read from the
     /// peer: one that asks and asks and takes no answer is not asked for more.
     PausePeer,
+}
+
+/// What a listener does when the process is out of descriptors (S127).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum WhenExhausted {
+    /// It rests until one is free; those who connect wait in the kernel's queue.
+    #[default]
+    Rest,
+    /// A descriptor that is kept in reserve takes those who wait, one by one, and they are closed
+    /// at once: they learn now that they are not served. Without one in reserve it rests.
+    Refuse,
 }
 
 /// What becomes of a connection whose handler panics, or of a watch whose watcher does; either way
@@ -109,6 +124,7 @@ impl Default for Config {
             low_water_bytes: 256 * 1024,
             when_full: WhenFull::Cut,
             panic_policy: PanicPolicy::Close,
+            when_exhausted: WhenExhausted::Rest,
             accept_retry_interval: Duration::from_millis(50),
             no_delay: true,
             keep_alive: None,

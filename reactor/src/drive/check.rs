@@ -21,7 +21,7 @@ impl<S: Sys> Reactor<S> {
     /// How many descriptors this loop owns.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        self.fds.iter().flatten().count()
+        self.fds.iter().flatten().count() + usize::from(self.reserve.is_some())
     }
 
     /// How often connections went from one stage to another; each is counted when it is freed.

@@ -67,6 +67,8 @@ pub struct Reactor<S: Sys = Linux> {
     wire: Vec<u8>,
     /// Listeners that ran out of descriptors or memory.
     resting: Vec<ConnId>,
+    /// A descriptor good for nothing, whose number can be had when there are no others (S127).
+    reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
     /// A descriptor was closed, and whoever turns this loop has not been told.
@@ -113,6 +115,7 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            reserve: None,
             descriptor_freed: false,
             freed_for_others: false,
             interruptible: false,

@@ -17,6 +17,10 @@ use shardpoll_timers::Tick;
 use shardpoll_tls::Error;
 use std::io;
 
+/// Reads in search of the end of an ended TLS stream: one is nearly always enough, as what is left
+/// are the last records; records without plaintext shall not keep the loop.
+const END_READS: usize = 16;
+
 impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings.
     fn read(&mut self, id: ConnId, held: &mut Held) {
@@ -165,7 +169,7 @@ impl<S: Sys> Reactor<S> {
         self.hold_back_undelivered(id);
         let line = self.core.line(id);
         let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
-        if tls.stash.is_empty() && tls.session.peer_closed() && line.gate.is_open() {
+        if tls.stash.is_empty() && tls.session.peer_closed() && line.gate.hears_end() {
             // An end in order is answered by one: close_notify, then FIN.
             if !self.core.outlives_its_input(id) {
                 self.core.close(id, CloseReason::PeerClosed);
@@ -239,18 +243,33 @@ impl<S: Sys> Reactor<S> {
 
     /// A line whose link has lost its target is not read; that it has ended is told all the same,
     /// once nothing unread lies before the end (S145).
-    pub(super) fn look_for_end(&mut self, id: ConnId) {
+    pub(super) fn look_for_end(&mut self, id: ConnId, held: &mut Held) {
         let Self { sys, fds, core, .. } = self;
         let line = core.line(id);
-        let waits = line.gate.has(Reason::Orphaned) && !line.gate.has(Reason::User);
-        if !waits || !line.ready.has(Ready::ENDED) || line.has_held_back_input() {
+        if !line.gate.lets_end() || !line.stage.is_open() || !line.ready.has(Ready::ENDED) {
             return;
+        }
+        if line.stage.tls().is_some() {
+            return self.look_for_tls_end(id, held);
         }
         let Some(Some(fd)) = fds.get(id.slot()) else { return };
         match sys.at_end(fd) {
             Ok(true) => self.input_ended(id),
             Ok(false) => {}
             Err(error) => self.read_failed(id, error),
+        }
+    }
+
+    /// Under TLS the end may lie in a record: what has come is decrypted until there is something
+    /// to be held back.
+    fn look_for_tls_end(&mut self, id: ConnId, held: &mut Held) {
+        for _ in 0..END_READS {
+            let line = self.core.line(id);
+            let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
+            if !tls.stash.is_empty() || !line.ready.has(Ready::READABLE) {
+                return;
+            }
+            self.read(id, held);
         }
     }
 

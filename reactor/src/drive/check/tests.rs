@@ -1,6 +1,6 @@
 //! What the loop checks of itself is broken on purpose, one thing at a time, and found.
 //!
-//! Never: lets a turn run on a state that it has broken.
+//! Never: breaks anything in a way that user code or a peer could.
 
 use super::*;
 use crate::api::{Config, Conn, Connect, incoming};

@@ -92,7 +92,6 @@ pub struct Sim {
     net: Rc<RefCell<Net>>,
     /// The epoll of the loop that has this handle.
     poller: usize,
-    wait_began: Option<Tick>,
 }
 
 /// A descriptor of a [`Sim`]; dropping it closes it.
@@ -111,7 +110,7 @@ impl Drop for SimFd {
                     net.abort(end);
                 }
             }
-            None => {}
+            Some(What::Nothing) | None => {}
         }
     }
 }
@@ -128,7 +127,7 @@ impl Sim {
     #[must_use]
     pub fn new(seed: u64, faults: Faults) -> Self {
         let net = Net::new(Dice::new(seed, faults));
-        Self { net: Rc::new(RefCell::new(net)), poller: 0, wait_began: None }
+        Self { net: Rc::new(RefCell::new(net)), poller: 0 }
     }
 
     /// A handle for one more loop in the same world, with events of its own.
@@ -137,7 +136,7 @@ impl Sim {
     #[must_use]
     pub fn another_loop(&self) -> Self {
         let poller = self.net.borrow_mut().files.add_poller();
-        Self { net: Rc::clone(&self.net), poller, wait_began: None }
+        Self { net: Rc::clone(&self.net), poller }
     }
 
     /// Opens a listening descriptor with a queue of this length.
@@ -277,12 +276,11 @@ impl Sys for Sim {
 
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.clear();
-        self.wait_began = Some(self.time());
         self.net.borrow_mut().wait(self.poller, events, until.as_nanos())
     }
 
     fn wait_began(&self) -> Option<Tick> {
-        self.wait_began
+        Some(Tick::from_nanos(self.net.borrow().wait_began))
     }
 
     fn was_interrupted(&self) -> bool {
@@ -292,6 +290,11 @@ impl Sys for Sim {
     fn wall_time(at: Tick) -> SystemTime {
         let since_1970 = Duration::from_secs(YEAR_2000) + Duration::from_nanos(at.as_nanos());
         SystemTime::UNIX_EPOCH + since_1970
+    }
+
+    fn reserve(&mut self) -> io::Result<SimFd> {
+        let number = self.net.borrow_mut().reserve()?;
+        Ok(self.fd(number))
     }
 
     fn register(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {

@@ -79,6 +79,8 @@ pub(super) struct Net {
     pub(super) dice: Dice,
     pub(super) files: Files,
     pub(super) tokens: Tokens,
+    /// When the last wait began.
+    pub(super) wait_began: u64,
     /// The last wait was interrupted.
     pub(super) interrupted: bool,
     pub(super) window: usize,
@@ -99,6 +101,7 @@ impl Net {
             dice,
             files: Files::default(),
             tokens: Tokens::default(),
+            wait_began: 0,
             interrupted: false,
             window: 64 * 1024,
             latency: (NANOS_PER_MILLI / 10, NANOS_PER_MILLI),
