@@ -23,6 +23,9 @@ const BACKLOG: usize = 1024;
 /// The longest that [`Simulation::settle`] lets time pass.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// More turns in which no time passes are a circle that callbacks have closed.
+const MOST_AT_ONCE: u32 = 100_000;
+
 /// Handlers whose peers are on their way, by the peer's address.
 type Expected = Rc<RefCell<HashMap<Addr, Box<dyn Handler>>>>;
 
@@ -56,13 +59,15 @@ type Expected = Rc<RefCell<HashMap<Addr, Box<dyn Handler>>>>;
 /// ```
 ///
 /// # Panics
-/// A test in which a callback panics has failed, so all that moves the world panics then; unless
+/// A test in which callbacks keep the loop busy for ever, or one panics, has failed, so all that moves the world panics then; unless
 /// [`tolerate_panics`](Self::tolerate_panics) was called.
 pub struct Simulation {
     sim: Sim,
     reactor: Reactor<Sim>,
     expected: Expected,
     tolerates_panics: bool,
+    /// Turns since the clock has moved.
+    turns_at_once: u32,
 }
 
 impl Simulation {
@@ -92,7 +97,7 @@ impl Simulation {
         let added = reactor.add_listener(ListenerId::new(u32::MAX), fd, options, Box::new(accept));
         added.expect("without faults every descriptor can be watched");
         sim.set_faults(faults);
-        Ok(Self { sim, reactor, expected, tolerates_panics: false })
+        Ok(Self { sim, reactor, expected, tolerates_panics: false, turns_at_once: 0 })
     }
 
     /// A peer connects, and this handler has its connection; [`settle`](Self::settle)s, so that
@@ -129,7 +134,7 @@ impl Simulation {
     /// Lets this much time pass, and all happen that happens meanwhile.
     ///
     /// # Panics
-    /// When a callback has panicked.
+    /// When a callback has panicked, or callbacks keep the loop busy for ever.
     pub fn run_for(&mut self, time: Duration) {
         let until = self.sim.time().saturating_add(time);
         while self.sim.time() < until {
@@ -138,8 +143,11 @@ impl Simulation {
     }
 
     fn turn(&mut self, wait: Duration) {
+        let before = self.sim.time();
         let turn = self.reactor.turn(Some(wait));
         turn.expect("a simulated poller fails only when told to wait for ever");
+        self.turns_at_once = if self.sim.time() == before { self.turns_at_once + 1 } else { 0 };
+        assert!(self.turns_at_once < MOST_AT_ONCE, "callbacks keep the loop busy for ever");
         let panics = self.reactor.counters().panics;
         assert!(self.tolerates_panics || panics == 0, "a callback has panicked: see above");
     }
