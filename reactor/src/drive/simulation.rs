@@ -59,8 +59,9 @@ type Expected = Rc<RefCell<HashMap<Addr, Box<dyn Handler>>>>;
 /// ```
 ///
 /// # Panics
-/// A test in which callbacks keep the loop busy for ever, or one panics, has failed, so all that moves the world panics then; unless
-/// [`tolerate_panics`](Self::tolerate_panics) was called.
+/// A test in which a callback panics, or callbacks keep the loop busy for ever, has failed, so all
+/// that moves the world panics then; [`tolerate_panics`](Self::tolerate_panics) lets callbacks
+/// panic.
 pub struct Simulation {
     sim: Sim,
     reactor: Reactor<Sim>,
