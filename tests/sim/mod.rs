@@ -2,5 +2,6 @@
 
 mod faults;
 mod happy_eyeballs;
+mod links;
 mod one_shard;
 pub(crate) mod world;

@@ -294,7 +294,7 @@ impl Line {
     pub(crate) fn has_work(&self) -> bool {
         self.has_input() && self.wants_read()
             || self.ready.has(Ready::WRITABLE)
-                && (self.has_output() || self.marks.has(Marks::DRAIN))
+                && (self.has_output() || self.marks.has(Marks::DRAIN) && self.may_flush())
             || self.marks.has(Marks::CALLS)
             || matches!(self.stage, Stage::Closed(_))
     }
