@@ -151,10 +151,10 @@ impl Core {
         })
     }
 
-    /// Our side of a line ends behind what is queued.
+    /// Our side of a line ends behind what is queued, as soon as it is open.
     pub(crate) fn half_close(&mut self, id: ConnId) {
         let Some(line) = self.table.line_mut(id) else { return };
-        if line.told || !line.stage.is_open() {
+        if line.told || !line.stage.takes_writes() {
             return;
         }
         let tuning = line.tune();

@@ -185,3 +185,42 @@ fn a_link_to_a_connection_in_its_handshake_does_not_spin() {
     let turns = bench.reactor.counters().turns - turns;
     assert!(passed >= 90_000_000, "{turns} turns in {passed} ns: a spin");
 }
+
+#[test]
+fn an_end_is_passed_on_to_a_target_that_is_still_being_connected() {
+    // S145: `request | nc -N` through a proxy
+    for tls in [false, true] {
+        let mut bench = Bench::new(never_silent());
+        let (a, one) = bench.accepted();
+        let b = bench.dial(if tls { TLS } else { OUTSIDE }, tls);
+        bench.local(|local| local.link_both(a, b)).expect("both are there");
+        one.send(b"request");
+        one.shutdown();
+        if tls {
+            bench.turn_until("the request", |bench| {
+                bench.log.borrow().input.iter().any(|(_, data)| data == b"request")
+            });
+            let server = bench.log.borrow().input[0].0;
+            assert_eq!(bench.await_end(server), "PeerClosed");
+        } else {
+            bench.turns(10);
+            let two = bench.sim.accept_peer(&bench.outside).expect("it has connected");
+            let mut got = Vec::new();
+            bench.turn_until("the end", |_| {
+                got.extend(two.recv(usize::MAX));
+                two.is_at_end()
+            });
+            assert_eq!(got, b"request");
+            two.send(b"answer");
+            two.shutdown();
+            let mut got = Vec::new();
+            bench.turn_until("the answer", |_| {
+                got.extend(one.recv(usize::MAX));
+                one.is_at_end()
+            });
+            assert_eq!(got, b"answer");
+        }
+        assert_eq!(bench.await_end(a), "PeerClosed");
+        assert_eq!(bench.await_end(b), "PeerClosed");
+    }
+}
