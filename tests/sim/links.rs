@@ -224,3 +224,67 @@ fn an_end_is_passed_on_to_a_target_that_is_still_being_connected() {
         assert_eq!(bench.await_end(b), "PeerClosed");
     }
 }
+
+#[test]
+fn a_source_whose_target_takes_nothing_any_more_is_heard_ending() {
+    // S145: its service finds the target half-closed, and the end behind nothing
+    let mut bench = Bench::new(never_silent());
+    let (a, one) = bench.accepted();
+    let (b, two) = bench.accepted();
+    bench.link(a, b, LinkOptions::default());
+    bench.local(|local| local.conn(b).expect("open").half_close());
+    bench.turn_until("our end", |_| two.is_at_end());
+    one.shutdown();
+    assert_eq!(bench.await_end(a), "PeerClosed");
+}
+
+#[test]
+fn a_tls_source_whose_target_has_ended_is_heard_ending() {
+    // S145: close_notify is an end like any other, before and after the target's
+    for before in [true, false] {
+        let mut bench = Bench::new(never_silent());
+        let (client, a) = bench.tls_pair();
+        let (b, two) = bench.accepted_with_window(1);
+        bench.link(a, b, LinkOptions::default().water_marks(0, 0));
+        let end = |bench: &mut Bench| {
+            bench.local(|local| {
+                let mut conn = local.conn(client).expect("open");
+                if before {
+                    conn.write(b"stuck");
+                }
+                conn.half_close();
+            });
+            bench.turns(10);
+        };
+        if before {
+            end(&mut bench);
+        }
+        two.reset();
+        bench.await_end(b);
+        if !before {
+            end(&mut bench);
+        }
+        assert_eq!(bench.await_end(a), "PeerClosed", "before {before}");
+    }
+}
+
+#[test]
+fn an_orphaned_tls_source_loses_nothing() {
+    // S145: what came behind the end of the target is the handler's, once it is resumed
+    let mut bench = Bench::new(never_silent());
+    let (client, a) = bench.tls_pair();
+    let (b, two) = bench.accepted();
+    bench.link(a, b, LinkOptions::default());
+    two.reset();
+    bench.await_end(b);
+    bench.local(|local| {
+        let mut conn = local.conn(client).expect("open");
+        conn.write(&pattern(100_000));
+        conn.half_close();
+    });
+    bench.turns(50);
+    assert!(bench.end_of(a).is_none() && bench.input_of(a).is_empty());
+    bench.local(|local| local.conn(a).expect("open").resume());
+    assert_eq!(bench.await_end(a), "PeerClosed");
+    assert!(bench.input_of(a) == pattern(100_000));
+}

@@ -162,13 +162,8 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.hold_back_undelivered(id);
-        let line = self.core.line(id);
-        let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
-        if tls.stash.is_empty() && tls.session.peer_closed() && line.gate.is_open() {
-            // An end in order is answered by one: close_notify, then FIN.
-            if !self.core.outlives_its_input(id) {
-                self.core.close(id, CloseReason::PeerClosed);
-            }
+        if self.core.line(id).gate.is_open() {
+            self.end_in_order(id);
         }
     }
 
@@ -238,13 +233,22 @@ impl<S: Sys> Reactor<S> {
 
     /// A line whose link has lost its target is not read; that it has ended is told all the same,
     /// once nothing unread lies before the end (S145).
-    pub(super) fn look_for_end(&mut self, id: ConnId) {
-        let Self { sys, fds, core, .. } = self;
-        let line = core.line(id);
+    pub(super) fn look_for_end(&mut self, id: ConnId, held: &mut Held) {
+        let line = self.core.line(id);
         let waits = line.gate.has(Reason::Orphaned) && !line.gate.has(Reason::User);
-        if !waits || !line.ready.has(Ready::ENDED) || line.has_held_back_input() {
+        if !waits || !line.stage.is_open() || line.gate.has(Reason::Ended) {
             return;
         }
+        if line.has_held_back_input() {
+            return self.end_in_order(id);
+        }
+        if !line.ready.has(Ready::ENDED) {
+            return;
+        }
+        if line.stage.tls().is_some() {
+            return self.look_into_records(id, held);
+        }
+        let Self { sys, fds, .. } = self;
         let Some(Some(fd)) = fds.get(id.slot()) else { return };
         match sys.at_end(fd) {
             Ok(true) => self.input_ended(id),
@@ -253,11 +257,39 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Under TLS the end is a record like others, so they are read until one has brought something
+    /// for the handler, which is held back.
+    #[cold]
+    fn look_into_records(&mut self, id: ConnId, held: &mut Held) {
+        if !self.core.line(id).ready.has(Ready::READABLE) {
+            return;
+        }
+        self.read(id, held);
+        let line = self.core.line(id);
+        if line.has_held_back_input() {
+            self.end_in_order(id);
+        } else if line.ready.has(Ready::READABLE) && line.stage.is_open() && !line.on_agenda {
+            line.on_agenda = true;
+            self.core.agenda.push(id);
+        }
+    }
+
+    /// The peer's TLS has ended, if nothing lies before its end: answered by an end in order,
+    /// close_notify, then FIN.
+    fn end_in_order(&mut self, id: ConnId) {
+        let Stage::Open(Channel::Tls(tls)) = &self.core.line(id).stage else { return };
+        let ended = tls.stash.is_empty() && tls.session.peer_closed();
+        if ended && !self.core.outlives_its_input(id) {
+            self.core.close(id, CloseReason::PeerClosed);
+        }
+    }
+
     /// Gives what was held back before anything new.
     pub(super) fn read_any(&mut self, id: ConnId, held: &mut Held) {
         if let Some(link) = self.core.line(id).link() {
             if !self.core.has_a_target(id, link) {
-                return;
+                // Its event is used up: nobody else would look.
+                return self.look_for_end(id, held);
             }
         }
         if self.core.line(id).has_held_back_input() {

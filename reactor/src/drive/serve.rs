@@ -147,7 +147,7 @@ impl<S: Sys> Reactor<S> {
         if line.wants_read() && line.has_input() {
             self.read_any(id, held);
         } else {
-            self.look_for_end(id);
+            self.look_for_end(id, held);
         }
     }
 
