@@ -17,9 +17,9 @@ use crate::id::ConnId;
 impl Core {
     /// Links a line to another one; both are there.
     pub(crate) fn link(&mut self, from: ConnId, link: Link) {
-        self.unlink(from);
         let line = self.line(from);
-        line.tune().link = Some(link);
+        let old = line.tune().link.replace(link);
+        line.gate.open(Reason::Linked);
         if self.staging.holds_for(from) || self.staging.holds_for(link.to) {
             // A line with limits of its own is not simply open any more.
             self.staging.close();
@@ -30,6 +30,10 @@ impl Core {
         target.marks.add(Marks::DRAIN);
         self.revisit(link.to);
         self.revisit(from);
+        if let Some(old) = old {
+            // Behind the new one, which may lead to the same target and pass the same end on.
+            self.forget_source(from, old.to);
+        }
     }
 
     /// Ends the link from a line; false when there was none.
@@ -51,7 +55,9 @@ impl Core {
     pub(crate) fn forget_source(&mut self, from: ConnId, to: ConnId) {
         if let Some(target) = self.table.line_mut(to) {
             if let Some(tuning) = &mut target.tuning {
-                tuning.sources.retain(|source| *source != from);
+                if let Some(at) = tuning.sources.iter().position(|source| *source == from) {
+                    tuning.sources.remove(at);
+                }
             }
             // The end it has waited for will not come.
             if target.gate.has(Reason::Ended) && !self.awaits_an_end(to) {
@@ -81,13 +87,18 @@ impl Core {
     /// The target of a line's link has ended (S145).
     fn orphan(&mut self, from: ConnId) {
         let now = self.now;
+        let awaits_others = self.awaits_an_end(from);
         let Some(line) = self.table.line_mut(from) else { return };
         let Some(link) = line.tuning.as_mut().and_then(|tuning| tuning.link.take()) else {
             return;
         };
         line.gate.open(Reason::Linked);
+        let in_order = line.gate.has(Reason::Ended);
+        if in_order && awaits_others {
+            // Its part of the link was done, and others still write to it.
+            return;
+        }
         if link.propagate {
-            let in_order = line.gate.has(Reason::Ended);
             let reason = if in_order { CloseReason::PeerClosed } else { CloseReason::LinkEnded };
             return self.close(from, reason);
         }

@@ -2,8 +2,8 @@
 
 use shardpoll_reactor::tls::rustls::pki_types::ServerName;
 use shardpoll_reactor::{
-    CloseReason, Config, Conn, ConnId, Connect, Faults, Handler, LinkOptions, ListenerId,
-    ListenerOptions, Local, Place, Reactor, Sim, SimFd, SimPeer,
+    CloseReason, Config, Conn, ConnId, Connect, Faults, Handler, LinkError, LinkOptions,
+    ListenerId, ListenerOptions, Local, Place, Reactor, Sim, SimFd, SimPeer,
 };
 use shardpoll_tests::{client_context, pattern, server_context};
 use std::cell::RefCell;
@@ -287,4 +287,56 @@ fn an_orphaned_tls_source_loses_nothing() {
     bench.local(|local| local.conn(a).expect("open").resume());
     assert_eq!(bench.await_end(a), "PeerClosed");
     assert!(bench.input_of(a) == pattern(100_000));
+}
+
+#[test]
+fn a_link_that_is_replaced_by_one_to_the_same_target_loses_nothing() {
+    // S142: as when the water marks of a proxy are changed while one side has ended
+    let mut bench = Bench::new(never_silent());
+    let (a, one) = bench.accepted();
+    let (b, two) = bench.accepted();
+    bench.local(|local| local.link_both(a, b)).expect("both are there");
+    two.shutdown();
+    bench.turn_until("the end", |_| one.is_at_end());
+    let options = LinkOptions::default().propagate(true).water_marks(0, 1000);
+    bench.link(a, b, options);
+    let data = pattern(300_000);
+    assert!(bench.pump(&one, &data, &two) == data);
+    one.shutdown();
+    assert_eq!(bench.await_end(a), "PeerClosed");
+    assert_eq!(bench.await_end(b), "PeerClosed");
+}
+
+#[test]
+fn a_connection_whose_side_has_ended_can_be_read_from_and_not_written_to() {
+    // S142
+    let mut bench = Bench::new(never_silent());
+    let (a, one) = bench.accepted();
+    let (b, two) = bench.accepted();
+    bench.local(|local| local.conn(a).expect("open").half_close());
+    let both = bench.local(|local| (local.link_both(a, b), local.unlink(a), local.unlink(b)));
+    assert_eq!(both, (Err(LinkError::Gone(a)), false, false), "neither is linked");
+    bench.link(a, b, LinkOptions::default());
+    assert!(bench.pump(&one, b"heard", &two) == b"heard");
+}
+
+#[test]
+fn a_ring_of_links_passes_every_byte_and_every_end_on() {
+    // S145: an end that was passed on already does not cut what still comes from elsewhere
+    let mut bench = Bench::new(never_silent());
+    let sides: Vec<_> = (0..3).map(|_| bench.accepted()).collect();
+    let options = LinkOptions::default().propagate(true);
+    for at in 0..3 {
+        bench.link(sides[at].0, sides[(at + 1) % 3].0, options);
+    }
+    for from in 0..3 {
+        let (one, two) = (&sides[from].1, &sides[(from + 1) % 3].1);
+        let data = pattern(200_000 + from);
+        assert!(bench.pump(one, &data, two) == data, "from {from}");
+        one.shutdown();
+        bench.turn_until("the end", |_| two.is_at_end());
+    }
+    for (id, _) in &sides {
+        assert_eq!(bench.await_end(*id), "PeerClosed");
+    }
 }

@@ -128,6 +128,8 @@ impl<S: Sys> Reactor<S> {
             }
         };
         let told = std::mem::replace(&mut line.told, true);
+        // Whoever has waited for its end on the other side of a link waits no longer.
+        self.core.unlink(id);
         self.core.release_sources(id);
         if !told {
             log::debug!("connection {id}: ended: {reason}");
