@@ -8,6 +8,7 @@
 //! 2. A line is closed for [`Reason::Linked`] only while it is linked to one with something queued,
 //!    whose flush will open it.
 //! 3. What is read from a linked line is queued at its target, or not read at all.
+//! 4. A link fills no queue beyond the cap of a connection.
 
 use crate::api::{CloseReason, Conn};
 use crate::conn::{Fin, Link, Marks, Reason};
@@ -16,7 +17,10 @@ use crate::id::ConnId;
 
 impl Core {
     /// Links a line to another one; both are there.
-    pub(crate) fn link(&mut self, from: ConnId, link: Link) {
+    pub(crate) fn link(&mut self, from: ConnId, mut link: Link) {
+        // Below the cap, so that a target with no more than this has room.
+        link.high = link.high.min(self.queue_cap - 1);
+        link.low = link.low.min(link.high);
         let line = self.line(from);
         let old = line.tune().link.replace(link);
         line.gate.open(Reason::Linked);
@@ -66,14 +70,20 @@ impl Core {
         }
     }
 
-    /// Whether the target of a line's link takes what is read; dissolves the link if not.
-    pub(crate) fn has_a_target(&mut self, from: ConnId, link: Link) -> bool {
-        let takes = self.table.line(link.to).is_some_and(|to| !to.told && to.takes_writes());
-        if !takes {
+    /// How much of what is read from a line the target of its link has room for. With 0 it is not
+    /// read any more: the target has enough, or takes nothing, which dissolves the link.
+    pub(crate) fn room_at_target(&mut self, from: ConnId, link: Link) -> usize {
+        let target = self.table.line(link.to).filter(|to| !to.told && to.takes_writes());
+        let Some(queued) = target.map(|to| to.outbox.len()) else {
             self.forget_source(from, link.to);
             self.orphan(from);
+            return 0;
+        };
+        if queued > link.high {
+            self.line(from).gate.close(Reason::Linked);
+            return 0;
         }
-        takes
+        self.queue_cap - queued
     }
 
     /// Writes what was read from a line to its target.

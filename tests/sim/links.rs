@@ -340,3 +340,33 @@ fn a_ring_of_links_passes_every_byte_and_every_end_on() {
         assert_eq!(bench.await_end(*id), "PeerClosed");
     }
 }
+
+#[test]
+fn what_a_link_queues_stays_below_the_cap() {
+    // S69, S143: whatever the water marks are, and whatever else was written
+    for queued in [0, 20_000] {
+        let mut config = Config::default();
+        config.max_queued_bytes = 20_000;
+        config.read_size_bytes = 3000;
+        let mut bench = Bench::new(config);
+        let (a, one) = bench.accepted();
+        let (b, two) = bench.accepted_with_window(500);
+        bench.local(|local| local.conn(b).expect("open").pause_writes());
+        bench.local(|local| local.conn(b).expect("open").write(&pattern(queued)));
+        bench.link(a, b, LinkOptions::default());
+        let data = pattern(100_000);
+        let mut sent = 0;
+        for _ in 0..100 {
+            sent += one.send(&data[sent..]);
+            bench.turn();
+        }
+        bench.local(|local| local.conn(b).expect("open").resume_writes());
+        let mut got = Vec::new();
+        bench.turn_until("all of it", |_| {
+            sent += one.send(&data[sent..]);
+            got.extend(two.recv(usize::MAX));
+            got.len() >= data.len() + queued
+        });
+        assert!(got[..queued] == pattern(queued) && got[queued..] == data);
+    }
+}

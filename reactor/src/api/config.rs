@@ -37,7 +37,8 @@ pub struct Config {
     pub max_queued_bytes: usize,
     /// How many bytes all connections of a shard may queue together; a write that does not fit is
     /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB. Up to 256 KiB
-    /// more may be queued for the connection whose callback runs.
+    /// more may be queued for the connection whose callback runs, and what comes through links
+    /// counts, but only their own marks bound it.
     pub max_shard_queued_bytes: usize,
     /// With more than this queued, writes answer [`Written::High`](crate::Written), and
     /// [`Handler::on_high_water`](crate::Handler::on_high_water) is called if the kernel does not

@@ -121,7 +121,7 @@ impl Conn<'_> {
         Written::Full
     }
 
-    /// Queues what came from a link, whose water marks bound it.
+    /// Queues what came from a link, which has looked for room.
     pub(crate) fn forward(&mut self, data: &[u8]) -> usize {
         self.core.unstage(self.id);
         let now = self.core.now;

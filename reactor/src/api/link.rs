@@ -35,7 +35,8 @@ impl Default for LinkOptions {
 
 impl LinkOptions {
     /// With more than `high` bytes queued at the target the source is not read, until no more than
-    /// `low` are (S143). Default 256 KiB and 64 KiB; a `low` above `high` is taken as `high`.
+    /// `low` are (S143). Default 256 KiB and 64 KiB; a `low` above `high` is taken as `high`, a
+    /// `high` beyond what a connection [may queue](crate::Config::max_queued_bytes) as just below.
     #[must_use]
     pub fn water_marks(mut self, low: usize, high: usize) -> Self {
         self.high_water_bytes = high;

@@ -18,9 +18,10 @@ use shardpoll_tls::Error;
 use std::io;
 
 impl<S: Sys> Reactor<S> {
-    /// One read of a line that is not simply open, and what it brings.
-    fn read(&mut self, id: ConnId, held: &mut Held) {
-        match self.receive(id) {
+    /// One read of a line that is not simply open, and what it brings; of a plain one so many
+    /// bytes at most.
+    fn read(&mut self, id: ConnId, held: &mut Held, most: usize) {
+        match self.receive(id, most) {
             Ok(0) => self.input_ended(id),
             Ok(count) => self.take_in(id, held, count),
             Err(error) => self.read_failed(id, error),
@@ -28,7 +29,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// One `recv` into the read buffer.
-    fn receive(&mut self, id: ConnId) -> io::Result<usize> {
+    fn receive(&mut self, id: ConnId, most: usize) -> io::Result<usize> {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, counters, now, .. } = core;
         let line = table.served_mut(id);
@@ -36,8 +37,10 @@ impl<S: Sys> Reactor<S> {
             return Err(io::ErrorKind::WouldBlock.into());
         };
         let size = line.read_size().unwrap_or(core.config.read_size_bytes);
-        let size =
-            if matches!(line.stage, Stage::Open(Channel::Plain)) { line.piece(size) } else { size };
+        let size = match line.stage {
+            Stage::Open(Channel::Plain) => line.piece(size).min(most),
+            _ => size,
+        };
         if rx.len() < size {
             *rx = vec![0; size].into_boxed_slice();
         }
@@ -143,12 +146,13 @@ impl<S: Sys> Reactor<S> {
         *delivered = 0;
         while *delivered < plain.len() && core.line(id).may_deliver() {
             let link = core.line(id).link();
-            if link.is_some_and(|link| !core.has_a_target(id, link)) {
+            let room = link.map_or(usize::MAX, |link| core.room_at_target(id, link));
+            if room == 0 {
                 // Its gate is closed now, or it is closing.
                 continue;
             }
             let rest = &plain[*delivered..];
-            let size = core.read_size(id);
+            let size = core.read_size(id).min(room);
             let line = core.line(id);
             let data = &rest[..rest.len().min(line.piece(size))];
             line.spend(data.len());
@@ -264,7 +268,7 @@ impl<S: Sys> Reactor<S> {
         if !self.core.line(id).ready.has(Ready::READABLE) {
             return;
         }
-        self.read(id, held);
+        self.read(id, held, usize::MAX);
         let line = self.core.line(id);
         if line.has_held_back_input() {
             self.end_in_order(id);
@@ -286,8 +290,12 @@ impl<S: Sys> Reactor<S> {
 
     /// Gives what was held back before anything new.
     pub(super) fn read_any(&mut self, id: ConnId, held: &mut Held) {
-        if let Some(link) = self.core.line(id).link() {
-            if !self.core.has_a_target(id, link) {
+        let line = self.core.line(id);
+        let mut room = usize::MAX;
+        // What comes before it is open, or when it is closing, is not the target's.
+        if let Some(link) = line.link().filter(|_| line.stage.is_open()) {
+            room = self.core.room_at_target(id, link);
+            if room == 0 {
                 // Its event is used up: nobody else would look.
                 return self.look_for_end(id, held);
             }
@@ -295,7 +303,7 @@ impl<S: Sys> Reactor<S> {
         if self.core.line(id).has_held_back_input() {
             self.deliver_held_back(id, held);
         } else {
-            self.read(id, held);
+            self.read(id, held, room);
         }
     }
 
