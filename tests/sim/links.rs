@@ -370,3 +370,24 @@ fn what_a_link_queues_stays_below_the_cap() {
         assert!(got[..queued] == pattern(queued) && got[queued..] == data);
     }
 }
+
+#[test]
+fn a_large_read_size_of_one_is_not_that_of_others() {
+    // S45, S54
+    let mut config = Config::default();
+    config.read_size_bytes = 1000;
+    let mut bench = Bench::new(config);
+    let (a, one) = bench.accepted();
+    let (b, two) = bench.accepted();
+    bench.local(|local| local.conn(a).expect("open").read_size(50_000));
+    let data = pattern(40_000);
+    one.send(&data);
+    bench.turn_until("all of it", |bench| bench.input_of(a).len() == data.len());
+    two.send(&data);
+    bench.turn_until("all of it", |bench| bench.input_of(b).len() == data.len());
+    let log = bench.log.borrow();
+    let longest =
+        |id| log.input.iter().filter(|(of, _)| *of == id).map(|(_, data)| data.len()).max();
+    assert_eq!(longest(a), Some(40_000));
+    assert_eq!(longest(b), Some(1000));
+}

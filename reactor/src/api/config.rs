@@ -29,8 +29,9 @@ pub struct Config {
     /// Default 60 s.
     pub handshake_timeout: Duration,
     /// The largest chunk given to [`Handler::on_incoming`](crate::Handler::on_incoming), in bytes,
-    /// 1 to 1 MiB; the loop owns one buffer of this size. Default 16 KiB: the size of a TLS record,
-    /// and small enough to stay in a processor's cache.
+    /// 1 to 1 MiB; the loop owns one buffer of this size, and one of the largest that a connection
+    /// or a listener has set for itself. Default 16 KiB: the size of a TLS record, and small enough
+    /// to stay in a processor's cache.
     pub read_size_bytes: usize,
     /// How many bytes a connection may queue; a write that does not fit ends it (S69). 0: no limit.
     /// Default 32 MiB.

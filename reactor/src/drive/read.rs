@@ -21,29 +21,35 @@ impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings; of a plain one so many
     /// bytes at most.
     fn read(&mut self, id: ConnId, held: &mut Held, most: usize) {
-        match self.receive(id, most) {
+        let size = self.core.read_size(id);
+        match self.receive(id, size, most) {
             Ok(0) => self.input_ended(id),
-            Ok(count) => self.take_in(id, held, count),
+            Ok(count) => self.take_in(id, held, size, count),
             Err(error) => self.read_failed(id, error),
         }
     }
 
-    /// One `recv` into the read buffer.
-    fn receive(&mut self, id: ConnId, most: usize) -> io::Result<usize> {
-        let Self { sys, fds, core, rx, .. } = self;
+    /// One `recv` into the read buffer of this size.
+    fn receive(&mut self, id: ConnId, size: usize, most: usize) -> io::Result<usize> {
+        let Self { sys, fds, core, rx, wide_rx, .. } = self;
         let Core { table, counters, now, .. } = core;
         let line = table.served_mut(id);
         let Some(Some(fd)) = fds.get(id.slot()) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        let size = line.read_size().unwrap_or(core.config.read_size_bytes);
+        // Never that of all: who is simply open reads as much as `rx` holds.
+        let rx = if size > rx.len() {
+            if wide_rx.len() < size {
+                *wide_rx = vec![0; size].into_boxed_slice();
+            }
+            wide_rx
+        } else {
+            rx
+        };
         let size = match line.stage {
             Stage::Open(Channel::Plain) => line.piece(size).min(most),
             _ => size,
         };
-        if rx.len() < size {
-            *rx = vec![0; size].into_boxed_slice();
-        }
         let count = receive(sys, fd, &mut rx[..size], line, *now, counters)?;
         if let Some(tuning) = &mut line.tuning {
             // One that was set for this wait only (S84).
@@ -68,12 +74,13 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Input of a line that is not simply open.
-    fn take_in(&mut self, id: ConnId, held: &mut Held, count: usize) {
+    fn take_in(&mut self, id: ConnId, held: &mut Held, size: usize, count: usize) {
         let line = self.core.line(id);
         match &mut line.stage {
             Stage::Open(Channel::Plain) => {
                 line.spend(count);
-                let data = &self.rx[..count];
+                let rx = if size > self.rx.len() { &self.wide_rx } else { &self.rx };
+                let data = &rx[..count];
                 match line.link() {
                     Some(link) => self.core.forward(id, link, data),
                     None => {
@@ -82,7 +89,9 @@ impl<S: Sys> Reactor<S> {
                     }
                 }
             }
-            Stage::Open(Channel::Tls(_)) | Stage::Handshaking(_) => self.decrypt(id, held, count),
+            Stage::Open(Channel::Tls(_)) | Stage::Handshaking(_) => {
+                self.decrypt(id, held, size, count);
+            }
             Stage::Lingering { discarded } => {
                 *discarded += count;
                 if *discarded > LINGER_BYTES {
@@ -95,8 +104,9 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Everything that was read is decrypted at once; what may not be delivered now is held back.
-    fn decrypt(&mut self, id: ConnId, held: &mut Held, count: usize) {
-        let Self { core, rx, plain, delivered, wire, .. } = self;
+    fn decrypt(&mut self, id: ConnId, held: &mut Held, size: usize, count: usize) {
+        let Self { core, rx, wide_rx, plain, delivered, wire, .. } = self;
+        let rx = if size > rx.len() { wide_rx } else { rx };
         plain.clear();
         *delivered = 0;
         wire.clear();
