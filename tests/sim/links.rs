@@ -2,7 +2,7 @@
 
 use shardpoll_reactor::tls::rustls::pki_types::ServerName;
 use shardpoll_reactor::{
-    CloseReason, Config, Conn, ConnId, Connect, Faults, Handler, LinkError, LinkOptions,
+    CloseReason, Config, Conn, ConnId, Connect, Fault, Faults, Handler, LinkError, LinkOptions,
     ListenerId, ListenerOptions, Local, Place, Reactor, Sim, SimFd, SimPeer,
 };
 use shardpoll_tests::{client_context, pattern, server_context};
@@ -390,4 +390,22 @@ fn a_large_read_size_of_one_is_not_that_of_others() {
         |id| log.input.iter().filter(|(of, _)| *of == id).map(|(_, data)| data.len()).max();
     assert_eq!(longest(a), Some(40_000));
     assert_eq!(longest(b), Some(1000));
+}
+
+#[test]
+fn the_end_of_our_side_has_the_whole_send_timeout() {
+    // S92: close_notify has only now begun to wait, however long nothing was sent before
+    let mut config = never_silent();
+    config.send_timeout = Some(Duration::from_secs(10));
+    let mut bench = Bench::new(config);
+    let (client, server) = bench.tls_pair();
+    bench.turns(10);
+    bench.sim.advance(Duration::from_secs(60));
+    bench.turns(2);
+    bench.sim.set_faults(Faults::none().with(Fault::WriteBlocked, 1.0));
+    bench.local(|local| local.conn(client).expect("open").half_close());
+    bench.turns(50);
+    assert_eq!(bench.end_of(client), None);
+    bench.sim.set_faults(Faults::none());
+    assert_eq!(bench.await_end(server), "PeerClosed");
 }
