@@ -48,7 +48,7 @@ impl Core {
         };
         let was_closed = line.gate.open(Reason::Linked);
         if was_closed {
-            line.last_read = self.now;
+            line.begins_to_listen(self.now);
         }
         self.forget_source(from, link.to);
         self.revisit(from);
@@ -113,7 +113,7 @@ impl Core {
             return self.close(from, reason);
         }
         line.gate.close(Reason::Orphaned);
-        line.last_read = now;
+        line.begins_to_listen(now);
         self.revisit(from);
     }
 
@@ -142,7 +142,7 @@ impl Core {
         let Some(line) = self.table.line_mut(source) else { return };
         let low = line.link().map_or(0, |link| link.low);
         if queued <= low && line.gate.open(Reason::Linked) {
-            line.last_read = now;
+            line.begins_to_listen(now);
             self.revisit(source);
         }
     }

@@ -2,12 +2,13 @@
 
 use shardpoll_reactor::tls::rustls::pki_types::ServerName;
 use shardpoll_reactor::{
-    CloseReason, Config, Conn, ConnId, Connect, Fault, Faults, Handler, LinkError, LinkOptions,
-    ListenerId, ListenerOptions, Local, Place, Reactor, Sim, SimFd, SimPeer,
+    CloseReason, Config, Conn, ConnId, Connect, Credit, Fault, Faults, Handler, LinkError,
+    LinkOptions, ListenerId, ListenerOptions, Local, Place, Reactor, Sim, SimFd, SimPeer, Wait,
 };
 use shardpoll_tests::{client_context, pattern, server_context};
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -408,4 +409,70 @@ fn the_end_of_our_side_has_the_whole_send_timeout() {
     assert_eq!(bench.end_of(client), None);
     bench.sim.set_faults(Faults::none());
     assert_eq!(bench.await_end(server), "PeerClosed");
+}
+
+#[test]
+fn a_send_timeout_of_its_own_that_passed_with_nothing_queued_is_over() {
+    // S89, S92: there was nothing to wait for, and what is written later has only begun to
+    let mut bench = Bench::new(never_silent());
+    let (a, _one) = bench.accepted();
+    let second = Duration::from_secs(1);
+    bench.local(|local| {
+        local.conn(a).expect("open").set_write_timeout(Wait::After(second));
+    });
+    bench.turns(2);
+    bench.sim.advance(10 * second);
+    bench.turns(2);
+    bench.sim.set_faults(Faults::none().with(Fault::WriteBlocked, 1.0));
+    bench.local(|local| local.conn(a).expect("open").write(b"late"));
+    bench.turns(50);
+    assert_eq!(bench.end_of(a), None);
+    bench.sim.advance(200 * second);
+    assert_eq!(bench.await_end(a), "NotDraining");
+}
+
+#[test]
+fn a_read_timeout_of_its_own_that_passed_while_nothing_was_read_is_over() {
+    // S84, S103: it begins anew when the connection is read again
+    for way in 0..4 {
+        let mut config = Config::default();
+        config.read_timeout = Some(Duration::from_secs(60));
+        let mut bench = Bench::new(config);
+        let (a, one) = bench.accepted();
+        let (b, _two) = bench.accepted_with_window(10);
+        let second = Duration::from_secs(1);
+        if way == 0 {
+            bench.link(a, b, LinkOptions::default().water_marks(0, 0));
+        }
+        bench.local(|local| {
+            let mut conn = local.conn(a).expect("open");
+            match way {
+                1 => conn.set_credit(Some(Credit::Chunks(1))),
+                2 => conn.limit(NonZeroU64::new(10)),
+                3 => conn.pause(),
+                _ => {}
+            }
+        });
+        one.send(&pattern(100));
+        bench.turns(20);
+        bench.local(|local| {
+            local.conn(a).expect("open").set_read_timeout(Wait::After(second));
+        });
+        bench.turns(2);
+        bench.sim.advance(20 * second);
+        bench.turns(2);
+        assert_eq!(bench.end_of(a), None, "way {way}");
+        bench.local(|local| {
+            match way {
+                0 => drop(local.unlink(a)),
+                1 => local.conn(a).expect("open").grant(Credit::Chunks(1)),
+                3 => local.conn(a).expect("open").resume(),
+                _ => {}
+            };
+        });
+        bench.turns(20);
+        assert_eq!(bench.end_of(a), None, "way {way}");
+        bench.sim.advance(61 * second);
+        assert_eq!(bench.await_end(a), "Silent", "way {way}");
+    }
 }

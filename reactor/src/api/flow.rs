@@ -141,7 +141,7 @@ impl Conn<'_> {
         line.tune().rate =
             bytes_per_second.map(|bytes_per_second| Rate { bytes_per_second, paid: now });
         if line.gate.open(Reason::Limited) {
-            line.last_read = now;
+            line.begins_to_listen(now);
         }
         self.core.revisit(self.id);
     }
@@ -189,7 +189,7 @@ impl Conn<'_> {
         if credit.is_some_and(Credit::is_none) {
             line.gate.close(Reason::Credit);
         } else if line.gate.open(Reason::Credit) {
-            line.last_read = now;
+            line.begins_to_listen(now);
         }
         self.core.revisit(self.id);
     }

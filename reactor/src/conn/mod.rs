@@ -347,7 +347,7 @@ impl Line {
     /// (S92).
     pub(crate) fn keep(&mut self, data: &[u8], now: Tick) {
         if self.stage.is_open() && !self.has_output() {
-            self.last_progress = now;
+            self.begins_to_wait(now);
         }
         if !data.is_empty() {
             self.outbox.push(data);

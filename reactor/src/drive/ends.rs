@@ -77,7 +77,7 @@ impl<S: Sys> Reactor<S> {
             }
             tls.owed.extend(wire);
             // It has only now begun to wait (S92).
-            line.last_progress = now;
+            line.begins_to_wait(now);
             next = Fin::Sealed;
         }
         line.tune().fin = next;

@@ -122,7 +122,7 @@ impl<S: Sys> Reactor<S> {
         let established = handshaking && tls.session.is_established();
         // A step of the handshake, or the first byte owed, starts the timeout anew (S93, S92).
         if handshaking || owed_nothing && !wire.is_empty() {
-            line.last_progress = now;
+            line.begins_to_wait(now);
         }
         if established {
             self.established(id, held);
@@ -142,7 +142,7 @@ impl<S: Sys> Reactor<S> {
             Stage::Handshaking(tls) => Stage::Open(Channel::Tls(tls)),
             other => other,
         };
-        line.last_read = *now;
+        line.begins_to_listen(*now);
         line.marks.add(Marks::CONNECT);
         line.marks.add(Marks::DRAIN);
         let status = Status::HandshakeComplete;
