@@ -476,3 +476,20 @@ fn a_read_timeout_of_its_own_that_passed_while_nothing_was_read_is_over() {
         assert_eq!(bench.await_end(a), "Silent", "way {way}");
     }
 }
+
+#[test]
+fn what_is_discarded_is_not_read_byte_by_byte() {
+    // S54, O8: the read size is that of a chunk for the handler, and there is none any more
+    let mut bench = Bench::new(Config::default());
+    let (a, one) = bench.accepted();
+    bench.local(|local| {
+        let mut conn = local.conn(a).expect("open");
+        conn.read_size(1);
+        conn.pause();
+    });
+    one.send(&pattern(50_000));
+    bench.turns(10);
+    bench.local(|local| local.conn(a).expect("open").close());
+    bench.turns(10);
+    assert_eq!(bench.reactor.counters().bytes_in, 50_000);
+}

@@ -4,4 +4,5 @@ mod faults;
 mod happy_eyeballs;
 mod links;
 mod one_shard;
+mod tangle;
 pub(crate) mod world;

@@ -21,7 +21,9 @@ impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings; of a plain one so many
     /// bytes at most.
     fn read(&mut self, id: ConnId, held: &mut Held, most: usize) {
-        let size = self.core.read_size(id);
+        let discards =
+            matches!(self.core.line(id).stage, Stage::Flushing { .. } | Stage::Lingering { .. });
+        let size = if discards { self.rx.len() } else { self.core.read_size(id) };
         match self.receive(id, size, most) {
             Ok(0) => self.input_ended(id),
             Ok(count) => self.take_in(id, held, size, count),
