@@ -362,10 +362,9 @@ impl Tangle {
         let world = Rc::clone(&self.world);
         let deed = self.rng(|rng| rng.u32(0..160));
         self.reactor.local(|local| {
-            if let Some(id) = any(&world).filter(|_| deed < 38) {
+            // A loop that seems to spin is left alone, to see whether it does.
+            if let Some(id) = any(&world).filter(|_| deed < 38 && self.idle == 0) {
                 act(&world, local, id, deed);
-                // Which is something that has happened.
-                world.borrow_mut().callbacks += 1;
             }
             if deed > 140 {
                 dial(&world, local);
