@@ -11,7 +11,7 @@
 
 use shardpoll::{
     CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote, Signal,
-    Signals, StartError, incoming,
+    Signals, StartError, WhenExhausted, incoming,
 };
 use shardpoll_reactor::{Linux, Place, Reactor};
 use std::error::Error;
@@ -116,8 +116,10 @@ impl Handler for Dialled {
 
 fn starved(retry: &str, shards: usize) -> Outcome {
     let mut config = Config::default();
-    if retry != "default" {
-        config.accept_retry_interval = Duration::from_secs(retry.parse()?);
+    match retry {
+        "default" => {}
+        "refuse" => config.when_exhausted = WhenExhausted::Refuse,
+        seconds => config.accept_retry_interval = Duration::from_secs(seconds.parse()?),
     }
     let engine = engine_of(shards, config)?;
     let remote = engine.remote();
@@ -148,6 +150,9 @@ fn starved(retry: &str, shards: usize) -> Outcome {
             }
             "rests" => {
                 println!("{}", rests(&remote)?);
+            }
+            "refused" => {
+                println!("{}", counters(&remote)?.refused_peers);
             }
             "dial" => {
                 let (log, reason) = channel();

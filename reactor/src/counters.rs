@@ -16,6 +16,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Times a listener had to rest because descriptors or memory had run out.
     pub accept_rests: u64,
+    /// Peers that were closed at once because descriptors had run out.
+    pub refused_peers: u64,
     /// Connections that the kernel accepted for us and that could not be served.
     pub accept_failures: u64,
     /// Options of connections that the kernel has refused.

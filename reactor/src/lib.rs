@@ -77,8 +77,12 @@ pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
     EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
     ParseConnectError, Peer, Refused, Silence, SocketOption, Status, UnixPathError, Wait, Watch,
-    WatchInterest, Watcher, WhenFull, Written, events, incoming,
+    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
 };
+#[cfg(feature = "sim")]
+pub use conn::journey::{Step, Transitions};
+#[cfg(feature = "sim")]
+pub use drive::Simulation;
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
 pub use listener::{Acceptor, ListenerOptions};

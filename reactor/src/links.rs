@@ -8,7 +8,8 @@
 //! 2. A line is closed for [`Reason::Linked`] only while it is linked to one with something queued,
 //!    whose flush will open it.
 //! 3. What is read from a linked line is queued at its target, or not read at all.
-//! 4. A link fills no queue beyond the cap of a connection.
+//! 4. A link fills no queue beyond the cap of a connection, and that of the shard only by one read
+//!    into an empty queue.
 
 use crate::api::{CloseReason, Conn};
 use crate::conn::{Fin, Link, Marks, Reason};
@@ -79,11 +80,14 @@ impl Core {
             self.orphan(from);
             return 0;
         };
-        if queued > link.high {
+        let room = self.queue_cap - queued;
+        let shard_room = self.shard_queue_cap.saturating_sub(self.queued);
+        if queued > link.high || queued > 0 && shard_room == 0 {
             self.line(from).gate.close(Reason::Linked);
             return 0;
         }
-        self.queue_cap - queued
+        // One read for an empty queue is always granted: its flush is what brings the next.
+        if queued == 0 { room } else { room.min(shard_room) }
     }
 
     /// Writes what was read from a line to its target.
@@ -141,7 +145,8 @@ impl Core {
         let Some(&source) = tuning.and_then(|tuning| tuning.sources.get(at)) else { return };
         let Some(line) = self.table.line_mut(source) else { return };
         let low = line.link().map_or(0, |link| link.low);
-        if queued <= low && line.gate.open(Reason::Linked) {
+        let has_room = queued == 0 || queued <= low && self.queued < self.shard_queue_cap;
+        if has_room && line.gate.open(Reason::Linked) {
             line.begins_to_listen(now);
             self.revisit(source);
         }

@@ -51,6 +51,8 @@
 //!
 //! `ring` (default) and `aws-lc-rs` choose the cryptography of the convenience constructors of
 //! [`tls`]; contexts made from finished `rustls` configurations bring their own.
+//!
+//! `sim` adds `sim`, in which handlers are tested without sockets (`examples/simulated.rs`).
 
 #![forbid(unsafe_code)]
 
@@ -76,7 +78,34 @@ pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
     EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local, NoAddress,
     PanicPolicy, ParseConnectError, Peer, Refused, Signal, Signals, Silence, SocketOption, Status,
-    Tick, TimerId, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenFull,
-    Written, events, incoming, raise_descriptor_limit, tls,
+    Tick, TimerId, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};
+
+/// A simulated network with a clock of its own, for tests of handlers (feature `sim`).
+///
+/// A [`Simulation`](sim::Simulation) has a loop, to which [`SimPeer`](sim::SimPeer)s connect
+/// without sockets; time passes when it is told to, and what may go wrong goes wrong when the seed
+/// says so.
+/// `examples/simulated.rs` tests a read timeout of a minute in microseconds.
+///
+/// ```
+/// use shardpoll::sim::Simulation;
+/// use shardpoll::{Config, Conn, incoming};
+///
+/// let mut world = Simulation::new(Config::default())?;
+/// let peer = world.connect(incoming(|conn: &mut Conn<'_>, data| {
+///     conn.write(data);
+/// }));
+/// peer.send(b"hello");
+/// world.settle();
+/// assert_eq!(peer.recv_all(), b"hello");
+/// # Ok::<(), shardpoll::ConfigError>(())
+/// ```
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use shardpoll_reactor::{
+        Counts, Fault, Faults, Reactor, Sim, SimFd, SimPeer, Simulation, Step, Transitions,
+    };
+}

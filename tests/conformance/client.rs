@@ -42,7 +42,7 @@ impl<'a> Script<'a> {
     pub(crate) fn play_client(
         mut self,
         socket: Socket,
-        to: SocketAddr,
+        to: impl Fn() -> Outcome<SocketAddr>,
         steps: &[Step],
     ) -> Outcome<Option<Wire>> {
         let at = steps.iter().position(|step| matches!(step, Step::Connect));
@@ -55,7 +55,7 @@ impl<'a> Script<'a> {
                 return Ok(None);
             }
         }
-        if let Err(error) = socket.connect_timeout(&to.into(), PATIENCE) {
+        if let Err(error) = socket.connect_timeout(&to()?.into(), PATIENCE) {
             let text = match error.kind() {
                 ErrorKind::ConnectionRefused => "ConnectionRefusedError",
                 ErrorKind::TimedOut => "TimeoutError",

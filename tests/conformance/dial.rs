@@ -39,7 +39,7 @@ fn begun(
     }
     let (own, origin) = (Some(plan.label.clone()), plan.label.clone());
     let scope = Scope { own, origin, arg: None, n: 1 };
-    // On the new connection, whoever's callback this is.
+    // On the new connection, whosever callback this is.
     here.local(|local| perform(run, &mut Here::Shard(local), &scope, &plan.then));
 }
 

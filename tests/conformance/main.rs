@@ -61,7 +61,7 @@ struct Request {
 }
 
 fn request(args: impl Iterator<Item = String>) -> Result<Request, String> {
-    let mut request = Request { jobs: 2, ..Request::default() };
+    let mut request = Request { jobs: 4, ..Request::default() };
     let mut args = args;
     while let Some(arg) = args.next() {
         let mut number = || {

@@ -285,6 +285,10 @@ fn set_quitting(run: &Arc<Run>, here: &mut Here<'_, '_>, quit: bool) {
 }
 
 fn close_all(run: &Arc<Run>, here: &mut Here<'_, '_>) {
+    {
+        let known = &mut *run.known();
+        known.closing.extend(known.servers.values());
+    }
     for shard in 0..run.remote.shards() {
         on_shard(run, here, shard, |_, here| here.local(|local| local.close_all()));
     }

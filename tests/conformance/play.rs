@@ -17,12 +17,11 @@ use crate::perform::{Here, Scope, perform};
 use crate::ports::{Ports, loopback};
 use crate::record::{Arg, Event, Record};
 use crate::run::{Errand, Run};
-use crate::scenario::{Client, Kind, Scenario};
+use crate::scenario::{Kind, Scenario};
 use crate::servers;
 use crate::wire::Wire;
 use shardpoll::{Engine, Local, Pinning};
 use socket2::Socket;
-use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread::{self, Scope as Threads, ScopedJoinHandle};
@@ -58,16 +57,12 @@ pub(crate) fn play(scenario: &Arc<Scenario>, shards: usize) -> Outcome<Vec<Event
     let errand_engine = &engine;
     let kept = thread::scope(|threads| {
         threads.spawn(move || do_errands(errand_engine, &inbox));
-        let begun = open(&run, &engine).and_then(|()| {
-            let limited = headroom.map(Headroom::limit).transpose()?;
-            Ok((limited, targets(&run)?))
-        });
+        let begun = open(&run, &engine).and_then(|()| headroom.map(Headroom::limit).transpose());
         // Whatever could fail has been tried: from here on the shards wait for us.
-        let scripts = begun.map(|(_limited, targets)| {
+        let scripts = begun.map(|_limited| {
             let gate = hold(&run);
             gate.entered.wait();
             let zero = run.record.begin();
-            let clients = clients.into_iter().zip(targets).collect();
             let scripts = begin_scripts(&run, &ports, clients, threads);
             gate.begun.wait();
             let end = zero + scenario.duration;
@@ -96,16 +91,6 @@ fn do_errands(engine: &Engine, inbox: &Receiver<Option<Errand>>) {
 fn open(run: &Arc<Run>, engine: &Engine) -> Outcome<()> {
     run.scenario.servers.iter().try_for_each(|server| servers::open(run, engine, server))?;
     if run.scenario.links { servers::place(run) } else { Ok(()) }
-}
-
-/// Where each client connects to.
-fn targets(run: &Run) -> Outcome<Vec<SocketAddr>> {
-    let known = run.known();
-    let target = |client: &Client| {
-        let port = known.ports.get(&client.to).copied().map(loopback);
-        port.ok_or_else(|| format!("{}: there is no server {:?}", client.label, client.to))
-    };
-    run.scenario.clients.iter().map(target).collect()
 }
 
 fn join(scripts: Vec<Played<'_>>) -> Outcome<Vec<Wire>> {
@@ -174,12 +159,17 @@ fn start(run: &Arc<Run>, local: &mut Local<'_>) {
 fn begin_scripts<'scope, 'env: 'scope>(
     run: &'env Run,
     ports: &'env Ports,
-    clients: Vec<(Socket, SocketAddr)>,
+    clients: Vec<Socket>,
     threads: &'scope Threads<'scope, 'env>,
 ) -> Vec<Played<'scope>> {
     let mut scripts = Vec::new();
-    for (client, (socket, to)) in run.scenario.clients.iter().zip(clients) {
+    for (client, socket) in run.scenario.clients.iter().zip(clients) {
         let script = Script::new(&client.label, &run.record);
+        // Looked up when it connects: the action `listen` may bring it.
+        let to = || {
+            let port = run.known().ports.get(&client.to).copied().map(loopback);
+            port.ok_or_else(|| format!("{}: there is no server {:?}", client.label, client.to))
+        };
         scripts.push(threads.spawn(move || {
             let left = script.play_client(socket, to, &client.script)?;
             Ok(left.filter(|_| client.keep_open))

@@ -61,6 +61,8 @@ struct State {
     events: Vec<Event>,
     counts: HashMap<(String, String), usize>,
     over: bool,
+    /// Labels of listeners that have ended.
+    closed: HashSet<String>,
     faults: Vec<String>,
 }
 
@@ -145,6 +147,17 @@ impl Record {
     /// Waits for the end of the run, for at most this long.
     pub(crate) fn wait_over(&self, limit: Duration) -> bool {
         self.wait_until(limit, |state| state.over)
+    }
+
+    /// A listener has ended.
+    pub(crate) fn closed(&self, label: &str) {
+        self.lock().closed.insert(label.into());
+        self.changed.notify_all();
+    }
+
+    /// Waits for the end of a listener, for at most this long.
+    pub(crate) fn wait_closed(&self, label: &str, limit: Duration) -> bool {
+        self.wait_until(limit, |state| state.closed.contains(label))
     }
 
     fn wait_until(&self, limit: Duration, is_so: impl Fn(&State) -> bool) -> bool {

@@ -36,6 +36,8 @@ pub(crate) struct Known {
     pub(crate) ports: BTreeMap<String, u16>,
     pub(crate) conns: HashMap<String, ConnId>,
     pub(crate) servers: HashMap<String, ListenerId>,
+    /// Listeners that were told to end.
+    pub(crate) closing: HashSet<ListenerId>,
     /// Listeners that were destroyed, of whose end nobody is told (S79).
     pub(crate) destroyed: HashSet<ListenerId>,
     /// Labels that `listen` was asked for.

@@ -12,6 +12,7 @@ use crate::ports::loopback;
 use crate::record::Arg;
 use crate::run::Run;
 use crate::scenario::{Listener, Server};
+use crate::wire::PATIENCE;
 use shardpoll::{Accept, Engine, Handler, Listen, ListenerId, Local, Peer, StartError};
 use std::error::Error;
 use std::io;
@@ -101,6 +102,7 @@ impl Accept for Door {
     }
 
     fn on_close(&mut self, local: &mut Local<'_>) {
+        self.run.record.closed(&self.label);
         let Some(actions) = self.listener.callback("disconnect").map(Arc::clone) else { return };
         let known = self.run.known();
         let id = known.servers.get(&*self.label);
@@ -131,7 +133,16 @@ pub(crate) fn listen_later(run: &Arc<Run>, label: &str, listener: &str, port_of:
         return run.record.server(&label, "ret", args);
     }
     run.known().coming.insert(label.clone());
+    let before = port_of.filter(|before| {
+        let known = run.known();
+        known.servers.get(*before).is_some_and(|id| known.closing.contains(id))
+    });
+    let before = before.map(str::to_owned);
     run.errand(move |engine| {
+        if let Some(before) = before {
+            // Its port is free once it has ended on all shards.
+            run_later.record.wait_closed(&before, PATIENCE);
+        }
         let mut args = vec![Arg::text("listen")];
         match listen(&run_later, engine, at, &label, listener, None) {
             Ok(()) => args.push(Arg::from(true)),
@@ -169,6 +180,9 @@ pub(crate) fn method(
     };
     if matches!(action.verb, Verb::Destroy) {
         run.known().destroyed.insert(id);
+    }
+    if matches!(action.verb, Verb::Destroy | Verb::Close) {
+        run.known().closing.insert(id);
     }
     for shard in 0..run.remote.shards() {
         let verb = action.verb.clone();

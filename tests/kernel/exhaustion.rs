@@ -172,3 +172,19 @@ fn a_listener_without_a_descriptor_is_a_typed_error() {
     assert_eq!(answer, "shard 0: Too many open files (os error 24)");
     assert_eq!(starved.alone.end(), Some(0));
 }
+
+#[test]
+fn with_a_descriptor_in_reserve_those_who_come_are_refused_at_once() {
+    // S127: and served as ever as soon as there are others
+    let mut starved = starve("refuse");
+    for _ in 0..3 {
+        let (_, in_order) = Peer::connect(starved.addr).read_all();
+        assert!(in_order, "it is closed, and has sent nothing that could be lost");
+    }
+    assert_eq!(starved.alone.ask("refused"), "3");
+    assert_eq!(starved.rests(), 0);
+    starved.served.iter_mut().for_each(|peer| peer.echo(b"still served"));
+    assert_eq!(starved.alone.ask("free"), "freed");
+    Peer::connect(starved.addr).echo(b"served again");
+    assert_eq!(starved.alone.end(), Some(0));
+}

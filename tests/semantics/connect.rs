@@ -5,6 +5,7 @@ use shardpoll_tests::{Event, Setup, World, blackhole, both_worlds, refused_addr}
 use std::time::Duration;
 
 both_worlds! {
+    a_connection_knows_when_it_was_opened,
     an_accepted_connection_is_told_of_before_any_other_event,
     a_connection_is_told_of_though_its_peer_never_speaks,
     a_connection_knows_its_peer_and_its_listener,
@@ -144,4 +145,33 @@ fn a_connection_closed_before_it_stands_ends_once_and_was_never_connected() {
     let trace = world.finish();
     assert_eq!(trace.of(at_once), [Event::ended("closed on request")]);
     assert_eq!(trace.of(later), [Event::ended("closed on request")]);
+}
+
+fn a_connection_knows_when_it_was_opened() {
+    // S154: an outgoing one, when it was asked for
+    let (_held, nobody) = blackhole();
+    let mut world = Setup::new().start(|call| {
+        if matches!(call.event, Event::Incoming(_)) {
+            let (opened, now) = (call.opened(), call.local().now());
+            call.note(opened.as_nanos());
+            call.note(opened <= now);
+        }
+    });
+    let (mut peer, _) = world.connect_and_wait();
+    peer.send(b"1");
+    let first = world.wait_for(|seen| matches!(seen.event, Event::Note(_))).event;
+    world.wait_for_event(&Event::note("true"));
+    peer.send(b"2");
+    assert_eq!(world.wait_for(|seen| matches!(seen.event, Event::Note(_))).event, first);
+    world.wait_for_event(&Event::note("true"));
+    let log = world.log();
+    let (asked, opened) = world.run(move |local| {
+        let handler = shardpoll_tests::Recorder::new(log, |_| {});
+        let id = local.connect(Connect::to(nobody), handler).expect("not quitting");
+        (local.now(), local.conn(id).expect("connecting").opened())
+    });
+    assert_eq!(asked, opened);
+    drop(peer);
+    world.run(|local| local.close_all());
+    let _trace = world.finish();
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 both_worlds! {
+    a_limit_that_is_set_anew_does_not_forgive_what_is_owed,
     many_tiny_reads_cost_what_one_large_one_costs,
     pieces_of_the_connections_own_size_come_at_the_rate_that_was_set,
     the_first_read_is_never_delayed,
@@ -269,4 +270,19 @@ fn a_read_size_of_its_own_holds_from_the_next_read_on() {
         assert_eq!(lens.iter().max(), Some(&want), "asked for {asked}");
         assert_eq!(trace.of(id)[1], Event::Incoming(data));
     }
+}
+
+fn a_limit_that_is_set_anew_does_not_forgive_what_is_owed() {
+    // S101: the handler that knows no better sets it with each piece
+    let mut world = Setup::new().config(|c| c.read_size_bytes = 1000).start(|call| {
+        if matches!(call.event, Event::Connect | Event::Incoming(_)) {
+            call.limit(NonZeroU64::new(10_000));
+        }
+    });
+    let mut peer = world.connect();
+    peer.send(&[1; 5000]);
+    let seen = world.wait_for_each(5, |seen| matches!(seen.event, Event::Incoming(_)));
+    let took = seen[4].at.as_nanos() - seen[0].at.as_nanos();
+    assert!(took >= 400_000_000, "{took} ns");
+    let _trace = world.finish();
 }

@@ -6,6 +6,7 @@ use shardpoll_tests::{Event, Peer, React, Setup, Version, World, both_worlds, pa
 use std::time::Duration;
 
 both_worlds! {
+    a_tls_source_whose_target_has_ended_is_heard_ending,
     bytes_cross_in_one_direction_without_events_of_the_handlers,
     what_is_written_to_the_target_by_others_takes_its_place_in_the_stream,
     a_proxy_ends_both_when_one_is_reset,
@@ -180,6 +181,33 @@ fn a_source_whose_target_has_ended_is_heard_ending_and_falling_silent() {
         let end = world.wait_for_end();
         let want = if speaks { "read timeout" } else { "closed" };
         assert_eq!((end.conn, end.event), (Some(a), Event::ended(want)));
+        let _trace = world.finish();
+    }
+}
+
+fn a_tls_source_whose_target_has_ended_is_heard_ending() {
+    // S145: the end lies in a record, which is found without a byte of plaintext being given away
+    for speaks in [false, true] {
+        let mut world = Setup::new().tls().start(|_| {});
+        let mut one = world.connect_tls(Version::Tls13);
+        let a = world.wait_for_event(&Event::Connect).conn.expect("a connection");
+        let two = world.connect_tls(Version::Tls13);
+        let b = world.wait_for_event(&Event::Connect).conn.expect("a connection");
+        link(&world, a, b, LinkOptions::default());
+        drop(two);
+        world.wait_for(|seen| seen.conn == Some(b) && seen.event.is_end());
+        if speaks {
+            one.send(b"unread");
+        }
+        one.finish();
+        one.peer.finish();
+        if speaks {
+            world.some_turns();
+            world.conn(a, |conn| conn.resume());
+            world.wait_for_event(&Event::incoming(b"unread"));
+        }
+        let end = world.wait_for_end();
+        assert_eq!((end.conn, end.event), (Some(a), Event::ended("closed")));
         let _trace = world.finish();
     }
 }

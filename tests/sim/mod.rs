@@ -1,8 +1,16 @@
 //! The loop itself, on a simulated network with faults.
 
+/// The example for users, which is a test itself.
+#[path = "../../shard/examples/simulated.rs"]
+mod example;
 mod faults;
 mod happy_eyeballs;
 mod links;
 mod one_shard;
+mod regressions;
 mod tangle;
-pub(crate) mod world;
+
+#[test]
+fn the_example_of_a_simulated_connection_runs() {
+    example::main().expect("good settings");
+}

@@ -22,6 +22,7 @@ mod process;
 mod recorder;
 mod rig;
 mod side;
+pub mod simulation;
 mod socket_path;
 mod stream;
 mod tls;

@@ -37,9 +37,9 @@ pub struct Config {
     /// Default 32 MiB.
     pub max_queued_bytes: usize,
     /// How many bytes all connections of a shard may queue together; a write that does not fit is
-    /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB. Up to 256 KiB
-    /// more may be queued for the connection whose callback runs, and what comes through links
-    /// counts, but only their own marks bound it.
+    /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB. A
+    /// connection with nothing queued may be written up to 256 KiB all the same, since the kernel
+    /// takes that at once from most, or one read of a link: what it does not take is beyond.
     pub max_shard_queued_bytes: usize,
     /// With more than this queued, writes answer [`Written::High`](crate::Written), and
     /// [`Handler::on_high_water`](crate::Handler::on_high_water) is called if the kernel does not
@@ -54,8 +54,11 @@ pub struct Config {
     pub when_full: WhenFull,
     /// What becomes of a connection whose handler panics. Default: it ends.
     pub panic_policy: PanicPolicy,
+    /// What a listener does when the process is out of descriptors. Default: it rests.
+    pub when_exhausted: WhenExhausted,
     /// How long a listener rests when the process is out of descriptors or the kernel out of
-    /// memory. A descriptor that this loop closes wakes it earlier. Default 50 ms (S127).
+    /// memory. A descriptor that a loop of the same engine closes wakes it earlier. Default 50 ms
+    /// (S127).
     pub accept_retry_interval: Duration,
     /// Whether TCP connections send small pieces at once (`TCP_NODELAY`, tcp(7)). Default: yes
     /// (S130).
@@ -82,6 +85,18 @@ pub enum WhenFull {
     /// As `Cut`; but before that, from the high to the low water mark, nothing is read from the
     /// peer: one that asks and asks and takes no answer is not asked for more.
     PausePeer,
+}
+
+/// What a listener does when the process is out of descriptors (S127).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
+pub enum WhenExhausted {
+    /// It rests until one is free; those who connect wait in the kernel's queue.
+    #[default]
+    Rest,
+    /// A descriptor that is kept in reserve takes those who wait, one by one, and they are closed
+    /// at once: they learn now that they are not served. Without one in reserve it rests.
+    Refuse,
 }
 
 /// What becomes of a connection whose handler panics, or of a watch whose watcher does; either way
@@ -111,6 +126,7 @@ impl Default for Config {
             low_water_bytes: 256 * 1024,
             when_full: WhenFull::Cut,
             panic_policy: PanicPolicy::Close,
+            when_exhausted: WhenExhausted::Rest,
             accept_retry_interval: Duration::from_millis(50),
             no_delay: true,
             keep_alive: None,

@@ -54,6 +54,13 @@ impl Conn<'_> {
         &self.line().peer
     }
 
+    /// When the connection was accepted, or asked for; [`Local::wall_time`] gives the calendar's
+    /// time of it (S154).
+    #[must_use]
+    pub fn opened(&self) -> Tick {
+        self.line().opened
+    }
+
     /// The listener that accepted the connection; `None` for an outgoing one (S153).
     #[must_use]
     pub fn listener(&self) -> Option<ListenerId> {

@@ -134,13 +134,17 @@ impl Conn<'_> {
     /// Reads at most this many bytes per second on average; `None`: as fast as they come (S100).
     ///
     /// After each read the connection rests until what was read is paid for. No credit is saved,
-    /// and small debts add up (S101), so the first read is never delayed.
+    /// and small debts add up (S101), so the first read is never delayed. A limit that is
+    /// set anew does not forgive what is owed; lifting it does.
     pub fn limit(&mut self, bytes_per_second: Option<NonZeroU64>) {
         let now = self.core.now;
         let line = self.line_mut();
-        line.tune().rate =
-            bytes_per_second.map(|bytes_per_second| Rate { bytes_per_second, paid: now });
-        if line.gate.open(Reason::Limited) {
+        let tuning = line.tune();
+        let owed = tuning.rate.map(|rate| rate.paid).filter(|paid| *paid > now);
+        let paid = owed.unwrap_or(now);
+        tuning.rate = bytes_per_second.map(|bytes_per_second| Rate { bytes_per_second, paid });
+        let may_read = owed.is_none() || bytes_per_second.is_none();
+        if may_read && line.gate.open(Reason::Limited) {
             line.begins_to_listen(now);
         }
         self.core.revisit(self.id);

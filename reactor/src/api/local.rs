@@ -99,6 +99,8 @@ impl Local<'_> {
             catch_unwind(AssertUnwindSafe(|| f(own, conn)))
         });
         if let Some(Err(panic)) = result {
+            // It goes on in that callback: what follows depends on which it was (S27).
+            let calling = self.core.calling;
             self.core.count_panic(Some(id));
             // Here, and not while the panic goes on: a second one would end the process.
             self.core.drop_user_value(handler);
@@ -107,6 +109,7 @@ impl Local<'_> {
             line.fail(CloseReason::HandlerPanic);
             self.core.revisit(id);
             self.core.panic_counted = true;
+            self.core.calling = calling;
             resume_unwind(panic);
         }
         self.core.line(id).handler = Some(handler);

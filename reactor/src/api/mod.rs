@@ -19,7 +19,7 @@ mod settings;
 mod watch;
 
 pub use addr::{Addr, UnixPathError};
-pub use config::{Config, ConfigError, PanicPolicy, Peer, WhenFull};
+pub use config::{Config, ConfigError, PanicPolicy, Peer, WhenExhausted, WhenFull};
 pub use conn::{Conn, Written};
 pub(crate) use connect::Target;
 pub use connect::{Connect, NoAddress, ParseConnectError};

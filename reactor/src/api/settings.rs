@@ -2,7 +2,7 @@
 //!
 //! Never: reads a file; knows a setting that [`Config`] has not.
 
-use super::config::{Config, ConfigError, PanicPolicy, WhenFull};
+use super::config::{Config, ConfigError, PanicPolicy, WhenExhausted, WhenFull};
 use std::time::Duration;
 
 const DURATION: &str = "a time such as 500ms, 30s, 14m or 1h";
@@ -24,6 +24,7 @@ impl Config {
         "low_water_bytes",
         "when_full",
         "panic_policy",
+        "when_exhausted",
         "accept_retry_interval",
         "no_delay",
         "keep_alive",
@@ -84,6 +85,13 @@ impl Config {
                     _ => return Err(wrong("close or continue")),
                 }
             }
+            "when_exhausted" => {
+                self.when_exhausted = match value {
+                    "rest" => WhenExhausted::Rest,
+                    "refuse" => WhenExhausted::Refuse,
+                    _ => return Err(wrong("rest or refuse")),
+                }
+            }
             "accept_retry_interval" => self.accept_retry_interval = time()?,
             "no_delay" => {
                 self.no_delay = match value {
@@ -138,7 +146,7 @@ mod tests {
     /// A value for each setting that is not its default.
     fn other_values() -> Vec<(&'static str, &'static str)> {
         let value = |name: &&'static str| match *name {
-            "when_full" => "refuse",
+            "when_full" | "when_exhausted" => "refuse",
             "panic_policy" => "continue",
             "no_delay" => "off",
             time if time.contains("time") || time.contains("interval") || time == "keep_alive" => {

@@ -91,6 +91,17 @@ impl Line {
         if self.gate.is_open() { after(self.last_read, spans.read) } else { Tick::MAX }
     }
 
+    /// The same, with a wait of its own counted.
+    pub(crate) fn silence_due(&self, spans: &Spans) -> Tick {
+        match &self.tuning {
+            None => self.read_deadline(spans),
+            Some(tuning) if self.gate.expects_input() => {
+                tuning.read_due.unwrap_or_else(|| after(self.last_read, spans.read))
+            }
+            Some(_) => Tick::MAX,
+        }
+    }
+
     /// When what is queued on an open line has waited for too long.
     fn write_deadline(&self, spans: &Spans) -> Tick {
         if self.has_output() { after(self.last_progress, spans.send) } else { Tick::MAX }
@@ -110,10 +121,7 @@ impl Line {
         if self.gate.has(Reason::Limited) {
             earlier(tuning.rate.map_or(Tick::ZERO, |rate| rate.paid), Limit::Gate);
         }
-        if self.gate.expects_input() {
-            let due = tuning.read_due.unwrap_or_else(|| after(self.last_read, spans.read));
-            earlier(due, Limit::Read);
-        }
+        earlier(self.silence_due(spans), Limit::Read);
         if self.has_output() {
             let due = tuning.write_due.unwrap_or_else(|| self.write_deadline(spans));
             earlier(due, Limit::Write);

@@ -43,6 +43,16 @@ impl Gate {
         self.0 & !(Reason::Timed as u8 | Reason::Orphaned as u8) == 0
     }
 
+    /// Whether the end of input may be told: nothing forbids reading but the end of a link (S145).
+    pub(crate) fn hears_end(self) -> bool {
+        self.0 & !(Reason::Orphaned as u8) == 0
+    }
+
+    /// Whether the end of input is to be looked for, although nothing is read.
+    pub(crate) fn lets_end(self) -> bool {
+        self.has(Reason::Orphaned) && self.hears_end()
+    }
+
     /// A debt stops reading, not the delivery of what has been read.
     pub(crate) fn lets_deliver(self) -> bool {
         self.0 & !(Reason::Limited as u8) == 0

@@ -3,12 +3,14 @@
 //! ```text
 //!   mod       Line: the record; what it wants is computed here
 //!   stage     where it is in its life
+//!   bits      what the kernel last said, and what makes a service more than usual
 //!   channel   plain or TLS
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
 //!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
+//!   journey   which stages it has gone through (feature `sim`)
 //! ```
 //!
 //! Never: calls the kernel, reads a clock, or calls user code.
@@ -17,14 +19,18 @@
 //! 1. What a line wants and when it is due are functions of its state; no flag repeats them.
 //! 2. `handler` is `None` while it is out on a call, and after it was dropped; nowhere else.
 
+mod bits;
 mod channel;
 mod deadlines;
 mod gate;
+#[cfg(feature = "sim")]
+pub(crate) mod journey;
 mod outbox;
 mod race;
 mod stage;
 mod tuning;
 
+pub(crate) use bits::{Marks, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
@@ -38,84 +44,13 @@ use crate::id::ListenerId;
 use shardpoll_timers::{Tick, TimerId};
 use std::rc::Rc;
 
-/// What the kernel last said of a descriptor: three bits.
-///
-/// *readable* and *writable* are cleared when it says would-block or does less than was asked.
-/// *ended* (the peer's end, a hang-up, an error or urgent data was seen) stays: while it is set a
-/// short read does not clear *readable*, since no further event will come for the end that lies
-/// behind the data.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Ready(u8);
-
-impl Ready {
-    pub(crate) const NOTHING: Self = Self(0);
-    pub(crate) const READABLE: Self = Self(1);
-    pub(crate) const WRITABLE: Self = Self(2);
-    pub(crate) const ENDED: Self = Self(4);
-
-    #[inline]
-    pub(crate) fn has(self, bits: Self) -> bool {
-        self.0 & bits.0 != 0
-    }
-
-    #[inline]
-    pub(crate) fn add(&mut self, bits: Self) {
-        self.0 |= bits.0;
-    }
-
-    #[inline]
-    pub(crate) fn clear(&mut self, bits: Self) {
-        self.0 &= !bits.0;
-    }
-}
-
-/// What makes a service more than a read and a flush: callbacks that are due without an event, a
-/// lock, limits of its own. One byte, so that nearly all lines are told to have none by one look.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Marks(u8);
-
-impl Marks {
-    pub(crate) const NOTHING: Self = Self(0);
-    pub(crate) const STARTTLS: Self = Self(1);
-    pub(crate) const CONNECT: Self = Self(2);
-    /// A pair of predrain and drain, although nothing is queued (S63).
-    pub(crate) const DRAIN: Self = Self(4);
-    /// A handler waits to take over.
-    pub(crate) const ATTACH: Self = Self(8);
-    /// What is due whether or not the line can be written to.
-    pub(crate) const CALLS: Self = Self(11);
-    /// What is not due any more when the connection is closing.
-    pub(crate) const BEFORE_END: Self = Self(7);
-    /// Nothing is sent until it is unlocked, but by the end of the connection (S70).
-    pub(crate) const WRITE_LOCK: Self = Self(16);
-    /// `Line::tuning` is there.
-    pub(crate) const TUNED: Self = Self(32);
-    /// More is queued than the high water mark, or was, and the low one is not reached.
-    pub(crate) const HIGH: Self = Self(64);
-
-    #[inline]
-    pub(crate) fn has(self, bits: Self) -> bool {
-        self.0 & bits.0 != 0
-    }
-
-    pub(crate) fn add(&mut self, bits: Self) {
-        self.0 |= bits.0;
-    }
-
-    /// Whether one was due; from now on it is not.
-    #[inline]
-    pub(crate) fn take(&mut self, bits: Self) -> bool {
-        let due = self.has(bits);
-        self.0 &= !bits.0;
-        due
-    }
-}
-
 /// The record of one connection.
 pub(crate) struct Line {
     pub(crate) handler: Option<Box<dyn Handler>>,
     pub(crate) stage: Stage,
     pub(crate) outbox: Outbox,
+    /// When it was accepted, or asked for.
+    pub(crate) opened: Tick,
     /// When input last came, or reading was last allowed again.
     pub(crate) last_read: Tick,
     /// When output last moved, or the stage began.
@@ -146,6 +81,8 @@ pub(crate) struct Line {
     /// How much of the outbox the shard has counted, in bytes.
     pub(crate) counted: usize,
     pub(crate) when_full: WhenFull,
+    #[cfg(feature = "sim")]
+    pub(crate) journey: journey::Journey,
 }
 
 impl Line {
@@ -158,8 +95,11 @@ impl Line {
     ) -> Self {
         Self {
             handler,
+            #[cfg(feature = "sim")]
+            journey: journey::Journey::begin(&stage),
             stage,
             outbox: Outbox::default(),
+            opened: now,
             last_read: now,
             last_progress: now,
             entry: None,
@@ -359,7 +299,7 @@ impl Line {
         match self.stage.take() {
             Stage::Open(channel) => {
                 self.last_progress = now;
-                self.stage = Stage::Flushing { channel, reason };
+                self.enter(Stage::Flushing { channel, reason });
             }
             // Nothing can be delivered before the handshake is done; the peer is told and that is
             // all.
@@ -369,10 +309,10 @@ impl Line {
                 tls.owed.extend(&wire);
                 self.outbox.clear();
                 self.last_progress = now;
-                self.stage = Stage::Flushing { channel: Channel::Tls(tls), reason };
+                self.enter(Stage::Flushing { channel: Channel::Tls(tls), reason });
             }
-            Stage::Connecting(_) => self.stage = Stage::Closed(reason),
-            ending => self.stage = ending,
+            Stage::Connecting(_) => self.enter(Stage::Closed(reason)),
+            ending => self.enter(ending),
         }
         self.marks.take(Marks::BEFORE_END);
     }
@@ -380,7 +320,7 @@ impl Line {
     /// Ends the connection now; what is queued is lost. The first reason stands.
     pub(crate) fn fail(&mut self, reason: CloseReason) {
         if !matches!(self.stage, Stage::Closed(_)) {
-            self.stage = Stage::Closed(reason);
+            self.enter(Stage::Closed(reason));
         }
     }
 

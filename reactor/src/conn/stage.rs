@@ -75,6 +75,16 @@ impl fmt::Debug for TlsPlan {
     }
 }
 
+impl super::Line {
+    /// Goes to another stage: the only way there is, so that the simulation sees each.
+    #[inline(always)]
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        #[cfg(feature = "sim")]
+        self.journey.enter(&stage);
+        self.stage = stage;
+    }
+}
+
 impl Stage {
     /// Takes the stage out for a transition (invariant 1).
     #[inline]

@@ -5,7 +5,7 @@
 
 use super::Reactor;
 use super::serve::Cause;
-use crate::api::{Addr, CloseReason, Peer};
+use crate::api::{Addr, CloseReason, Peer, WhenExhausted};
 use crate::conn::{Channel, Line, Marks, Ready, Stage, TlsChannel};
 use crate::core::Callback;
 use crate::id::ConnId;
@@ -65,7 +65,33 @@ impl<S: Sys> Reactor<S> {
             Err(error) if AcceptError::of(&error) == AcceptError::Passing => {
                 log::trace!("accept: {error}");
             }
-            Err(error) => self.begin_rest(key, &error),
+            Err(error) => {
+                if !self.refuse(key) {
+                    self.begin_rest(key, &error);
+                }
+            }
+        }
+    }
+
+    /// Takes the one who waits with the descriptor kept in reserve, and closes it; false when that
+    /// is not wanted, or not possible.
+    #[cold]
+    fn refuse(&mut self, key: ConnId) -> bool {
+        // Dropped here: its number is free for the next line.
+        if self.reserve.take().is_none() {
+            return false;
+        }
+        let Some(Some(fd)) = self.fds.get(key.slot()) else { return false };
+        let refused = self.sys.accept(fd).map(drop).is_ok();
+        self.core.counters.refused_peers += u64::from(refused);
+        self.keep_reserve();
+        refused
+    }
+
+    /// Keeps a descriptor in reserve, if that is wanted and one can be had.
+    pub(super) fn keep_reserve(&mut self) {
+        if self.reserve.is_none() && self.core.config.when_exhausted == WhenExhausted::Refuse {
+            self.reserve = self.sys.reserve().ok();
         }
     }
 

@@ -3,13 +3,13 @@
 //! Never: changes anything; is compiled without the feature `sim`.
 
 use super::Reactor;
+use crate::conn::journey::{Step, Transitions};
 use crate::conn::{Fin, Line, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
 use crate::table::Entry;
 use shardpoll_timers::Tick;
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Says what is broken, unless it is not.
@@ -17,22 +17,17 @@ fn hold(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(text()) }
 }
 
-fn stage_name(stage: &Stage) -> &'static str {
-    match stage {
-        Stage::Connecting(_) => "connecting",
-        Stage::Handshaking(_) => "handshaking",
-        Stage::Open(_) => "open",
-        Stage::Flushing { .. } => "flushing",
-        Stage::Lingering { .. } => "lingering",
-        Stage::Closed(_) => "closed",
-    }
-}
-
 impl<S: Sys> Reactor<S> {
     /// How many descriptors this loop owns.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        self.fds.iter().flatten().count()
+        self.fds.iter().flatten().count() + usize::from(self.reserve.is_some())
+    }
+
+    /// How often connections went from one stage to another; each is counted when it is freed.
+    #[must_use]
+    pub fn transitions(&self) -> Transitions {
+        self.transitions
     }
 
     /// Verifies the invariants of the loop, which hold between any two turns. Takes O(n).
@@ -50,23 +45,27 @@ impl<S: Sys> Reactor<S> {
         let ids = self.core.table.snapshot();
         let live = self.core.table.live();
         hold(ids.len() == live, || format!("{} slots are taken, not {live}", ids.len()))?;
-        let mut agenda = HashSet::new();
-        for &id in &self.core.agenda {
-            let first = agenda.insert(id) || self.core.table.line(id).is_none();
-            hold(first, || format!("{id} is on the agenda twice"))?;
+        let mut agenda = self.core.agenda.clone();
+        agenda.sort_unstable();
+        for pair in agenda.windows(2) {
+            let twice = pair[0] == pair[1] && self.core.table.line(pair[0]).is_some();
+            hold(!twice, || format!("{} is on the agenda twice", pair[0]))?;
         }
         for &id in &ids {
             match self.core.table.line(id) {
-                Some(line) => self.check_line(id, line, agenda.contains(&id))?,
+                Some(line) => self.check_line(id, line, agenda.binary_search(&id).is_ok())?,
                 None => self.check_other(id)?,
             }
         }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
         hold(queued == counted, || format!("{queued} bytes are counted as queued, not {counted}"))?;
-        let owners: HashSet<usize> = ids.iter().map(|id| id.slot()).collect();
+        let beyond: usize = lines().map(|line| self.beyond_cap(line)).sum();
+        let cap = self.core.shard_queue_cap.saturating_add(beyond);
+        hold(queued <= cap, || format!("{queued} bytes are queued on the shard, above {cap}"))?;
+        // A snapshot is in the order of slots.
         for (slot, fd) in self.fds.iter().enumerate() {
-            let owned = fd.is_none() || owners.contains(&slot);
+            let owned = fd.is_none() || ids.binary_search_by_key(&slot, |id| id.slot()).is_ok();
             hold(owned, || format!("the descriptor of slot {slot} belongs to nobody"))?;
         }
         Ok(())
@@ -120,11 +119,13 @@ impl<S: Sys> Reactor<S> {
 
     fn check_line(&self, id: ConnId, line: &Line, listed: bool) -> Result<(), String> {
         let core = &self.core;
+        let (stage, step) = (Step::of(&line.stage), line.journey.last());
+        hold(stage == step, || format!("{id}: is {stage:?} and was seen to be {step:?}"))?;
         let flag = line.on_agenda;
         hold(flag == listed, || format!("{id}: on_agenda {flag}, on the agenda {listed}"))?;
         hold(listed || !line.has_work(), || {
-            let (stage, ready) = (stage_name(&line.stage), line.ready);
-            format!("{id}: {stage}, {ready:?}: has work, and nobody comes back")
+            let (stage, ready) = (Step::of(&line.stage), line.ready);
+            format!("{id}: {stage:?}, {ready:?}: has work, and nobody comes back")
         })?;
         self.check_race(id, line, listed)?;
         let has_fd = self.owns_fd(id);
@@ -155,6 +156,13 @@ impl<S: Sys> Reactor<S> {
 }
 
 impl<S: Sys> Reactor<S> {
+    /// How much of a line's queue may be beyond the cap of the shard: what a callback staged, or a
+    /// link brought, when nothing was queued.
+    fn beyond_cap(&self, line: &Line) -> usize {
+        let read = self.rx.len().max(self.wide_rx.len());
+        line.outbox.len().min(read.max(self.core.staged_cap))
+    }
+
     fn check_links(&self, id: ConnId, line: &Line) -> Result<(), String> {
         let table = &self.core.table;
         let held_back = line.gate.has(Reason::Linked);
@@ -167,7 +175,9 @@ impl<S: Sys> Reactor<S> {
             };
             let known = its.sources.iter().filter(|source| **source == id).count();
             hold(known == 1, || format!("{id}: is {known} times a source of {}", link.to))?;
-            let fed = !held_back || to.on_agenda || to.outbox.len() > link.low;
+            // Without room on the shard it waits until the target has nothing queued.
+            let low = if self.core.shard_queue_cap == usize::MAX { link.low } else { 0 };
+            let fed = !held_back || to.on_agenda || to.outbox.len() > low;
             hold(fed, || format!("{id}: waits for {}, which has nothing to send", link.to))?;
         }
         for source in &tuning.sources {
@@ -206,3 +216,6 @@ impl Reactor<Sim> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

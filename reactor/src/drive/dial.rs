@@ -168,18 +168,18 @@ impl<S: Sys> Reactor<S> {
         line.last_progress = now;
         match line.stage.take() {
             Stage::Connecting(None) => {
-                line.stage = Stage::Open(Channel::Plain);
+                line.enter(Stage::Open(Channel::Plain));
                 line.marks.add(Marks::CONNECT);
                 line.marks.add(Marks::DRAIN);
             }
             Stage::Connecting(Some(plan)) => match resume_tls(*plan, now) {
                 Ok(tls) => {
-                    line.stage = Stage::Handshaking(tls);
+                    line.enter(Stage::Handshaking(tls));
                     line.marks.add(Marks::STARTTLS);
                 }
-                Err(error) => line.stage = Stage::Closed(CloseReason::from_tls(error)),
+                Err(error) => line.enter(Stage::Closed(CloseReason::from_tls(error))),
             },
-            other => line.stage = other,
+            other => line.enter(other),
         }
     }
 }

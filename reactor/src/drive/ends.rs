@@ -119,14 +119,16 @@ impl<S: Sys> Reactor<S> {
         let reason = match line.stage.take() {
             Stage::Closed(reason) => reason,
             Stage::Flushing { reason, .. } => {
-                if !line.input_ended {
-                    line.stage = Stage::Lingering { discarded: 0 };
+                if line.input_ended {
+                    line.enter(Stage::Closed(CloseReason::Asked));
+                } else {
+                    line.enter(Stage::Lingering { discarded: 0 });
                     line.last_progress = now;
                 }
                 reason
             }
             other => {
-                line.stage = other;
+                line.enter(other);
                 return;
             }
         };
@@ -164,6 +166,8 @@ impl<S: Sys> Reactor<S> {
             self.drop_attempt(attempt);
         }
         self.close_fd(id);
+        #[cfg(feature = "sim")]
+        self.transitions.close(line.journey);
         self.core.counters.closed += 1;
     }
 

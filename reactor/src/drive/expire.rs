@@ -13,7 +13,6 @@ use shardpoll_timers::{Tick, TimerId as HeapId};
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn expire(&mut self) {
-        self.core.timers.start_turn(self.core.now);
         while let Some((timer, due)) = self.core.timers.pop_due() {
             match due {
                 Due::Line(id) => self.line_due(timer, id),

@@ -104,7 +104,8 @@ impl<S: Sys> Reactor<S> {
         let line = table.served_mut(id);
         let queued = line.outbox.len();
         let was_high = line.marks.has(Marks::HIGH);
-        if !line.stage.is_open() {
+        // A panic of on_status may have put on_connect off to the next service.
+        if !line.stage.is_open() || line.marks.has(Marks::CONNECT) {
             return;
         }
         if !was_high && queued > config.high_water_bytes {

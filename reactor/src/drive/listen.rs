@@ -44,6 +44,7 @@ impl<S: Sys> Reactor<S> {
         let Some(key) = self.core.table.insert(entry) else {
             return Err(io::Error::other("too many connections on this shard"));
         };
+        self.keep_reserve();
         let registered = self.sys.register(&fd, Interest::Accept, key.key());
         match registered {
             Ok(()) => {
@@ -152,6 +153,7 @@ impl<S: Sys> Reactor<S> {
     /// A descriptor that this loop has closed is one that a resting listener can have.
     pub(super) fn wake_resting_listeners(&mut self) {
         if std::mem::take(&mut self.descriptor_freed) {
+            self.keep_reserve();
             self.freed_for_others = true;
             self.end_rests();
         }

@@ -30,9 +30,13 @@ mod race;
 mod read;
 mod serve;
 mod signals;
+#[cfg(feature = "sim")]
+mod simulation;
 mod watch;
 
 pub use quit::Turn;
+#[cfg(feature = "sim")]
+pub use simulation::Simulation;
 
 use serve::Cause;
 
@@ -65,12 +69,16 @@ pub struct Reactor<S: Sys = Linux> {
     wire: Vec<u8>,
     /// Listeners that ran out of descriptors or memory.
     resting: Vec<ConnId>,
+    /// A descriptor good for nothing, whose number can be had when there are no others (S127).
+    reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
     /// A descriptor was closed, and whoever turns this loop has not been told.
     freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
     interruptible: bool,
+    #[cfg(feature = "sim")]
+    transitions: crate::conn::journey::Transitions,
 }
 
 impl<S: Sys> fmt::Debug for Reactor<S> {
@@ -110,9 +118,12 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            reserve: None,
             descriptor_freed: false,
             freed_for_others: false,
             interruptible: false,
+            #[cfg(feature = "sim")]
+            transitions: crate::conn::journey::Transitions::default(),
         })
     }
 
@@ -170,6 +181,8 @@ impl<S: Sys> Reactor<S> {
         // A caller of `with` may have caught the panic itself.
         self.core.panic_counted = false;
         self.core.counters.events += self.events.len() as u64;
+        // Before the events: what they arm is for the next turn (S16).
+        self.core.timers.start_turn(now);
         // Taken out, so that the loop over them needs no look at what services may change.
         let events = std::mem::take(&mut self.events);
         self.serve_batch(&events);
@@ -213,6 +226,12 @@ impl<S: Sys> Reactor<S> {
             Some(wait) => until.min(self.core.now.saturating_add(wait)),
             None => until,
         }
+    }
+
+    /// Whether the next turn has something to do, whatever the kernel says.
+    #[cfg(feature = "sim")]
+    fn has_work(&self) -> bool {
+        !self.core.agenda.is_empty() || !self.core.wishes.is_empty()
     }
 
     fn work_off_agenda(&mut self) {

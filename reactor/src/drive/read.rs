@@ -17,6 +17,10 @@ use shardpoll_timers::Tick;
 use shardpoll_tls::Error;
 use std::io;
 
+/// Reads in search of the end of an ended TLS stream: one is nearly always enough, as what is left
+/// are the last records; records without plaintext shall not keep the loop.
+const END_READS: usize = 16;
+
 impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings; of a plain one so many
     /// bytes at most.
@@ -140,10 +144,11 @@ impl<S: Sys> Reactor<S> {
         let Some(line) = table.line_mut(id) else {
             return;
         };
-        line.stage = match line.stage.take() {
+        let next = match line.stage.take() {
             Stage::Handshaking(tls) => Stage::Open(Channel::Tls(tls)),
             other => other,
         };
+        line.enter(next);
         line.begins_to_listen(*now);
         line.marks.add(Marks::CONNECT);
         line.marks.add(Marks::DRAIN);
@@ -178,7 +183,7 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.hold_back_undelivered(id);
-        if self.core.line(id).gate.is_open() {
+        if self.core.line(id).gate.hears_end() {
             self.end_in_order(id);
         }
     }
@@ -251,8 +256,7 @@ impl<S: Sys> Reactor<S> {
     /// once nothing unread lies before the end (S145).
     pub(super) fn look_for_end(&mut self, id: ConnId, held: &mut Held) {
         let line = self.core.line(id);
-        let waits = line.gate.has(Reason::Orphaned) && !line.gate.has(Reason::User);
-        if !waits || !line.stage.is_open() || line.gate.has(Reason::Ended) {
+        if !line.gate.lets_end() || !line.stage.is_open() {
             return;
         }
         if line.has_held_back_input() {
@@ -262,7 +266,7 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         if line.stage.tls().is_some() {
-            return self.look_into_records(id, held);
+            return self.look_for_tls_end(id, held);
         }
         let Self { sys, fds, .. } = self;
         let Some(Some(fd)) = fds.get(id.slot()) else { return };
@@ -273,20 +277,16 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Under TLS the end is a record like others, so they are read until one has brought something
-    /// for the handler, which is held back.
-    #[cold]
-    fn look_into_records(&mut self, id: ConnId, held: &mut Held) {
-        if !self.core.line(id).ready.has(Ready::READABLE) {
-            return;
-        }
-        self.read(id, held, usize::MAX);
-        let line = self.core.line(id);
-        if line.has_held_back_input() {
-            self.end_in_order(id);
-        } else if line.ready.has(Ready::READABLE) && line.stage.is_open() && !line.on_agenda {
-            line.on_agenda = true;
-            self.core.agenda.push(id);
+    /// Under TLS the end may lie in a record: what has come is decrypted until there is something
+    /// to be held back.
+    fn look_for_tls_end(&mut self, id: ConnId, held: &mut Held) {
+        for _ in 0..END_READS {
+            let line = self.core.line(id);
+            let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
+            if !tls.stash.is_empty() || !line.ready.has(Ready::READABLE) {
+                return;
+            }
+            self.read(id, held, usize::MAX);
         }
     }
 
@@ -322,21 +322,21 @@ impl<S: Sys> Reactor<S> {
     /// The read timeout has passed: looks once more, and only then judges (O7).
     pub(super) fn judge_silence(&mut self, id: ConnId, held: &mut Held) {
         let line = self.core.line(id);
-        let before = line.last_read;
         line.ready.add(Ready::READABLE);
         if line.wants_read() {
             self.read_any(id, held);
         }
-        let line = self.core.line(id);
-        if line.last_read != before || !line.stage.is_open() || !line.gate.expects_input() {
+        let Core { table, spans, now, .. } = &mut self.core;
+        let line = table.served_mut(id);
+        // Input, or a callback of this service, may have moved it.
+        if line.silence_due(spans) > *now || !line.stage.is_open() {
             return;
         }
         if let Some(tuning) = &mut line.tuning {
             // It is used up; what the callback sets counts (S86).
             tuning.read_due = None;
         }
-        let verdict =
-            self.core.call_out(id, held, Callback::ReadTimeout, |h, c| h.on_read_timeout(c));
+        let verdict = self.core.call(id, held, Callback::ReadTimeout, |h, c| h.on_read_timeout(c));
         let now = self.core.now;
         let line = self.core.line(id);
         match verdict {
@@ -344,6 +344,8 @@ impl<S: Sys> Reactor<S> {
             Some(Silence::Keep) => line.last_read = now,
             Some(Silence::Close) | None => line.fail(CloseReason::Silent),
         }
+        // Behind the verdict, which a panic of the next handler would lose.
+        self.core.exchange_handlers(id, held);
     }
 }
 

@@ -154,6 +154,12 @@ pub trait Sys {
         false
     }
 
+    /// Opens a descriptor that is good for nothing but its number.
+    ///
+    /// # Errors
+    /// The kernel's, when there is none to be had.
+    fn reserve(&mut self) -> io::Result<Self::Fd>;
+
     /// Begins to report events of `fd` under `key`.
     ///
     /// # Errors

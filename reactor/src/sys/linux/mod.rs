@@ -230,6 +230,10 @@ impl Sys for Linux {
         wall::wall_time(now(), at)
     }
 
+    fn reserve(&mut self) -> io::Result<OwnedFd> {
+        self.epoll.try_clone()
+    }
+
     fn register(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, mask(interest), key)
     }

@@ -29,7 +29,7 @@ pub(super) fn errno<T>(number: i32) -> io::Result<T> {
 pub(super) fn queued(file: &mut files::File) -> Option<EndId> {
     match &mut file.what {
         What::Listener(listener) => listener.queue.pop_front(),
-        What::Stream(_) => None,
+        What::Stream(_) | What::Nothing => None,
     }
 }
 
@@ -37,7 +37,7 @@ impl Net {
     pub(super) fn stream(&self, number: usize) -> io::Result<EndId> {
         match self.files.get(number).map(|file| &file.what) {
             Some(What::Stream(end)) => Ok(*end),
-            Some(What::Listener(_)) => errno(libc::ENOTCONN),
+            Some(What::Listener(_) | What::Nothing) => errno(libc::ENOTCONN),
             None => errno(libc::EBADF),
         }
     }
@@ -138,6 +138,11 @@ impl Net {
         batch.truncate(MAX_EVENTS);
     }
 
+    pub(super) fn reserve(&mut self) -> io::Result<usize> {
+        self.files.check_limit()?;
+        Ok(self.files.insert(What::Nothing))
+    }
+
     pub(super) fn at_end(&self, number: usize) -> io::Result<bool> {
         let id = self.stream(number)?;
         let Some(end) = self.end(id) else { return errno(libc::EBADF) };
@@ -230,7 +235,7 @@ impl Net {
         self.files.check_limit()?;
         let waits = |file: &files::File| match &file.what {
             What::Listener(listener) => listener.queue.front().copied(),
-            What::Stream(_) => None,
+            What::Stream(_) | What::Nothing => None,
         };
         let Some(end) = self.files.get(number).and_then(waits) else {
             return errno(libc::EAGAIN);
@@ -276,6 +281,7 @@ impl Net {
         events: &mut Events,
         until: u64,
     ) -> io::Result<()> {
+        self.wait_began = self.now;
         self.interrupted = self.dice.strikes(Fault::WaitInterrupted);
         if self.interrupted {
             return Ok(());

@@ -30,6 +30,8 @@ pub(super) struct Listener {
 pub(super) enum What {
     Stream(EndId),
     Listener(Listener),
+    /// A descriptor that is kept for its number.
+    Nothing,
 }
 
 pub(super) struct Watch {

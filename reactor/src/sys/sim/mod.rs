@@ -55,6 +55,8 @@ use std::time::{Duration, SystemTime};
 
 /// A simulated kernel and network; clones are handles to the same one.
 ///
+/// [`Simulation`](crate::Simulation) has all of it ready for tests of handlers. Alone:
+///
 /// Give one handle to the [`Reactor`](crate::Reactor) and keep another to play the peers. Nothing
 /// happens on a socket, and no time passes but the clock's own, so a test of hours runs in
 /// microseconds, and every run with the same seed is the same.
@@ -108,7 +110,7 @@ impl Drop for SimFd {
                     net.abort(end);
                 }
             }
-            None => {}
+            Some(What::Nothing) | None => {}
         }
     }
 }
@@ -218,6 +220,15 @@ impl Sim {
         self.net.borrow().files.open()
     }
 
+    /// When something happens next; now, if something has happened that nobody was told of.
+    pub(crate) fn next_event(&self) -> Option<Tick> {
+        let net = self.net.borrow();
+        if net.files.ready_len(self.poller) > 0 {
+            return Some(Tick::from_nanos(net.now));
+        }
+        net.next_arrival().map(|at| Tick::from_nanos(at.max(net.now)))
+    }
+
     fn fd(&self, number: usize) -> SimFd {
         SimFd { net: Rc::clone(&self.net), number }
     }
@@ -268,6 +279,10 @@ impl Sys for Sim {
         self.net.borrow_mut().wait(self.poller, events, until.as_nanos())
     }
 
+    fn wait_began(&self) -> Option<Tick> {
+        Some(Tick::from_nanos(self.net.borrow().wait_began))
+    }
+
     fn was_interrupted(&self) -> bool {
         self.net.borrow().interrupted
     }
@@ -275,6 +290,11 @@ impl Sys for Sim {
     fn wall_time(at: Tick) -> SystemTime {
         let since_1970 = Duration::from_secs(YEAR_2000) + Duration::from_nanos(at.as_nanos());
         SystemTime::UNIX_EPOCH + since_1970
+    }
+
+    fn reserve(&mut self) -> io::Result<SimFd> {
+        let number = self.net.borrow_mut().reserve()?;
+        Ok(self.fd(number))
     }
 
     fn register(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {

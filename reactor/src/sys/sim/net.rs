@@ -79,6 +79,8 @@ pub(super) struct Net {
     pub(super) dice: Dice,
     pub(super) files: Files,
     pub(super) tokens: Tokens,
+    /// When the last wait began.
+    pub(super) wait_began: u64,
     /// The last wait was interrupted.
     pub(super) interrupted: bool,
     pub(super) window: usize,
@@ -99,6 +101,7 @@ impl Net {
             dice,
             files: Files::default(),
             tokens: Tokens::default(),
+            wait_began: 0,
             interrupted: false,
             window: 64 * 1024,
             latency: (NANOS_PER_MILLI / 10, NANOS_PER_MILLI),
@@ -207,9 +210,12 @@ impl Net {
     pub(super) fn read(&mut self, id: EndId, buffer: &mut [u8]) -> usize {
         let Some(end) = self.ends.get_mut(&id) else { return 0 };
         let count = buffer.len().min(end.inbox.len());
-        for (to, byte) in buffer.iter_mut().zip(end.inbox.drain(..count)) {
-            *to = byte;
-        }
+        let (front, back) = end.inbox.as_slices();
+        let (front, back) =
+            (&front[..count.min(front.len())], &back[..count - count.min(front.len())]);
+        buffer[..front.len()].copy_from_slice(front);
+        buffer[front.len()..count].copy_from_slice(back);
+        end.inbox.drain(..count);
         let other = end.other;
         if count > 0 {
             // Apart from the order of what is sent: it only opens a window.

@@ -84,6 +84,12 @@ impl SimPeer {
         bytes
     }
 
+    /// Takes all that has arrived.
+    #[must_use]
+    pub fn recv_all(&self) -> Vec<u8> {
+        self.recv(usize::MAX)
+    }
+
     /// Ends the peer's output by a FIN; no-op when it is not open.
     pub fn shutdown(&self) {
         // An end that is not open has no output to end.

@@ -3,7 +3,10 @@
 //! Never: acts but when its world lets it step.
 
 use super::history::Shared;
-use shardpoll_reactor::SimPeer;
+use shardpoll_reactor::{SimPeer, Tick};
+
+/// The most that a record of TLS carries (RFC 5246, section 6.2.3).
+const RECORD_BYTES: usize = 16_384 + 2048;
 
 /// How a peer ends when it has sent everything.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,17 @@ enum Ending {
     Leave,
 }
 
+/// What a peer is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Speaks, and checks every byte of the answers.
+    Speaker,
+    /// Sends what is no TLS to who wants TLS.
+    Stranger,
+    /// A server that never answers a TLS client, and looks at what that says.
+    Listener,
+}
+
 /// A peer and what it is about to do.
 #[derive(Debug)]
 pub struct Script {
@@ -28,13 +42,18 @@ pub struct Script {
     sends: (usize, u32),
     reads: (usize, u32),
     ending: Ending,
-    /// Sends what is no TLS to who wants TLS.
-    is_stranger: bool,
+    role: Role,
+    /// What came over TLS and is no whole record yet.
+    records: Vec<u8>,
 }
 
 impl Script {
-    pub fn new(shared: &Shared, peer: SimPeer, is_stranger: bool) -> Self {
+    pub fn new(shared: &Shared, peer: SimPeer, role: Role) -> Self {
         let me = shared.borrow_mut().add_record(false);
+        shared.borrow_mut().records[me].addr = Some(peer.addr());
+        if role == Role::Stranger {
+            shared.borrow_mut().strangers.push(peer.addr());
+        }
         let rng = &mut shared.borrow_mut().rng;
         let ending = match rng.u32(0..10) {
             0..5 => Ending::Finish,
@@ -47,12 +66,13 @@ impl Script {
             (bytes, [1, 2, 30][rng.usize(0..3)])
         };
         let most = [100, 2000, 30_000][rng.usize(0..3)];
-        let to_send = rng.usize(0..most);
-        Self { me, to_send, sends: pace(rng), reads: pace(rng), ending, is_stranger, peer }
+        let to_send = if role == Role::Listener { 0 } else { rng.usize(0..most) };
+        let records = Vec::new();
+        Self { me, to_send, sends: pace(rng), reads: pace(rng), ending, role, records, peer }
     }
 
     /// Does a little; false when the peer has gone.
-    pub fn step(&mut self, shared: &Shared) -> bool {
+    pub fn step(&mut self, shared: &Shared, now: Tick) -> bool {
         if self.peer.is_reset() {
             return false;
         }
@@ -60,7 +80,7 @@ impl Script {
             return true;
         }
         let calm = shared.borrow().calm;
-        self.read(shared, calm);
+        self.read(shared, calm, now);
         if self.peer.is_at_end() {
             shared.borrow_mut().records[self.me].clean_end = true;
             return false;
@@ -85,13 +105,14 @@ impl Script {
         true
     }
 
-    fn read(&self, shared: &Shared, calm: bool) {
+    fn read(&mut self, shared: &Shared, calm: bool, now: Tick) {
         let (most, seldom) = self.reads;
         let reads = calm || shared.borrow_mut().rng.u32(0..seldom) == 0;
         if reads {
             let data = self.peer.recv(if calm { usize::MAX } else { most });
-            if !self.is_stranger {
-                shared.borrow_mut().take(self.me, &data);
+            match self.role {
+                Role::Speaker => shared.borrow_mut().take(self.me, &data, now),
+                Role::Stranger | Role::Listener => self.overhear(shared, &data),
             }
         }
     }
@@ -102,12 +123,31 @@ impl Script {
             return;
         }
         let len = self.sends.0.min(self.to_send);
-        let data = if self.is_stranger { vec![b'x'; len] } else { history.say(self.me, len) };
+        let data = match self.role {
+            Role::Speaker | Role::Listener => history.say(self.me, len),
+            Role::Stranger => vec![b'x'; len],
+        };
         let sent = self.peer.send(&data);
         history.records[self.me].written += sent as u64;
         self.to_send -= sent;
         if self.peer.has_ended() {
             self.to_send = 0;
+        }
+    }
+
+    /// On a line with TLS nothing but records is sent (RFC 8446, section 5.1).
+    fn overhear(&mut self, shared: &Shared, data: &[u8]) {
+        self.records.extend_from_slice(data);
+        while let [kind, major, _, high, low, rest @ ..] = &self.records[..] {
+            let len = usize::from(u16::from_be_bytes([*high, *low]));
+            if !(20..=23).contains(kind) || *major != 3 || len > RECORD_BYTES {
+                let text = format!("{}: what is no TLS record was sent in clear", self.me);
+                return shared.borrow_mut().violation(text);
+            }
+            if rest.len() < len {
+                return;
+            }
+            self.records.drain(..len + 5);
         }
     }
 }
