@@ -8,6 +8,8 @@
 //! 2. A line is closed for [`Reason::Linked`] only while it is linked to one with something queued,
 //!    whose flush will open it.
 //! 3. What is read from a linked line is queued at its target, or not read at all.
+//! 4. A link fills no queue beyond the cap of a connection, and that of the shard only by one read
+//!    into an empty queue.
 
 use crate::api::{CloseReason, Conn};
 use crate::conn::{Fin, Link, Marks, Reason};
@@ -16,10 +18,13 @@ use crate::id::ConnId;
 
 impl Core {
     /// Links a line to another one; both are there.
-    pub(crate) fn link(&mut self, from: ConnId, link: Link) {
-        self.unlink(from);
+    pub(crate) fn link(&mut self, from: ConnId, mut link: Link) {
+        // Below the cap, so that a target with no more than this has room.
+        link.high = link.high.min(self.queue_cap - 1);
+        link.low = link.low.min(link.high);
         let line = self.line(from);
-        line.tune().link = Some(link);
+        let old = line.tune().link.replace(link);
+        line.gate.open(Reason::Linked);
         if self.staging.holds_for(from) || self.staging.holds_for(link.to) {
             // A line with limits of its own is not simply open any more.
             self.staging.close();
@@ -30,6 +35,10 @@ impl Core {
         target.marks.add(Marks::DRAIN);
         self.revisit(link.to);
         self.revisit(from);
+        if let Some(old) = old {
+            // Behind the new one, which may lead to the same target and pass the same end on.
+            self.forget_source(from, old.to);
+        }
     }
 
     /// Ends the link from a line; false when there was none.
@@ -40,7 +49,7 @@ impl Core {
         };
         let was_closed = line.gate.open(Reason::Linked);
         if was_closed {
-            line.last_read = self.now;
+            line.begins_to_listen(self.now);
         }
         self.forget_source(from, link.to);
         self.revisit(from);
@@ -51,7 +60,9 @@ impl Core {
     pub(crate) fn forget_source(&mut self, from: ConnId, to: ConnId) {
         if let Some(target) = self.table.line_mut(to) {
             if let Some(tuning) = &mut target.tuning {
-                tuning.sources.retain(|source| *source != from);
+                if let Some(at) = tuning.sources.iter().position(|source| *source == from) {
+                    tuning.sources.remove(at);
+                }
             }
             // The end it has waited for will not come.
             if target.gate.has(Reason::Ended) && !self.awaits_an_end(to) {
@@ -60,14 +71,23 @@ impl Core {
         }
     }
 
-    /// Whether the target of a line's link takes what is read; dissolves the link if not.
-    pub(crate) fn has_a_target(&mut self, from: ConnId, link: Link) -> bool {
-        let takes = self.table.line(link.to).is_some_and(|to| !to.told && to.takes_writes());
-        if !takes {
+    /// How much of what is read from a line the target of its link has room for. With 0 it is not
+    /// read any more: the target has enough, or takes nothing, which dissolves the link.
+    pub(crate) fn room_at_target(&mut self, from: ConnId, link: Link) -> usize {
+        let target = self.table.line(link.to).filter(|to| !to.told && to.takes_writes());
+        let Some(queued) = target.map(|to| to.outbox.len()) else {
             self.forget_source(from, link.to);
             self.orphan(from);
+            return 0;
+        };
+        let room = self.queue_cap - queued;
+        let shard_room = self.shard_queue_cap.saturating_sub(self.queued);
+        if queued > link.high || queued > 0 && shard_room == 0 {
+            self.line(from).gate.close(Reason::Linked);
+            return 0;
         }
-        takes
+        // One read for an empty queue is always granted: its flush is what brings the next.
+        if queued == 0 { room } else { room.min(shard_room) }
     }
 
     /// Writes what was read from a line to its target.
@@ -81,18 +101,23 @@ impl Core {
     /// The target of a line's link has ended (S145).
     fn orphan(&mut self, from: ConnId) {
         let now = self.now;
+        let awaits_others = self.awaits_an_end(from);
         let Some(line) = self.table.line_mut(from) else { return };
         let Some(link) = line.tuning.as_mut().and_then(|tuning| tuning.link.take()) else {
             return;
         };
         line.gate.open(Reason::Linked);
+        let in_order = line.gate.has(Reason::Ended);
+        if in_order && awaits_others {
+            // Its part of the link was done, and others still write to it.
+            return;
+        }
         if link.propagate {
-            let in_order = line.gate.has(Reason::Ended);
             let reason = if in_order { CloseReason::PeerClosed } else { CloseReason::LinkEnded };
             return self.close(from, reason);
         }
         line.gate.close(Reason::Orphaned);
-        line.last_read = now;
+        line.begins_to_listen(now);
         self.revisit(from);
     }
 
@@ -120,8 +145,9 @@ impl Core {
         let Some(&source) = tuning.and_then(|tuning| tuning.sources.get(at)) else { return };
         let Some(line) = self.table.line_mut(source) else { return };
         let low = line.link().map_or(0, |link| link.low);
-        if queued <= low && line.gate.open(Reason::Linked) {
-            line.last_read = now;
+        let has_room = queued == 0 || queued <= low && self.queued < self.shard_queue_cap;
+        if has_room && line.gate.open(Reason::Linked) {
+            line.begins_to_listen(now);
             self.revisit(source);
         }
     }
@@ -151,10 +177,10 @@ impl Core {
         })
     }
 
-    /// Our side of a line ends behind what is queued.
+    /// Our side of a line ends behind what is queued, as soon as it is open.
     pub(crate) fn half_close(&mut self, id: ConnId) {
         let Some(line) = self.table.line_mut(id) else { return };
-        if line.told || !line.stage.is_open() {
+        if line.told || !line.stage.takes_writes() {
             return;
         }
         let tuning = line.tune();

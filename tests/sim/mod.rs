@@ -5,8 +5,10 @@
 mod example;
 mod faults;
 mod happy_eyeballs;
+mod links;
 mod one_shard;
 mod regressions;
+mod tangle;
 
 #[test]
 fn the_example_of_a_simulated_connection_runs() {

@@ -29,15 +29,17 @@ pub struct Config {
     /// Default 60 s.
     pub handshake_timeout: Duration,
     /// The largest chunk given to [`Handler::on_incoming`](crate::Handler::on_incoming), in bytes,
-    /// 1 to 1 MiB; the loop owns one buffer of this size. Default 16 KiB: the size of a TLS record,
-    /// and small enough to stay in a processor's cache.
+    /// 1 to 1 MiB; the loop owns one buffer of this size, and one of the largest that a connection
+    /// or a listener has set for itself. Default 16 KiB: the size of a TLS record, and small enough
+    /// to stay in a processor's cache.
     pub read_size_bytes: usize,
     /// How many bytes a connection may queue; a write that does not fit ends it (S69). 0: no limit.
     /// Default 32 MiB.
     pub max_queued_bytes: usize,
     /// How many bytes all connections of a shard may queue together; a write that does not fit is
-    /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB. Up to 256 KiB
-    /// more may be queued for the connection whose callback runs.
+    /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB. A
+    /// connection with nothing queued may be written up to 256 KiB all the same, since the kernel
+    /// takes that at once from most, or one read of a link: what it does not take is beyond.
     pub max_shard_queued_bytes: usize,
     /// With more than this queued, writes answer [`Written::High`](crate::Written), and
     /// [`Handler::on_high_water`](crate::Handler::on_high_water) is called if the kernel does not

@@ -128,7 +128,7 @@ impl Conn<'_> {
         Written::Full
     }
 
-    /// Queues what came from a link, whose water marks bound it.
+    /// Queues what came from a link, which has looked for room.
     pub(crate) fn forward(&mut self, data: &[u8]) -> usize {
         self.core.unstage(self.id);
         let now = self.core.now;
@@ -169,7 +169,8 @@ impl Conn<'_> {
     /// Ends our side once everything queued has been sent, and goes on reading: FIN, and under TLS
     /// close_notify before it. The connection ends when the peer's side has ended too.
     ///
-    /// Nothing can be written any more. No-op unless the connection is established.
+    /// Nothing can be written any more. On a connection that is yet to be established, or in its
+    /// TLS handshake, all this happens once it stands.
     pub fn half_close(&mut self) {
         self.core.half_close(self.id);
     }

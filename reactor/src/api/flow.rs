@@ -145,7 +145,7 @@ impl Conn<'_> {
         tuning.rate = bytes_per_second.map(|bytes_per_second| Rate { bytes_per_second, paid });
         let may_read = owed.is_none() || bytes_per_second.is_none();
         if may_read && line.gate.open(Reason::Limited) {
-            line.last_read = now;
+            line.begins_to_listen(now);
         }
         self.core.revisit(self.id);
     }
@@ -193,7 +193,7 @@ impl Conn<'_> {
         if credit.is_some_and(Credit::is_none) {
             line.gate.close(Reason::Credit);
         } else if line.gate.open(Reason::Credit) {
-            line.last_read = now;
+            line.begins_to_listen(now);
         }
         self.core.revisit(self.id);
     }

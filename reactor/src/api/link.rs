@@ -35,7 +35,8 @@ impl Default for LinkOptions {
 
 impl LinkOptions {
     /// With more than `high` bytes queued at the target the source is not read, until no more than
-    /// `low` are (S143). Default 256 KiB and 64 KiB; a `low` above `high` is taken as `high`.
+    /// `low` are (S143). Default 256 KiB and 64 KiB; a `low` above `high` is taken as `high`, a
+    /// `high` beyond what a connection [may queue](crate::Config::max_queued_bytes) as just below.
     #[must_use]
     pub fn water_marks(mut self, low: usize, high: usize) -> Self {
         self.high_water_bytes = high;
@@ -65,7 +66,8 @@ impl LinkOptions {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// There is no such connection on this shard, or it is ending.
+    /// There is no such connection on this shard, or it is ending; or our side of it has ended
+    /// ([`Conn::half_close`](crate::Conn::half_close)), and it should be written to.
     Gone(ConnId),
     /// A connection cannot be linked to itself.
     Same(ConnId),
@@ -104,6 +106,7 @@ impl Local<'_> {
     pub fn link_both(&mut self, one: ConnId, other: ConnId) -> Result<(), LinkError> {
         let options = LinkOptions::default().propagate(true);
         self.core.may_link(one, other)?;
+        self.core.may_link(other, one)?;
         self.link_with(one, other, options)?;
         self.link_with(other, one, options)
     }
@@ -148,11 +151,14 @@ impl Core {
         if from == to {
             return Err(LinkError::Same(from));
         }
-        for id in [from, to] {
-            let line = self.table.line(id).filter(|line| !line.told && line.takes_writes());
-            if line.is_none() {
-                return Err(LinkError::Gone(id));
-            }
+        let stands =
+            |id| self.table.line(id).filter(|line| !line.told && line.stage.takes_writes());
+        if stands(from).is_none() {
+            return Err(LinkError::Gone(from));
+        }
+        // Our side may have ended where others are read from, not where they are written to.
+        if !stands(to).is_some_and(|line| line.takes_writes()) {
+            return Err(LinkError::Gone(to));
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ impl Line {
             opened |= self.gate.open(Reason::Limited);
         }
         if opened {
-            self.last_read = now;
+            self.begins_to_listen(now);
         }
         opened
     }

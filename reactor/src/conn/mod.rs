@@ -234,7 +234,7 @@ impl Line {
     pub(crate) fn has_work(&self) -> bool {
         self.has_input() && self.wants_read()
             || self.ready.has(Ready::WRITABLE)
-                && (self.has_output() || self.marks.has(Marks::DRAIN))
+                && (self.has_output() || self.marks.has(Marks::DRAIN) && self.may_flush())
             || self.marks.has(Marks::CALLS)
             || matches!(self.stage, Stage::Closed(_))
     }
@@ -287,7 +287,7 @@ impl Line {
     /// (S92).
     pub(crate) fn keep(&mut self, data: &[u8], now: Tick) {
         if self.stage.is_open() && !self.has_output() {
-            self.last_progress = now;
+            self.begins_to_wait(now);
         }
         if !data.is_empty() {
             self.outbox.push(data);

@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! 1. A wait of its own is used once: the next read, or the next progress of output, ends it (S84,
-//!    S89).
+//!    S89), and its own end, when nobody waited then.
 
 use super::Line;
 use crate::api::Credit;
@@ -65,6 +65,25 @@ impl Line {
     /// (S54).
     pub(crate) fn set_read_size(&mut self, bytes: usize) {
         self.tune().read_size = Some(bytes.clamp(1, MAX_READ_SIZE));
+    }
+}
+
+/// The beginnings of a wait: one of its own that passed while nobody waited is over.
+impl Line {
+    /// It is read again: the peer's silence begins anew (S103).
+    pub(crate) fn begins_to_listen(&mut self, now: Tick) {
+        self.last_read = now;
+        if let Some(tuning) = &mut self.tuning {
+            tuning.read_due = tuning.read_due.filter(|due| *due > now);
+        }
+    }
+
+    /// The first byte that waits to be sent (S92).
+    pub(crate) fn begins_to_wait(&mut self, now: Tick) {
+        self.last_progress = now;
+        if let Some(tuning) = &mut self.tuning {
+            tuning.write_due = tuning.write_due.filter(|due| *due > now);
+        }
     }
 }
 

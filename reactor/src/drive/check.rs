@@ -139,9 +139,7 @@ impl<S: Sys> Reactor<S> {
         let served = line.handler.is_some() || line.told;
         hold(served, || format!("{id}: has lost its handler"))?;
         let (queued, cap) = (line.outbox.len(), core.queue_cap);
-        hold(queued <= cap.saturating_add(self.beyond_cap(line)), || {
-            format!("{id}: {queued} bytes are queued, above {cap}")
-        })?;
+        hold(queued <= cap, || format!("{id}: {queued} bytes are queued, above {cap}"))?;
         let counted = line.counted;
         hold(counted == queued, || format!("{id}: {counted} bytes are counted, not {queued}"))?;
         self.check_links(id, line)?;
@@ -158,10 +156,11 @@ impl<S: Sys> Reactor<S> {
 }
 
 impl<S: Sys> Reactor<S> {
-    /// How much may be queued beyond a cap: what a link brings is bounded by its water marks, and
-    /// one read more.
+    /// How much of a line's queue may be beyond the cap of the shard: what a callback staged, or a
+    /// link brought, when nothing was queued.
     fn beyond_cap(&self, line: &Line) -> usize {
-        if line.tuning.is_some() { self.rx.len() } else { 0 }
+        let read = self.rx.len().max(self.wide_rx.len());
+        line.outbox.len().min(read.max(self.core.staged_cap))
     }
 
     fn check_links(&self, id: ConnId, line: &Line) -> Result<(), String> {
@@ -176,7 +175,9 @@ impl<S: Sys> Reactor<S> {
             };
             let known = its.sources.iter().filter(|source| **source == id).count();
             hold(known == 1, || format!("{id}: is {known} times a source of {}", link.to))?;
-            let fed = !held_back || to.on_agenda || to.outbox.len() > link.low;
+            // Without room on the shard it waits until the target has nothing queued.
+            let low = if self.core.shard_queue_cap == usize::MAX { link.low } else { 0 };
+            let fed = !held_back || to.on_agenda || to.outbox.len() > low;
             hold(fed, || format!("{id}: waits for {}, which has nothing to send", link.to))?;
         }
         for source in &tuning.sources {

@@ -164,7 +164,7 @@ impl<S: Sys> Reactor<S> {
         if line.peer == Addr::Unix(None) {
             line.peer = self.sys.peer_addr(fd).unwrap_or(Addr::Unix(None));
         }
-        line.last_read = now;
+        line.begins_to_listen(now);
         line.last_progress = now;
         match line.stage.take() {
             Stage::Connecting(None) => {

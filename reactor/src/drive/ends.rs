@@ -63,6 +63,7 @@ impl<S: Sys> Reactor<S> {
     /// Our side of a line that stays open ends, once everything queued has gone.
     pub(super) fn end_one_side(&mut self, id: ConnId) {
         let Self { core, wire, .. } = self;
+        let now = core.now;
         let line = core.line(id);
         let fin = line.tuning.as_ref().map_or(Fin::Open, |tuning| tuning.fin);
         if fin == Fin::Open || fin == Fin::Sent || !line.stage.is_open() || !line.is_drained() {
@@ -75,6 +76,8 @@ impl<S: Sys> Reactor<S> {
                 return line.fail(CloseReason::from_tls(error));
             }
             tls.owed.extend(wire);
+            // It has only now begun to wait (S92).
+            line.begins_to_wait(now);
             next = Fin::Sealed;
         }
         line.tune().fin = next;
@@ -130,6 +133,8 @@ impl<S: Sys> Reactor<S> {
             }
         };
         let told = std::mem::replace(&mut line.told, true);
+        // Whoever has waited for its end on the other side of a link waits no longer.
+        self.core.unlink(id);
         self.core.release_sources(id);
         if !told {
             log::debug!("connection {id}: ended: {reason}");

@@ -117,7 +117,7 @@ impl<S: Sys> Reactor<S> {
         } else if was_high && queued <= config.low_water_bytes {
             line.marks.take(Marks::HIGH);
             if line.gate.open(Reason::Pressure) {
-                line.last_read = *now;
+                line.begins_to_listen(*now);
             }
             self.core.call_out(id, held, Callback::LowWater, |h, c| h.on_low_water(c));
         }
@@ -207,7 +207,7 @@ impl<S: Sys> Out<'_, S> {
                     tls.owed.extend(&wire[taken..]);
                 }
                 // They have only now begun to wait.
-                self.line.last_progress = self.now;
+                self.line.begins_to_wait(self.now);
                 return;
             }
         }

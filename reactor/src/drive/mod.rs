@@ -57,8 +57,10 @@ pub struct Reactor<S: Sys = Linux> {
     fds: Vec<Option<S::Fd>>,
     core: Core,
     events: Events,
-    /// Input of whichever line is read; lent to its callback.
+    /// Input of whichever line is read, in chunks of the configured size; lent to its callback.
     rx: Box<[u8]>,
+    /// Likewise, of lines whose own read size is larger.
+    wide_rx: Box<[u8]>,
     /// The plaintext of `rx`.
     plain: Vec<u8>,
     /// How much of `plain` its handler has been given.
@@ -111,6 +113,7 @@ impl<S: Sys> Reactor<S> {
             core: Core::new(at, config, now, S::wall_time),
             events: Events::new(),
             rx,
+            wide_rx: Box::default(),
             plain: Vec::new(),
             delivered: 0,
             wire: Vec::new(),

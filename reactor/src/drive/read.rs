@@ -22,29 +22,40 @@ use std::io;
 const END_READS: usize = 16;
 
 impl<S: Sys> Reactor<S> {
-    /// One read of a line that is not simply open, and what it brings.
-    fn read(&mut self, id: ConnId, held: &mut Held) {
-        match self.receive(id) {
+    /// One read of a line that is not simply open, and what it brings; of a plain one so many
+    /// bytes at most.
+    fn read(&mut self, id: ConnId, held: &mut Held, most: usize) {
+        let discards =
+            matches!(self.core.line(id).stage, Stage::Flushing { .. } | Stage::Lingering { .. });
+        let size = if discards { self.rx.len() } else { self.core.read_size(id) };
+        match self.receive(id, size, most) {
             Ok(0) => self.input_ended(id),
-            Ok(count) => self.take_in(id, held, count),
+            Ok(count) => self.take_in(id, held, size, count),
             Err(error) => self.read_failed(id, error),
         }
     }
 
-    /// One `recv` into the read buffer.
-    fn receive(&mut self, id: ConnId) -> io::Result<usize> {
-        let Self { sys, fds, core, rx, .. } = self;
+    /// One `recv` into the read buffer of this size.
+    fn receive(&mut self, id: ConnId, size: usize, most: usize) -> io::Result<usize> {
+        let Self { sys, fds, core, rx, wide_rx, .. } = self;
         let Core { table, counters, now, .. } = core;
         let line = table.served_mut(id);
         let Some(Some(fd)) = fds.get(id.slot()) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        let size = line.read_size().unwrap_or(core.config.read_size_bytes);
-        let size =
-            if matches!(line.stage, Stage::Open(Channel::Plain)) { line.piece(size) } else { size };
-        if rx.len() < size {
-            *rx = vec![0; size].into_boxed_slice();
-        }
+        // Never that of all: who is simply open reads as much as `rx` holds.
+        let rx = if size > rx.len() {
+            if wide_rx.len() < size {
+                *wide_rx = vec![0; size].into_boxed_slice();
+            }
+            wide_rx
+        } else {
+            rx
+        };
+        let size = match line.stage {
+            Stage::Open(Channel::Plain) => line.piece(size).min(most),
+            _ => size,
+        };
         let count = receive(sys, fd, &mut rx[..size], line, *now, counters)?;
         if let Some(tuning) = &mut line.tuning {
             // One that was set for this wait only (S84).
@@ -69,12 +80,13 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Input of a line that is not simply open.
-    fn take_in(&mut self, id: ConnId, held: &mut Held, count: usize) {
+    fn take_in(&mut self, id: ConnId, held: &mut Held, size: usize, count: usize) {
         let line = self.core.line(id);
         match &mut line.stage {
             Stage::Open(Channel::Plain) => {
                 line.spend(count);
-                let data = &self.rx[..count];
+                let rx = if size > self.rx.len() { &self.wide_rx } else { &self.rx };
+                let data = &rx[..count];
                 match line.link() {
                     Some(link) => self.core.forward(id, link, data),
                     None => {
@@ -83,7 +95,9 @@ impl<S: Sys> Reactor<S> {
                     }
                 }
             }
-            Stage::Open(Channel::Tls(_)) | Stage::Handshaking(_) => self.decrypt(id, held, count),
+            Stage::Open(Channel::Tls(_)) | Stage::Handshaking(_) => {
+                self.decrypt(id, held, size, count);
+            }
             Stage::Lingering { discarded } => {
                 *discarded += count;
                 if *discarded > LINGER_BYTES {
@@ -96,8 +110,9 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Everything that was read is decrypted at once; what may not be delivered now is held back.
-    fn decrypt(&mut self, id: ConnId, held: &mut Held, count: usize) {
-        let Self { core, rx, plain, delivered, wire, .. } = self;
+    fn decrypt(&mut self, id: ConnId, held: &mut Held, size: usize, count: usize) {
+        let Self { core, rx, wide_rx, plain, delivered, wire, .. } = self;
+        let rx = if size > rx.len() { wide_rx } else { rx };
         plain.clear();
         *delivered = 0;
         wire.clear();
@@ -113,7 +128,7 @@ impl<S: Sys> Reactor<S> {
         let established = handshaking && tls.session.is_established();
         // A step of the handshake, or the first byte owed, starts the timeout anew (S93, S92).
         if handshaking || owed_nothing && !wire.is_empty() {
-            line.last_progress = now;
+            line.begins_to_wait(now);
         }
         if established {
             self.established(id, held);
@@ -134,7 +149,7 @@ impl<S: Sys> Reactor<S> {
             other => other,
         };
         line.enter(next);
-        line.last_read = *now;
+        line.begins_to_listen(*now);
         line.marks.add(Marks::CONNECT);
         line.marks.add(Marks::DRAIN);
         let status = Status::HandshakeComplete;
@@ -148,12 +163,13 @@ impl<S: Sys> Reactor<S> {
         *delivered = 0;
         while *delivered < plain.len() && core.line(id).may_deliver() {
             let link = core.line(id).link();
-            if link.is_some_and(|link| !core.has_a_target(id, link)) {
+            let room = link.map_or(usize::MAX, |link| core.room_at_target(id, link));
+            if room == 0 {
                 // Its gate is closed now, or it is closing.
                 continue;
             }
             let rest = &plain[*delivered..];
-            let size = core.read_size(id);
+            let size = core.read_size(id).min(room);
             let line = core.line(id);
             let data = &rest[..rest.len().min(line.piece(size))];
             line.spend(data.len());
@@ -167,13 +183,8 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.hold_back_undelivered(id);
-        let line = self.core.line(id);
-        let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
-        if tls.stash.is_empty() && tls.session.peer_closed() && line.gate.hears_end() {
-            // An end in order is answered by one: close_notify, then FIN.
-            if !self.core.outlives_its_input(id) {
-                self.core.close(id, CloseReason::PeerClosed);
-            }
+        if self.core.line(id).gate.hears_end() {
+            self.end_in_order(id);
         }
     }
 
@@ -244,14 +255,20 @@ impl<S: Sys> Reactor<S> {
     /// A line whose link has lost its target is not read; that it has ended is told all the same,
     /// once nothing unread lies before the end (S145).
     pub(super) fn look_for_end(&mut self, id: ConnId, held: &mut Held) {
-        let Self { sys, fds, core, .. } = self;
-        let line = core.line(id);
-        if !line.gate.lets_end() || !line.stage.is_open() || !line.ready.has(Ready::ENDED) {
+        let line = self.core.line(id);
+        if !line.gate.lets_end() || !line.stage.is_open() {
+            return;
+        }
+        if line.has_held_back_input() {
+            return self.end_in_order(id);
+        }
+        if !line.ready.has(Ready::ENDED) {
             return;
         }
         if line.stage.tls().is_some() {
             return self.look_for_tls_end(id, held);
         }
+        let Self { sys, fds, .. } = self;
         let Some(Some(fd)) = fds.get(id.slot()) else { return };
         match sys.at_end(fd) {
             Ok(true) => self.input_ended(id),
@@ -269,21 +286,36 @@ impl<S: Sys> Reactor<S> {
             if !tls.stash.is_empty() || !line.ready.has(Ready::READABLE) {
                 return;
             }
-            self.read(id, held);
+            self.read(id, held, usize::MAX);
+        }
+    }
+
+    /// The peer's TLS has ended, if nothing lies before its end: answered by an end in order,
+    /// close_notify, then FIN.
+    fn end_in_order(&mut self, id: ConnId) {
+        let Stage::Open(Channel::Tls(tls)) = &self.core.line(id).stage else { return };
+        let ended = tls.stash.is_empty() && tls.session.peer_closed();
+        if ended && !self.core.outlives_its_input(id) {
+            self.core.close(id, CloseReason::PeerClosed);
         }
     }
 
     /// Gives what was held back before anything new.
     pub(super) fn read_any(&mut self, id: ConnId, held: &mut Held) {
-        if let Some(link) = self.core.line(id).link() {
-            if !self.core.has_a_target(id, link) {
-                return;
+        let line = self.core.line(id);
+        let mut room = usize::MAX;
+        // What comes before it is open, or when it is closing, is not the target's.
+        if let Some(link) = line.link().filter(|_| line.stage.is_open()) {
+            room = self.core.room_at_target(id, link);
+            if room == 0 {
+                // Its event is used up: nobody else would look.
+                return self.look_for_end(id, held);
             }
         }
         if self.core.line(id).has_held_back_input() {
             self.deliver_held_back(id, held);
         } else {
-            self.read(id, held);
+            self.read(id, held, room);
         }
     }
 
