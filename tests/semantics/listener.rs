@@ -179,6 +179,8 @@ fn a_quit_that_is_withdrawn_leaves_the_engine_serving() {
             call.write(data);
         }
     });
+    // It is closed in the turn behind the order.
+    world.some_turns();
     assert!(Client::try_connect(world.addr()).is_err(), "the old listener was closed");
     Client::connect(addr).echo(b"the new one serves");
     assert_eq!(slow.read_to_end().len(), 24 * 1024 * 1024);
