@@ -50,19 +50,23 @@
 
 #![forbid(unsafe_code)]
 
-mod context;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod convenience;
+mod client;
 mod error;
 mod info;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod provider;
 mod record;
+mod server;
 mod session;
 mod sni;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod trust;
 mod walk;
 
 pub use rustls;
 
-pub use crate::context::{ClientContext, ServerContext};
+pub use crate::client::ClientContext;
 pub use crate::error::Error;
 pub use crate::info::Info;
+pub use crate::server::ServerContext;
 pub use crate::session::{Progress, Session};
