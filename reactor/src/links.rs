@@ -80,7 +80,7 @@ impl Core {
             self.orphan(from);
             return 0;
         };
-        let room = self.queue_cap - queued;
+        let room = self.queue_cap.saturating_sub(queued);
         let shard_room = self.shard_queue_cap.saturating_sub(self.queued);
         if queued > link.high || queued > 0 && shard_room == 0 {
             self.line(from).gate.close(Reason::Linked);

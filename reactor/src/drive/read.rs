@@ -17,10 +17,6 @@ use shardpoll_timers::Tick;
 use shardpoll_tls::Error;
 use std::io;
 
-/// Reads in search of the end of an ended TLS stream: one is nearly always enough, as what is left
-/// are the last records; records without plaintext shall not keep the loop.
-const END_READS: usize = 16;
-
 impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings; of a plain one so many
     /// bytes at most.
@@ -277,16 +273,20 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Under TLS the end may lie in a record: what has come is decrypted until there is something
-    /// to be held back.
+    /// Under TLS the end may lie in a record: what has come is decrypted, a read a service, until
+    /// there is something to be held back.
     fn look_for_tls_end(&mut self, id: ConnId, held: &mut Held) {
-        for _ in 0..END_READS {
-            let line = self.core.line(id);
-            let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
-            if !tls.stash.is_empty() || !line.ready.has(Ready::READABLE) {
-                return;
-            }
-            self.read(id, held, usize::MAX);
+        if !self.core.line(id).ready.has(Ready::READABLE) {
+            return;
+        }
+        self.read(id, held, usize::MAX);
+        let Core { table, agenda, .. } = &mut self.core;
+        let line = table.served_mut(id);
+        let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
+        // Its closed gate is no work that would bring it back.
+        if tls.stash.is_empty() && line.ready.has(Ready::READABLE) && !line.on_agenda {
+            line.on_agenda = true;
+            agenda.push(id);
         }
     }
 
