@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What needs STARTTLS, or certificates chosen by name.
-const LATER: [&str; 3] = ["59-tls-sni", "60-starttls", "83-outgoing-starttls"];
+/// What needs certificates chosen by name.
+const LATER: [&str; 1] = ["59-tls-sni"];
 
 /// Scenarios mostly wait. A run that differs in a time and nothing else is played again by
 /// `conformance` itself; no other difference is forgiven.
