@@ -78,10 +78,9 @@ fn fail(conn: &mut Conn<'_>, condition: &str) {
 impl Handler for Xmpp {
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
         for (at, byte) in data.iter().enumerate() {
-            if let Some(whole) = self.xml.push(*byte) {
-                if !self.answer(conn, whole, &data[at + 1..]) {
-                    return;
-                }
+            let Some(whole) = self.xml.push(*byte) else { continue };
+            if !self.answer(conn, whole, &data[at + 1..]) {
+                return;
             }
         }
     }
