@@ -50,11 +50,17 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod certificate;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod certificates;
 mod client;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod date;
 mod error;
 mod info;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod provider;
+pub mod provider;
 mod record;
 mod server;
 mod session;
@@ -62,11 +68,19 @@ mod sni;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod trust;
 mod walk;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod x509;
 
 pub use rustls;
 
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use crate::certificate::{Certificate, CertificatesError};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use crate::certificates::Certificates;
 pub use crate::client::ClientContext;
 pub use crate::error::Error;
 pub use crate::info::Info;
 pub use crate::server::ServerContext;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use crate::server::ServerContextBuilder;
 pub use crate::session::{Progress, Session};
