@@ -13,7 +13,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, InvalidMessage};
 
-use crate::x509::{self, Validity};
+use crate::der::{self, Validity};
 use crate::{Error, date, provider};
 
 /// A certificate, the chain that vouches for it, and its private key.
@@ -73,7 +73,7 @@ impl Certificate {
         for certificate in &key.cert {
             ParsedCertificate::try_from(certificate)
                 .map_err(|error| Error::config("certificate chain", error))?;
-            let read = x509::validity(certificate).ok_or_else(unreadable)?;
+            let read = der::validity(certificate).ok_or_else(unreadable)?;
             dates = dates.or(Some(read));
         }
         let validity = dates.ok_or_else(|| {
@@ -99,8 +99,9 @@ impl Certificate {
     /// The host names and addresses it is good for, as its subjectAltName lists them (RFC 6125,
     /// section 6.4): `a.example`, `*.b.example`, `192.0.2.1`. The common name is none of them.
     pub fn names(&self) -> Vec<String> {
-        let first = self.key.cert.first();
-        first.and_then(|own| x509::alternative_names(own)).unwrap_or_default()
+        let Some(own) = self.key.cert.first() else { return Vec::new() };
+        let hosts = der::dns_names(own).into_iter().map(str::to_owned);
+        hosts.chain(der::addresses(own).iter().map(ToString::to_string)).collect()
     }
 
     /// Since when it is good.
