@@ -6,6 +6,7 @@
 
 pub(crate) mod forge;
 
+use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
@@ -13,14 +14,53 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use shardpoll_tls::{ClientContext, Error, Progress, ServerContext, Session};
+use shardpoll_tls::{
+    Certificate, Certificates, ClientContext, Error, Progress, ServerContext, ServerContextBuilder,
+    Session,
+};
 
 pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 pub(crate) const NAME: &str = "shard.example";
 
-/// The cryptography that the features chose.
+/// Makes a test of each of these functions for each provider that the features bring.
+macro_rules! on_each_provider {
+    ($($name:ident),+ $(,)?) => {
+        #[cfg(feature = "ring")]
+        mod ring {
+            $(
+                #[test]
+                fn $name() {
+                    crate::support::on(shardpoll_tls::provider::ring(), super::$name);
+                }
+            )+
+        }
+        #[cfg(feature = "aws-lc-rs")]
+        mod aws_lc_rs {
+            $(
+                #[test]
+                fn $name() {
+                    crate::support::on(shardpoll_tls::provider::aws_lc_rs(), super::$name);
+                }
+            )+
+        }
+    };
+}
+
+thread_local! {
+    static PROVIDER: RefCell<Option<Arc<CryptoProvider>>> = const { RefCell::new(None) };
+}
+
+/// Runs a test on a provider.
+pub(crate) fn on(provider: Arc<CryptoProvider>, test: fn()) {
+    PROVIDER.set(Some(provider));
+    test();
+    let process_wide = CryptoProvider::get_default();
+    assert!(process_wide.is_none(), "a provider was installed for the process: {process_wide:?}");
+}
+
+/// The cryptography of the running test.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    ClientContext::insecure().config().crypto_provider().clone()
+    PROVIDER.with_borrow(Option::clone).expect("tests run on a provider")
 }
 
 pub(crate) struct Identity {
@@ -43,8 +83,18 @@ impl Identity {
         roots
     }
 
+    pub(crate) fn certificate(&self) -> Certificate {
+        let (chain, key) = (self.cert.as_bytes(), self.key.as_bytes());
+        Certificate::from_pem_with(chain, key, &provider()).unwrap()
+    }
+
+    /// A server of this certificate, with all else to be said.
+    pub(crate) fn builder(&self) -> ServerContextBuilder {
+        ServerContext::builder(Certificates::single(self.certificate())).provider(provider())
+    }
+
     pub(crate) fn server(&self) -> ServerContext {
-        ServerContext::from_pem(self.cert.as_bytes(), self.key.as_bytes()).unwrap()
+        self.builder().build().unwrap()
     }
 
     /// A client configuration that trusts this identity only.
