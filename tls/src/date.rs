@@ -1,29 +1,50 @@
-//! Dates of certificates, in words.
+//! Dates of certificates: from the calendar to the clock, and back in words.
 //!
 //! Never: reads the clock.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: i64 = 86_400;
 
-/// Days from 1 March of the year 0 to 1 January 1970.
-const TO_EPOCH: i64 = 719_468;
+/// Days from the beginning of the era's year 0, which is 1 March, to 1 January 1970.
+const EPOCH: i64 = 719_468;
 
 /// Days in 400 years, after which the calendar repeats.
 const ERA: i64 = 146_097;
 
-/// The year, month and day of a number of days since 1 January 1970, in the Gregorian calendar.
-///
-/// Inside, years begin in March, so that the day that some years have more is their last.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + TO_EPOCH;
+/// The time of this year, month (1 to 12), day, hour, minute and second, in UTC.
+pub(crate) fn from_civil([year, month, day, hour, minute, second]: [i64; 6]) -> Option<SystemTime> {
+    let is_time = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second);
+    if !(0..10_000).contains(&year) || !(1..=12).contains(&month) || !is_time {
+        return None;
+    }
+    let days = days_from_civil(year, month, day);
+    // A day that the month does not have would be one of the next.
+    if civil_from_days(days) != (year, month, day) {
+        return None;
+    }
+    let seconds = days * DAY + hour * 3600 + minute * 60 + second;
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    if seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) }
+}
+
+/// Days since 1 January 1970, in the Gregorian calendar. The year begins in March, so that the
+/// day that some years have more is its last.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * ERA + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - EPOCH
+}
+
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + EPOCH;
     let (era, of_era) = (days.div_euclid(ERA), days.rem_euclid(ERA));
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    // From March on, months of 31 and 30 days repeat by five, which have 153 days.
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
+    let day_of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     (era * 400 + year + i64::from(month <= 2), month, day)
 }
@@ -38,7 +59,7 @@ impl fmt::Display for Words {
             Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
             Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
         };
-        let (year, month, day) = civil(seconds.div_euclid(DAY));
+        let (year, month, day) = civil_from_days(seconds.div_euclid(DAY));
         let second = seconds.rem_euclid(DAY);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
         write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
@@ -48,35 +69,33 @@ impl fmt::Display for Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
-    fn each_day_follows_the_one_before_for_ten_thousand_years() {
-        let length = |year: i64, month| match month {
-            2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-            2 => 28,
-            4 | 6 | 9 | 11 => 30,
-            _ => 31,
-        };
-        let (mut today, mut days) = ((1970, 1, 1), 0);
-        while today.0 < 12_000 {
-            assert_eq!(civil(days), today);
-            let (year, month, day) = today;
-            today = match (month, day) {
-                (12, 31) => (year + 1, 1, 1),
-                _ if day == length(year, month) => (year, month + 1, 1),
-                _ => (year, month, day + 1),
-            };
-            days += 1;
+    fn every_day_of_ten_thousand_years_is_itself() {
+        let first = days_from_civil(0, 1, 1);
+        let last = days_from_civil(9999, 12, 31);
+        let mut before = civil_from_days(first - 1);
+        for days in first..=last {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+            let next = before.0 == year && before.1 == month && before.2 + 1 == day;
+            assert!(next || day == 1, "{before:?} and then {year}-{month}-{day}");
+            before = (year, month, day);
         }
     }
 
     #[test]
-    fn times_are_said_to_the_second_also_before_1970() {
-        let at = |seconds: u64| UNIX_EPOCH + Duration::from_secs(seconds);
-        assert_eq!(Words(at(0)).to_string(), "1970-01-01 00:00:00 UTC");
-        assert_eq!(Words(at(1_795_401_830)).to_string(), "2026-11-23 02:43:50 UTC");
-        let before = UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(Words(before).to_string(), "1969-12-31 23:59:59 UTC");
+    fn dates_are_said_as_they_were_given() {
+        for civil in [[1970, 1, 1, 0, 0, 0], [1950, 2, 28, 23, 59, 59], [9999, 12, 31, 23, 59, 59]]
+        {
+            let time = from_civil(civil).expect("a date");
+            let [year, month, day, hour, minute, second] = civil;
+            let words = format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC");
+            assert_eq!(Words(time).to_string(), words);
+        }
+        assert_eq!(from_civil([1970, 1, 1, 0, 0, 1]), Some(UNIX_EPOCH + Duration::from_secs(1)));
+        assert_eq!(from_civil([2023, 2, 29, 0, 0, 0]), None);
+        assert!(from_civil([2024, 2, 29, 0, 0, 0]).is_some());
+        assert_eq!(from_civil([2100, 2, 29, 0, 0, 0]), None);
     }
 }

@@ -58,6 +58,8 @@ mod client;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod date;
 #[allow(dead_code, reason = "its users are on their way")]
+mod date;
+#[allow(dead_code, reason = "its users are on their way")]
 mod der;
 #[allow(dead_code, reason = "its users are on their way")]
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
