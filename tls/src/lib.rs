@@ -55,8 +55,6 @@ mod certificate;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod certificates;
 mod client;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod date;
 #[allow(dead_code, reason = "its users are on their way")]
 mod date;
 #[allow(dead_code, reason = "its users are on their way")]

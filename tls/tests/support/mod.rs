@@ -4,7 +4,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod anyone;
 pub(crate) mod forge;
+pub(crate) mod hello;
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
@@ -77,6 +79,24 @@ impl Identity {
         Self { cert: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
     }
 
+    /// A certificate for this name only.
+    pub(crate) fn of(name: &str) -> Self {
+        Self::made(name, |_| {})
+    }
+
+    /// A certificate for this name, changed before it is signed.
+    pub(crate) fn made(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_string()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        change(&mut params);
+        Self { cert: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+    }
+
+    pub(crate) fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap().to_vec()
+    }
+
     pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()).unwrap();
@@ -116,6 +136,20 @@ pub(crate) static P256: LazyLock<Identity> =
 pub(crate) static ED25519: LazyLock<Identity> =
     LazyLock::new(|| Identity::new(&rcgen::PKCS_ED25519));
 
+/// A client of this version that accepts any certificate.
+pub(crate) fn insecure(version: &'static SupportedProtocolVersion) -> ClientContext {
+    ClientContext::new(Arc::new(insecure_config(version)))
+}
+
+pub(crate) fn insecure_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(anyone::Anyone(provider())))
+        .with_no_client_auth()
+}
+
 /// One session, what it has been given, and what it owes.
 pub(crate) struct End {
     pub(crate) session: Session,
@@ -126,7 +160,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(session: Session) -> Self {
+    pub(crate) fn new(session: Session) -> Self {
         Self { session, plain: Vec::new(), wire: Vec::new(), established: 0, peer_closed: false }
     }
 
@@ -173,7 +207,12 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(client: &ClientContext, server: &ServerContext) -> Self {
-        let name = NAME.try_into().unwrap();
+        Self::to(NAME, client, server)
+    }
+
+    /// A client that takes the server for this host, or address.
+    pub(crate) fn to(host: &str, client: &ClientContext, server: &ServerContext) -> Self {
+        let name = host.to_owned().try_into().unwrap();
         let mut pair = Self {
             client: End::new(Session::client(client, name).unwrap()),
             server: End::new(Session::server(server).unwrap()),
