@@ -124,9 +124,15 @@ fn the_set_tells_what_a_handshake_will_show() {
     assert_eq!(names(None), None);
 }
 
-/// What a server makes of a TLS 1.2 hello with this in its server_name: the name it heard, and the
-/// certificate that it shows, which is in the clear there.
-fn ask(server: &ServerContext, name: &[u8]) -> Result<(Option<String>, Vec<u8>), (Error, Vec<u8>)> {
+/// The name a server heard, and the certificate it shows.
+type Shown = (Option<String>, Vec<u8>);
+
+/// Why a server ended a handshake, and what it sent.
+type Refused = (Error, Vec<u8>);
+
+/// What a server makes of a TLS 1.2 hello with this in its server_name; certificates are in the
+/// clear there.
+fn ask(server: &ServerContext, name: &[u8]) -> Result<Shown, Refused> {
     let mut end = End::new(Session::server(server).unwrap());
     let mut hello = hello::with_server_name(&TLS12, name);
     match end.session.receive(&mut hello, &mut end.plain, &mut end.wire) {

@@ -54,10 +54,15 @@ thread_local! {
 
 /// Runs a test on a provider.
 pub(crate) fn on(provider: Arc<CryptoProvider>, test: fn()) {
-    PROVIDER.set(Some(provider));
-    test();
+    with(&provider, test);
     let process_wide = CryptoProvider::get_default();
     assert!(process_wide.is_none(), "a provider was installed for the process: {process_wide:?}");
+}
+
+/// Makes something with a provider.
+pub(crate) fn with<R>(provider: &Arc<CryptoProvider>, make: impl FnOnce() -> R) -> R {
+    PROVIDER.set(Some(Arc::clone(provider)));
+    make()
 }
 
 /// The cryptography of the running test.
