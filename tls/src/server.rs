@@ -14,6 +14,7 @@ use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::Error;
+use crate::judge::Judge;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::provider::{self, VERSIONS};
 use crate::sni;
@@ -23,6 +24,8 @@ use crate::sni;
 #[derive(Clone, Debug)]
 pub struct ServerContext {
     config: Arc<ServerConfig>,
+    /// Who judges the clients' certificates that the sessions record.
+    judge: Option<Arc<Judge>>,
 }
 
 impl ServerContext {
@@ -33,12 +36,16 @@ impl ServerContext {
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(config), judge: None }
     }
 
     /// The configuration in use.
     pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
+    }
+
+    pub(crate) fn judge(&self) -> Option<&Arc<Judge>> {
+        self.judge.as_ref()
     }
 }
 
