@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use rustls::{CertificateError, OtherError};
+
 /// Why TLS failed, by blame.
 ///
 /// It is cheap to move and to clone; `source()` is the [`rustls::Error`] where there is one.
@@ -90,7 +92,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer { source } => write!(f, "TLS peer: {source}"),
-            Self::Policy { source } => write!(f, "TLS policy: {source}"),
+            Self::Policy { source } => match source.as_ref() {
+                // rustls would show how it looks inside.
+                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
+                    write!(f, "TLS policy: {why}")
+                }
+                source => write!(f, "TLS policy: {source}"),
+            },
             Self::Config { what, source: None } => write!(f, "TLS configuration: {what}"),
             Self::Config { what, source: Some(source) } => {
                 write!(f, "TLS configuration: {what}: {source}")

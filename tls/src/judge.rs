@@ -84,27 +84,33 @@ impl Judge {
             return Verdict::vouched(tlsa(record));
         }
         let by_roots = self.pkix(&self.roots.anchors().roots).findings(chain, purpose, now);
-        let exact = of_leaf(PKIX_EE);
         let mut near = Vec::new();
-        match (exact, by_roots.is_empty()) {
-            (Some(record), true) => return Verdict::vouched(tlsa(record)),
-            (Some(_), false) => near.clone_from(&by_roots),
-            (None, _) => {}
-        }
         match self.by_own_anchors(records, chain, purpose, now) {
             Ok(record) => return Verdict::vouched(tlsa(record)),
             Err(findings) => near.extend(findings),
         }
+        let constraint = of_leaf(PKIX_EE);
         if by_roots.is_empty() {
-            if let Some(record) = self.on_path(records, chain, purpose, now) {
+            let both = constraint.or_else(|| self.on_path(records, chain, purpose, now));
+            if let Some(record) = both {
                 return Verdict::vouched(tlsa(record));
             }
+        } else if constraint.is_some() || self.is_shown(records, chain) {
+            near.extend(by_roots.iter().cloned());
         }
         if near.is_empty() {
             near.push(Finding::whole(Problem::NoTlsaMatch));
             near.extend(by_roots);
         }
         Verdict::refuted(near)
+    }
+
+    /// Whether a record of usage 0 names an authority that is there: then it is not the record that
+    /// speaks against the server.
+    fn is_shown(&self, records: &[Tlsa], chain: Chain<'_>) -> bool {
+        let there = || chain.others.iter().chain(self.roots.certificates());
+        let mut records = records.iter().filter(|record| record.usage == PKIX_TA);
+        records.any(|record| there().any(|shown| record.matches_certificate(shown)))
     }
 
     /// Usage 2: the authority that a record names is the root (RFC 7671, section 5.2).

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod chain;
 pub(crate) mod forge;
 
 use std::sync::{Arc, LazyLock};
