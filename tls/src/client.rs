@@ -10,9 +10,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, OtherError};
 
 use crate::judge::{Dane, Judge};
 use crate::trust::JudgedServer;
@@ -130,8 +130,7 @@ impl ClientContext {
         };
         let (records, why) = dane::usable(records);
         if records.is_empty() && mode == DaneMode::Require {
-            let source = rustls::Error::Other(OtherError(Arc::new(why)));
-            return Err(Error::config("no TLSA record can be used", source));
+            return Err(Error::config_other("no TLSA record can be used", why));
         }
         let mut config = ClientConfig::clone(self.config());
         let judge = Arc::new(Judge {

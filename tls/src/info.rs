@@ -35,7 +35,8 @@ impl<'a> Info<'a> {
 
     /// The host name the client asked for (SNI, RFC 6066 section 3), on the server's side.
     ///
-    /// `None` on the client's side, and when the client named no host.
+    /// In lower case, without a dot at the end. `None` on the client's side, and when the client
+    /// named no host, or an address, which is no name (there).
     pub fn server_name(&self) -> Option<&'a str> {
         self.server_name
     }

@@ -50,6 +50,10 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod certificate;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod certificates;
 mod client;
 mod dane;
 mod date;
@@ -60,7 +64,7 @@ mod info;
 mod judge;
 mod pkix;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod provider;
+pub mod provider;
 mod record;
 mod roots;
 mod server;
@@ -72,11 +76,17 @@ mod walk;
 
 pub use rustls;
 
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use crate::certificate::{Certificate, CertificatesError};
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use crate::certificates::Certificates;
 pub use crate::client::{ClientContext, ClientContextBuilder};
 pub use crate::dane::{DaneMode, Tlsa, TlsaError};
 pub use crate::error::Error;
 pub use crate::info::Info;
 pub use crate::roots::Roots;
 pub use crate::server::ServerContext;
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use crate::server::ServerContextBuilder;
 pub use crate::session::{Progress, Session};
 pub use crate::verdict::{Authority, Finding, Problem, Verdict};

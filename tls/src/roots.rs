@@ -8,13 +8,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::RootCertStore;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{CertificateError, OtherError, RootCertStore};
 use webpki::CertRevocationList;
 
 use crate::Error;
@@ -125,20 +125,16 @@ impl Roots {
         }
         let mut lists = Vec::new();
         for list in &raw {
-            let read = webpki::OwnedCertRevocationList::from_der(list).map_err(|error| {
-                let error = rustls::CertRevocationListError::Other(OtherError(Arc::new(error)));
-                Error::config(WHAT, error.into())
-            })?;
-            lists.push(read.into());
+            let read = webpki::OwnedCertRevocationList::from_der(list);
+            lists.push(read.map_err(|error| Error::config_other(WHAT, error))?.into());
         }
         (self.lists, self.raw_lists) = (lists.into(), raw.into());
         Ok(self)
     }
 }
 
-fn unbuilt(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    let error = CertificateError::Other(OtherError(Arc::new(error)));
-    Error::config("trusted roots and revocation lists", error.into())
+fn unbuilt(error: VerifierBuilderError) -> Error {
+    Error::config_other("trusted roots and revocation lists", error)
 }
 
 impl From<RootCertStore> for Roots {

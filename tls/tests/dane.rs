@@ -5,24 +5,44 @@
 #![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[macro_use]
 mod support;
 
 use std::error::Error as _;
 
 #[cfg(not(feature = "ring"))]
-use aws_lc_rs::digest;
+use ::aws_lc_rs::digest;
 #[cfg(feature = "ring")]
-use ring::digest;
+use ::ring::digest;
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use shardpoll_tls::{
-    Authority, ClientContext, DaneMode, Error, Problem, Roots, ServerContext, Tlsa, TlsaError,
+    Authority, ClientContext, ClientContextBuilder, DaneMode, Error, Problem, Roots, ServerContext,
+    Tlsa, TlsaError,
 };
 use support::chain::{
     Clock, FAMILY, authority, crl, issue, key, leaf_params, new_year, shake, today,
 };
 use support::{NAME, VERSIONS};
 use webpki::EndEntityCert;
+
+on_each_provider! {
+    every_usage_selector_and_matching_type_matches_what_it_should_and_nothing_else,
+    both_versions_match_alike_and_the_signature_of_the_handshake_is_checked,
+    usage_3_ignores_names_and_dates_and_the_others_do_not,
+    the_certificate_may_be_for_the_base_domain_instead,
+    an_authority_counts_only_where_it_leads_to_the_server,
+    the_key_of_a_record_that_nobody_shows_is_a_root_of_any_name,
+    an_authority_of_usage_2_is_one_and_within_its_dates,
+    what_an_authority_has_revoked_is_refused_unless_the_record_names_it,
+    of_several_digests_the_strongest_counts,
+    records_that_cannot_be_used_never_pass_silently,
+    a_record_that_matches_is_not_passed_over_when_the_roots_say_no,
+    what_does_not_match_is_said_in_the_error,
+    a_finished_configuration_takes_no_records,
+    sessions_are_resumed_by_the_context_that_verified_them_and_by_no_other,
+    the_presentation_format_is_read_and_written,
+}
 
 const USAGES: [u8; 4] = [0, 1, 2, 3];
 const SELECTORS: [u8; 2] = [0, 1];
@@ -41,12 +61,17 @@ fn tlsa(usage: u8, selector: u8, matching: u8, certificate: &CertificateDer<'_>)
     Tlsa { usage, selector, matching, data }
 }
 
+/// A client's builder on the provider of the test.
+fn builder(roots: Roots) -> ClientContextBuilder {
+    ClientContext::builder(roots).provider(support::provider())
+}
+
 fn trusting() -> Roots {
     Roots::from_pem(FAMILY.root.pem().as_bytes()).unwrap()
 }
 
 fn base(roots: Roots) -> ClientContext {
-    ClientContext::builder(roots).clock(today()).build().unwrap()
+    builder(roots).clock(today()).build().unwrap()
 }
 
 /// The family's server with all that is needed behind it.
@@ -111,7 +136,6 @@ fn should_match(usage: u8, matching: u8, target: Target, shown: usize, trusted: 
     }
 }
 
-#[test]
 fn every_usage_selector_and_matching_type_matches_what_it_should_and_nothing_else() {
     let (root, inter) = (FAMILY.root.der(), FAMILY.inter.der());
     let servers =
@@ -159,11 +183,10 @@ fn all_kinds() -> impl Iterator<Item = (u8, u8, u8)> {
     })
 }
 
-#[test]
 fn both_versions_match_alike_and_the_signature_of_the_handshake_is_checked() {
     // Usage 3 looks at nothing else, so a thief of the certificate without its key must fail.
     for version in VERSIONS {
-        let base = ClientContext::builder(Roots::none()).versions(&[version]).build().unwrap();
+        let base = builder(Roots::none()).versions(&[version]).build().unwrap();
         let record = tlsa(3, 1, 1, &FAMILY.leaf.der);
         let cx = base.with_dane([record], DaneMode::Require).unwrap();
         assert!(outcome(&cx, &server(), NAME).is_ok());
@@ -176,11 +199,10 @@ fn both_versions_match_alike_and_the_signature_of_the_handshake_is_checked() {
     }
 }
 
-#[test]
 fn usage_3_ignores_names_and_dates_and_the_others_do_not() {
     // RFC 7671, section 5.1
     let late = Clock::at(new_year(2035) + 86_400);
-    let base = ClientContext::builder(trusting()).clock(late).build().unwrap();
+    let base = builder(trusting()).clock(late).build().unwrap();
     let other_name = "other.example";
     for (usage, target) in [(0, Target::Root), (1, Target::Leaf), (2, Target::Inter)] {
         let cx = base.with_dane([tlsa(usage, 1, 1, target.der())], DaneMode::Require).unwrap();
@@ -195,7 +217,6 @@ fn usage_3_ignores_names_and_dates_and_the_others_do_not() {
     assert!(outcome(&cx, &server(), other_name).is_ok());
 }
 
-#[test]
 fn the_certificate_may_be_for_the_base_domain_instead() {
     // RFC 7671, section 7; RFC 7673, section 4
     let base = base(Roots::none());
@@ -208,7 +229,6 @@ fn the_certificate_may_be_for_the_base_domain_instead() {
     assert!(outcome(&cx, &server(), "service.example").is_err());
 }
 
-#[test]
 fn an_authority_counts_only_where_it_leads_to_the_server() {
     // The stranger is shown, and named by a record, but has nothing to do with the leaf.
     let server = FAMILY.leaf.serves(&[FAMILY.inter.der(), FAMILY.stranger.der()]);
@@ -221,7 +241,6 @@ fn an_authority_counts_only_where_it_leads_to_the_server() {
     }
 }
 
-#[test]
 fn the_key_of_a_record_that_nobody_shows_is_a_root_of_any_name() {
     // RFC 7671, section 5.2.3: 2 1 0; a wrong key is none, whatever it is called.
     for (key, want) in [(FAMILY.inter.der(), true), (FAMILY.stranger.der(), false)] {
@@ -230,7 +249,6 @@ fn the_key_of_a_record_that_nobody_shows_is_a_root_of_any_name() {
     }
 }
 
-#[test]
 fn an_authority_of_usage_2_is_one_and_within_its_dates() {
     let mut old = authority("Old");
     old.not_after = rcgen::date_time_ymd(2026, 1, 1);
@@ -251,7 +269,6 @@ fn an_authority_of_usage_2_is_one_and_within_its_dates() {
     }
 }
 
-#[test]
 fn what_an_authority_has_revoked_is_refused_unless_the_record_names_it() {
     let serial = EndEntityCert::try_from(&FAMILY.leaf.der).unwrap().serial().to_vec();
     let list = crl(&FAMILY.inter, &[serial.into()]);
@@ -265,7 +282,6 @@ fn what_an_authority_has_revoked_is_refused_unless_the_record_names_it() {
     assert!(outcome(&cx, &server(), NAME).is_ok());
 }
 
-#[test]
 fn of_several_digests_the_strongest_counts() {
     // RFC 7671, section 9, for the same usage and selector; others are not touched.
     let (leaf, stranger) = (&FAMILY.leaf.der, FAMILY.stranger.der());
@@ -313,7 +329,6 @@ fn unusable() -> Vec<(Tlsa, TlsaError)> {
     list
 }
 
-#[test]
 fn records_that_cannot_be_used_never_pass_silently() {
     // S110
     for (record, why) in unusable() {
@@ -341,7 +356,6 @@ fn records_that_cannot_be_used_never_pass_silently() {
     assert!(refused.to_string().contains(&TlsaError::None.to_string()), "{refused}");
 }
 
-#[test]
 fn a_record_that_matches_is_not_passed_over_when_the_roots_say_no() {
     let cx = base(Roots::none());
     let cx = cx.with_dane([tlsa(1, 0, 1, &FAMILY.leaf.der)], DaneMode::FallbackToPkix).unwrap();
@@ -349,7 +363,6 @@ fn a_record_that_matches_is_not_passed_over_when_the_roots_say_no() {
     assert_eq!(certificate_error(&error), CertificateError::UnknownIssuer);
 }
 
-#[test]
 fn what_does_not_match_is_said_in_the_error() {
     let record = tlsa(3, 1, 1, FAMILY.stranger.der());
     let cx = base(trusting()).with_dane([record], DaneMode::Require).unwrap();
@@ -357,7 +370,6 @@ fn what_does_not_match_is_said_in_the_error() {
     assert!(error.to_string().contains("no DANE record matches"), "{error}");
 }
 
-#[test]
 fn a_finished_configuration_takes_no_records() {
     let finished = ClientContext::new(base(trusting()).config().clone());
     let record = tlsa(3, 1, 1, &FAMILY.leaf.der);
@@ -365,10 +377,9 @@ fn a_finished_configuration_takes_no_records() {
     assert!(matches!(refused, Error::Config { .. }), "{refused}");
 }
 
-#[test]
 fn sessions_are_resumed_by_the_context_that_verified_them_and_by_no_other() {
     for version in VERSIONS {
-        let base = ClientContext::builder(trusting()).clock(today()).versions(&[version]);
+        let base = builder(trusting()).clock(today()).versions(&[version]);
         let base = base.build().unwrap();
         let records = [tlsa(3, 1, 1, &FAMILY.leaf.der)];
         let cx = base.with_dane(records.clone(), DaneMode::Require).unwrap();
@@ -385,7 +396,6 @@ fn sessions_are_resumed_by_the_context_that_verified_them_and_by_no_other() {
     }
 }
 
-#[test]
 fn the_presentation_format_is_read_and_written() {
     // RFC 6698, section 2.2; RFC 7218
     let digits = "0123456789ABCDEFabcdef".repeat(2);

@@ -5,17 +5,41 @@
 #![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[macro_use]
 mod support;
 
 use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa};
-use shardpoll_tls::{Authority, ClientContext, Problem, Roots, ServerContext, Verdict};
+use shardpoll_tls::{
+    Authority, ClientContext, ClientContextBuilder, Problem, Roots, ServerContext, Verdict,
+};
 use support::chain::{
     Clock, FAMILY, authority, crl, issue, key, leaf_params, new_year, params, shake, today,
 };
 use support::{NAME, VERSIONS};
 use webpki::EndEntityCert;
+
+on_each_provider! {
+    a_good_chain_is_vouched_for_by_a_root,
+    dates_are_said_of_each_certificate,
+    an_expired_certificate_off_the_path_does_not_matter,
+    an_unknown_issuer_is_found_where_the_path_breaks_off,
+    a_wrong_name_is_said_with_the_names_there_are,
+    one_certificate_may_have_many_faults_and_all_are_told,
+    what_a_list_revokes_is_told_of_the_certificate_it_revokes,
+    what_is_not_for_servers_is_not_fit_for_its_purpose,
+    a_bad_signature_is_found_where_it_is,
+    names_in_a_verdict_are_escaped_and_not_endless,
+    the_signature_of_the_handshake_is_checked_where_all_else_is_recorded,
+    a_resumed_session_is_judged_anew,
+    before_the_handshake_is_done_there_is_no_verdict,
+}
+
+/// A client's builder on the provider of the test.
+fn builder(roots: Roots) -> ClientContextBuilder {
+    ClientContext::builder(roots).provider(support::provider())
+}
 
 fn trusting() -> Roots {
     Roots::from_pem(FAMILY.root.pem().as_bytes()).unwrap()
@@ -23,7 +47,7 @@ fn trusting() -> Roots {
 
 /// What a recording client finds out; and whoever does not record refuses just what has findings.
 fn verdict_at(roots: Roots, clock: u64, server: &ServerContext, name: &str) -> Verdict {
-    let builder = ClientContext::builder(roots).clock(Clock::at(clock));
+    let builder = builder(roots).clock(Clock::at(clock));
     let ends = shake(&builder.clone().record(true).build().unwrap(), server, name);
     assert!(ends.error.is_none(), "{:?}", ends.error);
     assert!(ends.client.is_established() && ends.server.is_established());
@@ -52,14 +76,12 @@ fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-#[test]
 fn a_good_chain_is_vouched_for_by_a_root() {
     let verdict = verdict(trusting(), &server());
     assert_eq!(verdict.authority(), Some(&Authority::Root));
     assert_eq!(verdict.to_string(), "verified by a trusted root");
 }
 
-#[test]
 fn dates_are_said_of_each_certificate() {
     let verdict = verdict_at(trusting(), new_year(2035) + 1, &server(), NAME);
     assert_eq!(verdict.problem(), Some(&Problem::Expired { not_after: at(new_year(2035)) }));
@@ -78,7 +100,6 @@ fn dates_are_said_of_each_certificate() {
     );
 }
 
-#[test]
 fn an_expired_certificate_off_the_path_does_not_matter() {
     let mut old = authority("Old");
     old.not_after = rcgen::date_time_ymd(2021, 1, 1);
@@ -89,7 +110,6 @@ fn an_expired_certificate_off_the_path_does_not_matter() {
     assert_eq!(late.findings().len(), 1, "{late}");
 }
 
-#[test]
 fn an_unknown_issuer_is_found_where_the_path_breaks_off() {
     let unknown = |server: &ServerContext, place: usize, issuer: &str| {
         let verdict = verdict(Roots::from_pem(FAMILY.stranger.pem().as_bytes()).unwrap(), server);
@@ -107,7 +127,6 @@ fn an_unknown_issuer_is_found_where_the_path_breaks_off() {
     assert_eq!(verdict.to_string(), words);
 }
 
-#[test]
 fn a_wrong_name_is_said_with_the_names_there_are() {
     let verdict = verdict_at(trusting(), now(), &server(), "elsewhere.example");
     assert_eq!(
@@ -119,7 +138,6 @@ fn a_wrong_name_is_said_with_the_names_there_are() {
     assert!(matches!(verdict.problem(), Some(Problem::WrongName { .. })), "{verdict}");
 }
 
-#[test]
 fn one_certificate_may_have_many_faults_and_all_are_told() {
     let verdict = verdict_at(Roots::none(), new_year(2050), &server(), "elsewhere.example");
     let mut kinds: Vec<_> = verdict.problems_of(0).map(std::mem::discriminant).collect();
@@ -128,7 +146,6 @@ fn one_certificate_may_have_many_faults_and_all_are_told() {
     assert!(verdict.to_string().contains("has an unknown issuer (Root)"), "{verdict}");
 }
 
-#[test]
 fn what_a_list_revokes_is_told_of_the_certificate_it_revokes() {
     let serial = |der| EndEntityCert::try_from(der).unwrap().serial().to_vec().into();
     let lists = [
@@ -146,7 +163,6 @@ fn what_a_list_revokes_is_told_of_the_certificate_it_revokes() {
     assert!(trusting().with_crls_pem(b"").is_err());
 }
 
-#[test]
 fn what_is_not_for_servers_is_not_fit_for_its_purpose() {
     let mut params = leaf_params();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -177,7 +193,6 @@ fn params_of(name: &str) -> rcgen::CertificateParams {
     made
 }
 
-#[test]
 fn a_bad_signature_is_found_where_it_is() {
     // The same names, other keys.
     let forged = CertifiedIssuer::signed_by(authority("Inter"), key(), &FAMILY.root).unwrap();
@@ -189,7 +204,6 @@ fn a_bad_signature_is_found_where_it_is() {
     assert_eq!(inter.problems_of(1).collect::<Vec<_>>(), [&Problem::BadSignature], "{inter}");
 }
 
-#[test]
 fn names_in_a_verdict_are_escaped_and_not_endless() {
     let mut made = leaf_params();
     let evil = format!("\n\u{1b}[31m\"{}", "x".repeat(10_000));
@@ -200,19 +214,17 @@ fn names_in_a_verdict_are_escaped_and_not_endless() {
     assert!(!words.contains(char::is_control), "{words}");
 }
 
-#[test]
 fn the_signature_of_the_handshake_is_checked_where_all_else_is_recorded() {
     let thief = FAMILY.leaf.config_with(&[FAMILY.inter.der()], &key());
-    let cx = ClientContext::builder(trusting()).record(true).build().unwrap();
+    let cx = builder(trusting()).record(true).build().unwrap();
     let ends = shake(&cx, &ServerContext::new(thief.into()), NAME);
     assert!(ends.error.is_some() && !ends.client.is_established());
 }
 
-#[test]
 fn a_resumed_session_is_judged_anew() {
     for version in VERSIONS {
         let clock = today();
-        let builder = ClientContext::builder(trusting()).record(true).versions(&[version]);
+        let builder = builder(trusting()).record(true).versions(&[version]);
         let cx = builder.clock(clock.clone()).build().unwrap();
         let server = server();
         let first = shake(&cx, &server, NAME);
@@ -231,9 +243,8 @@ fn a_resumed_session_is_judged_anew() {
     }
 }
 
-#[test]
 fn before_the_handshake_is_done_there_is_no_verdict() {
-    let cx = ClientContext::builder(trusting()).record(true).build().unwrap();
+    let cx = builder(trusting()).record(true).build().unwrap();
     let name = NAME.try_into().unwrap();
     let mut session = shardpoll_tls::Session::client(&cx, name).unwrap();
     session.start(&mut Vec::new()).unwrap();

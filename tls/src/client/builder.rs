@@ -82,8 +82,9 @@ impl ClientContextBuilder {
     }
 
     /// Shows this certificate to servers that ask for one. Default: none is shown.
-    pub fn client_certificate(mut self, certificate: Arc<CertifiedKey>) -> Self {
-        self.identity = Some(certificate);
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn client_certificate(mut self, certificate: crate::Certificate) -> Self {
+        self.identity = Some(Arc::clone(certificate.certified_key()));
         self
     }
 
