@@ -109,8 +109,6 @@ impl<'a> Reader<'a> {
 pub(crate) struct Parts<'a> {
     /// What is signed.
     pub(crate) tbs: &'a [u8],
-    /// Contents of the serial number.
-    pub(crate) serial: &'a [u8],
     pub(crate) issuer: &'a [u8],
     pub(crate) subject: &'a [u8],
     pub(crate) spki: &'a [u8],
@@ -176,7 +174,7 @@ pub(crate) fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<Parts<'a>
     }
     let mut body = Reader::new(body);
     body.optional(context(0));
-    let serial = body.expect(INTEGER)?;
+    body.expect(INTEGER)?;
     body.expect(SEQUENCE)?;
     let issuer = sequence(&mut body)?;
     let validity = body.expect(SEQUENCE)?;
@@ -191,7 +189,7 @@ pub(crate) fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<Parts<'a>
             list.end()?;
         }
     }
-    Some(Parts { tbs, serial, issuer, subject, spki, algorithm, signature, validity, extensions })
+    Some(Parts { tbs, issuer, subject, spki, algorithm, signature, validity, extensions })
 }
 
 fn sequence<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {

@@ -6,6 +6,9 @@
 //! 1. An [`Error`] is at most 32 bytes, so that a reason for closing can carry it by value.
 
 use std::fmt;
+use std::sync::Arc;
+
+use rustls::{CertificateError, OtherError};
 
 /// Why TLS failed, by blame.
 ///
@@ -83,12 +86,11 @@ impl Error {
     }
 
     /// As [`config`](Self::config), for what rustls has no words for.
-    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub(crate) fn config_other(
         what: &'static str,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Self::config(what, rustls::OtherError(std::sync::Arc::new(source)).into())
+        Self::config(what, OtherError(Arc::new(source)).into())
     }
 
     pub(crate) fn internal(what: &'static str, source: Option<rustls::Error>) -> Self {
@@ -100,7 +102,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer { source } => write!(f, "TLS peer: {source}"),
-            Self::Policy { source } => write!(f, "TLS policy: {source}"),
+            Self::Policy { source } => match source.as_ref() {
+                // rustls would show how it looks inside.
+                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
+                    write!(f, "TLS policy: {why}")
+                }
+                source => write!(f, "TLS policy: {source}"),
+            },
             Self::Config { what, source: None } => write!(f, "TLS configuration: {what}"),
             Self::Config { what, source: Some(source) } => {
                 write!(f, "TLS configuration: {what}: ")?;

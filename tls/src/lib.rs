@@ -55,35 +55,38 @@ mod certificate;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod certificates;
 mod client;
-#[allow(dead_code, reason = "its users are on their way")]
+mod dane;
 mod date;
-#[allow(dead_code, reason = "its users are on their way")]
 mod der;
-#[allow(dead_code, reason = "its users are on their way")]
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod digest;
 mod error;
 mod info;
+mod judge;
+mod pkix;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub mod provider;
 mod record;
+mod roots;
 mod server;
 mod session;
 mod sni;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod trust;
+mod verdict;
 mod walk;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
 pub use rustls;
 
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use crate::certificate::{Certificate, CertificatesError};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use crate::certificates::Certificates;
-pub use crate::client::ClientContext;
+pub use crate::client::{ClientContext, ClientContextBuilder};
+pub use crate::dane::{DaneMode, Tlsa, TlsaError};
 pub use crate::error::Error;
 pub use crate::info::Info;
+pub use crate::roots::Roots;
 pub use crate::server::ServerContext;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use crate::server::ServerContextBuilder;
 pub use crate::session::{Progress, Session};
+pub use crate::verdict::{Authority, Finding, Problem, Verdict};

@@ -18,6 +18,7 @@ use rustls::ServerConfig;
 pub use self::builder::ServerContextBuilder;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::certificates::{Certificates, InUse};
+use crate::judge::Judge;
 use crate::sni;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::{Certificate, Error};
@@ -27,6 +28,8 @@ use crate::{Certificate, Error};
 #[derive(Clone, Debug)]
 pub struct ServerContext {
     config: Arc<ServerConfig>,
+    /// Who judges the clients' certificates that the sessions record.
+    judge: Option<Arc<Judge>>,
     /// What can be replaced; a finished configuration has its own.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     in_use: Option<Arc<InUse>>,
@@ -42,6 +45,7 @@ impl ServerContext {
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
         Self {
             config: Arc::new(config),
+            judge: None,
             #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
             in_use: None,
         }
@@ -50,6 +54,10 @@ impl ServerContext {
     /// The configuration in use.
     pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
+    }
+
+    pub(crate) fn judge(&self) -> Option<&Arc<Judge>> {
+        self.judge.as_ref()
     }
 }
 

@@ -4,7 +4,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-pub(crate) mod anyone;
+pub(crate) mod chain;
 pub(crate) mod forge;
 pub(crate) mod hello;
 
@@ -17,8 +17,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use shardpoll_tls::{
-    Certificate, Certificates, ClientContext, Error, Progress, ServerContext, ServerContextBuilder,
-    Session,
+    Certificate, Certificates, ClientContext, Error, Progress, Roots, ServerContext,
+    ServerContextBuilder, Session,
 };
 
 pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -143,16 +143,12 @@ pub(crate) static ED25519: LazyLock<Identity> =
 
 /// A client of this version that accepts any certificate.
 pub(crate) fn insecure(version: &'static SupportedProtocolVersion) -> ClientContext {
-    ClientContext::new(Arc::new(insecure_config(version)))
+    let builder = ClientContext::builder(Roots::none()).insecure();
+    builder.provider(provider()).versions(&[version]).build().unwrap()
 }
 
 pub(crate) fn insecure_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
-    ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(anyone::Anyone(provider())))
-        .with_no_client_auth()
+    ClientConfig::clone(insecure(version).config())
 }
 
 /// One session, what it has been given, and what it owes.
