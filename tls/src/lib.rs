@@ -50,9 +50,7 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod certificate;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod certificates;
 mod client;
 mod dane;
@@ -63,7 +61,6 @@ mod error;
 mod info;
 mod judge;
 mod pkix;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub mod provider;
 mod record;
 mod roots;
@@ -76,17 +73,13 @@ mod walk;
 
 pub use rustls;
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use crate::certificate::{Certificate, CertificatesError};
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use crate::certificates::Certificates;
 pub use crate::client::{ClientContext, ClientContextBuilder};
 pub use crate::dane::{DaneMode, Tlsa, TlsaError};
 pub use crate::error::Error;
 pub use crate::info::Info;
 pub use crate::roots::Roots;
-pub use crate::server::ServerContext;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-pub use crate::server::ServerContextBuilder;
+pub use crate::server::{ClientAuth, ServerContext, ServerContextBuilder};
 pub use crate::session::{Progress, Session};
 pub use crate::verdict::{Authority, Finding, Problem, Verdict};

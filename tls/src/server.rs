@@ -7,20 +7,16 @@
 //! 1. Cloning a context is a reference count or two; all sessions of a context and of its clones
 //!    share its tickets and its certificates.
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod builder;
 
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-pub use self::builder::ServerContextBuilder;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use self::builder::{ClientAuth, ServerContextBuilder};
 use crate::certificates::{Certificates, InUse};
 use crate::judge::Judge;
 use crate::sni;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::{Certificate, Error};
 
 /// What every server session of one listener shares: certificates, versions, ALPN, client
@@ -28,11 +24,10 @@ use crate::{Certificate, Error};
 #[derive(Clone, Debug)]
 pub struct ServerContext {
     config: Arc<ServerConfig>,
+    /// What can be replaced; a finished configuration has its own.
+    in_use: Option<Arc<InUse>>,
     /// Who judges the clients' certificates that the sessions record.
     judge: Option<Arc<Judge>>,
-    /// What can be replaced; a finished configuration has its own.
-    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-    in_use: Option<Arc<InUse>>,
 }
 
 impl ServerContext {
@@ -43,12 +38,7 @@ impl ServerContext {
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
-        Self {
-            config: Arc::new(config),
-            judge: None,
-            #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-            in_use: None,
-        }
+        Self { config: Arc::new(config), in_use: None, judge: None }
     }
 
     /// The configuration in use.
@@ -61,7 +51,6 @@ impl ServerContext {
     }
 }
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 impl ServerContext {
     /// A server with these certificates, and all else by default, or as the builder is told.
     pub fn builder(certificates: Certificates) -> ServerContextBuilder {
