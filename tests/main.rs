@@ -35,6 +35,7 @@ mod semantics {
     mod regressions;
     mod remote;
     mod signals;
+    mod sni;
     mod starttls;
     mod starttls_examples;
     mod starttls_order;

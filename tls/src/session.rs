@@ -16,6 +16,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 
+use crate::judge::Trial;
 use crate::record::{check_pending, missing, whole_records};
 use crate::walk::{self, Out};
 use crate::{ClientContext, Error, Info, ServerContext, sni};
@@ -67,6 +68,8 @@ pub struct Session {
     /// Where in `pending` the incomplete record begins; its length when there is none.
     tail: usize,
     server_name: Option<Box<str>>,
+    /// Where the context wants a verdict on the peer's certificates.
+    trial: Option<Box<Trial>>,
     failure: Option<Error>,
     started: bool,
     established: bool,
@@ -79,8 +82,9 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(side: Side) -> Self {
+    fn new(side: Side, trial: Option<Box<Trial>>) -> Self {
         Self {
+            trial,
             side,
             pending: Vec::new(),
             tail: 0,
@@ -105,8 +109,10 @@ impl Session {
         if cx.config().max_early_data_size != 0 {
             return Err(Error::Config { what: "max_early_data_size is not 0", source: None });
         }
+        let clock = &cx.config().time_provider;
+        let trial = cx.judge().map(|judge| Trial::new(judge, None, clock));
         UnbufferedServerConnection::new(cx.config().clone())
-            .map(|server| Self::new(Side::Server(server)))
+            .map(|server| Self::new(Side::Server(server), trial))
             .map_err(|error| Error::config("server session", error))
     }
 
@@ -119,8 +125,10 @@ impl Session {
     ///
     /// [`Error::Config`] when the configuration cannot work.
     pub fn client(cx: &ClientContext, name: ServerName<'static>) -> Result<Self, Error> {
+        let clock = &cx.config().time_provider;
+        let trial = cx.judge().map(|judge| Trial::new(judge, Some(name.clone()), clock));
         UnbufferedClientConnection::new(cx.config().clone(), name)
-            .map(|client| Self::new(Side::Client(client)))
+            .map(|client| Self::new(Side::Client(client), trial))
             .map_err(|error| Error::config("client session", error))
     }
 
@@ -159,11 +167,18 @@ impl Session {
             if listening {
                 sni::take();
             }
+            let trying = !self.established && self.trial.is_some();
+            if trying {
+                Trial::begin();
+            }
             let read = self.read(input, plain, wire);
             if listening {
                 self.server_name = sni::take().or_else(|| self.server_name.take());
             }
             let done = !self.common().is_handshaking();
+            if trying {
+                self.hear_verdict(done);
+            }
             let finished = done && !std::mem::replace(&mut self.established, done);
             if let Err(error) = read {
                 return Err(self.fail(error));
@@ -177,6 +192,15 @@ impl Session {
             (false, true) => Progress::Open,
             (false, false) => Progress::Handshaking,
         })
+    }
+
+    fn hear_verdict(&mut self, done: bool) {
+        let Some(trial) = &mut self.trial else { return };
+        trial.hear();
+        if done {
+            let common: &CommonState = on_side!(&self.side, machine => machine);
+            trial.conclude(common.peer_certificates());
+        }
     }
 
     /// Completes the pending record from `input`, then reads the rest of `input` where it is.
@@ -359,7 +383,11 @@ impl Session {
 
     /// What the two sides agreed on so far.
     pub fn info(&self) -> Info<'_> {
-        Info { common: self.common(), server_name: self.server_name.as_deref() }
+        Info {
+            common: self.common(),
+            server_name: self.server_name.as_deref(),
+            verdict: self.trial.as_ref().and_then(|trial| trial.verdict()),
+        }
     }
 
     fn common(&self) -> &CommonState {
