@@ -6,14 +6,16 @@
 require=${REQUIRE_PEERS:-0}
 work=$(mktemp -d)
 target=${CARGO_TARGET_DIR:-target}
-started=()
+# What runs, by its process' number; one that was waited for may be anybody's.
+declare -A started=()
 failures=0
 converse_calls=0
 
 finish() {
-    for pid in "${started[@]}"; do
+    for pid in "${!started[@]}"; do
         kill -KILL "$pid" 2>/dev/null || true
     done
+    wait 2>/dev/null || true
     rm -rf "$work"
 }
 trap finish EXIT
@@ -55,17 +57,23 @@ start() {
     mkfifo "$fifo"
     "$@" >"$fifo" 2>>"$work/server.log" &
     pid=$!
-    started+=("$pid")
+    started[$pid]=1
     read -r -t 10 word addr _ ready _ _ <"$fifo"
     port=${addr##*:}
     [ "$word" = listening ] && [ "$ready" = "$pid" ]
 }
 
-# stops NAME: SIGTERM drains and exits 0.
+# waited PID: its exit code is in `status`.
+waited() {
+    status=0
+    wait "$1" 2>/dev/null || status=$?
+    unset "started[$1]"
+}
+
+# stops NAME: the server that was started ends at SIGTERM, with 0.
 stops() {
-    local status=0
     kill -TERM "$pid"
-    wait "$pid" || status=$?
+    waited "$pid"
     report "$1" "$status"
 }
 
@@ -80,7 +88,7 @@ converse() {
     mkfifo "$to" "$from"
     timeout 20 "$@" <"$to" >"$from" 2>&1 &
     peer=$!
-    started+=("$peer")
+    started[$peer]=1
     exec {input}>"$to" {output}<"$from"
     said=""
     # In a process of its own, since one that has ended already would end this one by SIGPIPE.
@@ -96,9 +104,7 @@ converse() {
     exec {input}>&-
     said+=$(timeout 20 cat <&"$output")
     exec {output}<&-
-    status=0
-    wait "$peer" || status=$?
-    printf -- '--- %s\n%s\n' "$*" "$said" >>"$work/peer.log"
+    waited "$peer"
 }
 
 # says NAME WANT SENT COMMAND...: what it says must fit WANT.
@@ -106,14 +112,19 @@ says() {
     local name=$1
     shift
     converse "$@"
-    if [[ $said == *$1* ]]; then report "$name" 0; else report "$name" 1; fi
+    if [[ $said == *$1* ]]; then
+        report "$name" 0
+    else
+        report "$name" 1
+        printf -- '--- %s\nwanted: %s\nsaid: %s\n' "$name" "$1" "$said" >>"$work/failed.log"
+    fi
 }
 
 # ends NAME: the script's last word, and its exit code.
 ends() {
     if [ "$failures" -gt 0 ]; then
         echo "$1: $failures failed; what they said:" >&2
-        tail -n 80 "$work"/*.log >&2
+        tail -n 200 "$work"/*.log >&2
         exit 1
     fi
     echo "$1: all passed"

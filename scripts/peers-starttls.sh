@@ -12,7 +12,7 @@ source scripts/peers-common.sh
 smtp=$(program STARTTLS_SMTP debug/examples/starttls_smtp -p shardpoll --examples)
 xmpp=$(program STARTTLS_XMPP debug/examples/starttls_xmpp -p shardpoll --examples)
 
-have openssl || ends peers-starttls
+have openssl || { ends peers-starttls; exit; }
 certificate localhost localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1
 files=("$work/localhost.pem" "$work/localhost.key")
 trusted="$work/localhost.pem"

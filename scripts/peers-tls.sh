@@ -12,7 +12,7 @@ source scripts/peers-common.sh
 tlspeer=$(program TLSPEER debug/tlspeer -p shardpoll-tests --bin tlspeer)
 hello=$'hello over TLS\n'
 
-have openssl || ends peers-tls
+have openssl || { ends peers-tls; exit; }
 certificate authority authority -addext keyUsage=critical,keyCertSign
 certificate stranger stranger -addext keyUsage=critical,keyCertSign
 for host in a.example wild.example localhost; do
@@ -103,7 +103,7 @@ for version in 1.2 1.3; do
         -cert "$work/localhost.pem" -key "$work/localhost.key" -CAfile "$work/authority.pem" \
         -Verify 1 -verify_return_error >"$work/accept.$version" 2>>"$work/server.log" &
     pid=$!
-    started+=("$pid")
+    started[$pid]=1
     exec 6<"$work/accept.$version"
     until [[ ${line:-} == "ACCEPT "* ]]; do read -r -t 10 -u 6 line; done
     addr=${line#ACCEPT } line=""
@@ -125,7 +125,7 @@ for version in 1.2 1.3; do
         "certificate=$(pair client)" record
     exec 6<&-
     kill -KILL "$pid"
-    wait "$pid" 2>/dev/null || true
+    waited "$pid"
 done
 
 if have python3; then
@@ -134,13 +134,13 @@ if have python3; then
     says "python ssl, STARTTLS, we call three times" \
         "resumed=false*said you said hello*resumed=true*said you said hello*resumed=true*ended" "" \
         "${calls[@]}" "$addr" localhost "$work/authority.pem" starttls times=3
-    wait "$pid" && result=0 || result=1
-    report "python ssl, STARTTLS: it has nothing to complain about" "$result"
+    waited "$pid"
+    report "python ssl, STARTTLS: it has nothing to complain about" "$status"
     start "${server[@]}" injecting 1
     says "python ssl, STARTTLS: plaintext behind the answer ends the connection" \
         "plaintext behind starttls" "" \
         "${calls[@]}" "$addr" localhost "$work/authority.pem" starttls
-    wait "$pid" || true
+    waited "$pid"
 fi
 
 ends peers-tls

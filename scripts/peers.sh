@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Real peers talk to `shardload serve`: nc, curl telnet://, openssl s_client, gnutls-cli, Python's
-# ssl; and sslscan looks at what it speaks. Then the other scripts of peers have their turn.
+# ssl; and sslscan looks at what it speaks.
 #
 # An absent tool is skipped, and named; with REQUIRE_PEERS=1 it is a failure.
 # The server: $SHARDLOAD, else target/release/shardload.
@@ -40,6 +40,8 @@ if have openssl; then
                 "Reused, TLSv*hello over TLS" "$hello" "${client[@]}" -sess_in "$ticket"
         done
     done
+    says "openssl s_client: tickets allow no early data" "Max Early Data: 0" "$hello" \
+        openssl s_client -connect "$addr" -tls1_3
     for flag in -tls1 -tls1_1; do
         says "openssl s_client $flag: refused with an alert" "SSL alert number" "" \
             openssl s_client -connect "$addr" "$flag" -cipher 'ALL:@SECLEVEL=0'
@@ -54,6 +56,9 @@ if have gnutls-cli; then
         says "gnutls-cli, TLS $version: resumed" "This is a resumed session*hello over TLS" \
             "$hello" "${client[@]}" --resume
     done
+    says "gnutls-cli, TLS 1.3: a KeyUpdate in the middle" \
+        "Rekey was completed*before*after" $'before\n^rekey^\nafter\n' \
+        "${client[@]}" --inline-commands
 fi
 if have python3; then
     for version in TLSv1_2 TLSv1_3; do
