@@ -13,6 +13,7 @@ use rustls::RootCertStore;
 
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::Error;
+use crate::exporter;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::provider::{self, VERSIONS};
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
@@ -22,12 +23,35 @@ use crate::trust::AnyCertificate;
 #[derive(Clone, Debug)]
 pub struct ClientContext {
     config: Arc<ClientConfig>,
+    exports: bool,
 }
 
 impl ClientContext {
     /// Takes a finished configuration, as it is.
     pub fn new(config: Arc<ClientConfig>) -> Self {
-        Self { config }
+        Self { config, exports: false }
+    }
+
+    /// The same context, for sessions that keep what channel binding needs: [`Session::export`],
+    /// `tls-exporter`.
+    ///
+    /// The configuration is copied once, to overhear the secrets shown to its `key_log`. Each
+    /// session then keeps about 250 bytes more.
+    ///
+    /// [`Session::export`]: crate::Session::export
+    #[must_use]
+    pub fn with_exporter(self) -> Self {
+        if self.exports {
+            return self;
+        }
+        let mut config = Arc::unwrap_or_clone(self.config);
+        config.key_log = Arc::new(exporter::Overheard(config.key_log));
+        Self { config: Arc::new(config), exports: true }
+    }
+
+    /// Whether its sessions keep what channel binding needs.
+    pub(crate) fn exports(&self) -> bool {
+        self.exports
     }
 
     /// The configuration in use.

@@ -5,11 +5,15 @@
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{CommonState, ProtocolVersion, SupportedCipherSuite};
+use rustls::{CommonState, HandshakeKind, NamedGroup, ProtocolVersion, SupportedCipherSuite};
+
+use crate::binding::TLS_EXPORTER;
+use crate::{BindingError, Session};
 
 /// What the two sides agreed on; each part is `None` until the handshake has settled it.
 #[derive(Clone, Copy)]
 pub struct Info<'a> {
+    pub(crate) session: &'a Session,
     pub(crate) common: &'a CommonState,
     pub(crate) server_name: Option<&'a str>,
 }
@@ -23,6 +27,20 @@ impl<'a> Info<'a> {
     /// The cipher suite.
     pub fn cipher_suite(&self) -> Option<SupportedCipherSuite> {
         self.common.negotiated_cipher_suite()
+    }
+
+    /// Whether an earlier session was resumed, so that no certificate was shown again.
+    ///
+    /// What the peer showed then is what [`peer_certificates`](Self::peer_certificates) tells.
+    pub fn resumed(&self) -> Option<bool> {
+        self.common.handshake_kind().map(|kind| kind == HandshakeKind::Resumed)
+    }
+
+    /// The group of the key exchange, such as X25519 or X25519MLKEM768.
+    ///
+    /// `None` as well for a resumed TLS 1.2 session, which has no key exchange of its own.
+    pub fn key_exchange_group(&self) -> Option<NamedGroup> {
+        self.common.negotiated_key_exchange_group().map(|group| group.name())
     }
 
     /// The application protocol (ALPN, RFC 7301); `None` as well when none was negotiated.
@@ -41,6 +59,33 @@ impl<'a> Info<'a> {
     pub fn peer_certificates(&self) -> Option<&'a [CertificateDer<'static>]> {
         self.common.peer_certificates()
     }
+
+    /// Fills `output` with keying material: see [`Session::export`].
+    ///
+    /// # Errors
+    ///
+    /// See [`BindingError`]; `output` is then without meaning.
+    pub fn export(
+        &self,
+        output: &mut [u8],
+        label: &[u8],
+        context: Option<&[u8]>,
+    ) -> Result<(), BindingError> {
+        self.session.export(output, label, context)
+    }
+
+    /// The channel binding `tls-exporter` (RFC 9266): 32 bytes that are the same on both sides of
+    /// this session, and on no other.
+    ///
+    /// # Errors
+    ///
+    /// [`BindingError::NotKept`] unless the context was asked, [`BindingError::Handshaking`]
+    /// before the session is established, [`BindingError::NoExtendedMasterSecret`].
+    pub fn tls_exporter(&self) -> Result<[u8; 32], BindingError> {
+        let mut value = [0; 32];
+        self.export(&mut value, TLS_EXPORTER, Some(&[]))?;
+        Ok(value)
+    }
 }
 
 impl fmt::Debug for Info<'_> {
@@ -48,6 +93,8 @@ impl fmt::Debug for Info<'_> {
         f.debug_struct("Info")
             .field("protocol_version", &self.protocol_version())
             .field("cipher_suite", &self.cipher_suite())
+            .field("resumed", &self.resumed())
+            .field("key_exchange_group", &self.key_exchange_group())
             .field("alpn_protocol", &self.alpn_protocol().map(String::from_utf8_lossy))
             .field("server_name", &self.server_name)
             .field("peer_certificates", &self.peer_certificates().map(<[_]>::len))

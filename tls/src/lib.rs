@@ -50,8 +50,11 @@
 
 #![forbid(unsafe_code)]
 
+mod binding;
 mod client;
 mod error;
+mod exporter;
+mod hello;
 mod info;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod provider;
@@ -65,6 +68,7 @@ mod walk;
 
 pub use rustls;
 
+pub use crate::binding::BindingError;
 pub use crate::client::ClientContext;
 pub use crate::error::Error;
 pub use crate::info::Info;

@@ -16,13 +16,14 @@ use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
 use crate::Error;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::provider::{self, VERSIONS};
-use crate::sni;
+use crate::{exporter, sni};
 
 /// What every server session of one listener shares: certificates, versions, ALPN, client
 /// authentication.
 #[derive(Clone, Debug)]
 pub struct ServerContext {
     config: Arc<ServerConfig>,
+    exports: bool,
 }
 
 impl ServerContext {
@@ -33,7 +34,29 @@ impl ServerContext {
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
-        Self { config: Arc::new(config) }
+        Self { config: Arc::new(config), exports: false }
+    }
+
+    /// The same context, for sessions that keep what channel binding needs: [`Session::export`],
+    /// `tls-exporter`, and `tls-server-end-point`.
+    ///
+    /// The configuration is copied once, to overhear the secrets shown to its `key_log`. Each
+    /// session then keeps about 250 bytes more.
+    ///
+    /// [`Session::export`]: crate::Session::export
+    #[must_use]
+    pub fn with_exporter(self) -> Self {
+        if self.exports {
+            return self;
+        }
+        let mut config = Arc::unwrap_or_clone(self.config);
+        config.key_log = Arc::new(exporter::Overheard(config.key_log));
+        Self { config: Arc::new(config), exports: true }
+    }
+
+    /// Whether its sessions keep what channel binding needs.
+    pub(crate) fn exports(&self) -> bool {
+        self.exports
     }
 
     /// The configuration in use.

@@ -9,6 +9,8 @@
 //! 2. After an error rustls is not called again, and the error is what every later call returns.
 //! 3. After `close`, and after the peer's close_notify, input is dropped unread.
 
+mod handshake;
+
 use std::fmt;
 
 use rustls::CommonState;
@@ -16,9 +18,10 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 
+use crate::exporter::Exporter;
 use crate::record::{check_pending, missing, whole_records};
 use crate::walk::{self, Out};
-use crate::{ClientContext, Error, Info, ServerContext, sni};
+use crate::{ClientContext, Error, Info, ServerContext};
 
 /// A close_notify in the clear (RFC 8446, section 6.1), for a handshake without keys: rustls cannot
 /// write it there.
@@ -67,6 +70,8 @@ pub struct Session {
     /// Where in `pending` the incomplete record begins; its length when there is none.
     tail: usize,
     server_name: Option<Box<str>>,
+    /// Only where the context asks for it.
+    exporter: Option<Box<Exporter>>,
     failure: Option<Error>,
     started: bool,
     established: bool,
@@ -79,12 +84,13 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(side: Side) -> Self {
+    fn new(side: Side, exports: bool) -> Self {
         Self {
             side,
             pending: Vec::new(),
             tail: 0,
             server_name: None,
+            exporter: exports.then(Exporter::new),
             failure: None,
             started: false,
             established: false,
@@ -106,7 +112,7 @@ impl Session {
             return Err(Error::Config { what: "max_early_data_size is not 0", source: None });
         }
         UnbufferedServerConnection::new(cx.config().clone())
-            .map(|server| Self::new(Side::Server(server)))
+            .map(|server| Self::new(Side::Server(server), cx.exports()))
             .map_err(|error| Error::config("server session", error))
     }
 
@@ -120,7 +126,7 @@ impl Session {
     /// [`Error::Config`] when the configuration cannot work.
     pub fn client(cx: &ClientContext, name: ServerName<'static>) -> Result<Self, Error> {
         UnbufferedClientConnection::new(cx.config().clone(), name)
-            .map(|client| Self::new(Side::Client(client)))
+            .map(|client| Self::new(Side::Client(client), cx.exports()))
             .map_err(|error| Error::config("client session", error))
     }
 
@@ -155,14 +161,11 @@ impl Session {
         }
         if !self.closed && !self.peer_closed {
             self.started = true;
-            let listening = !self.established && matches!(self.side, Side::Server(_));
-            if listening {
-                sni::take();
-            }
-            let read = self.read(input, plain, wire);
-            if listening {
-                self.server_name = sni::take().or_else(|| self.server_name.take());
-            }
+            let read = if self.established {
+                self.read(input, plain, wire)
+            } else {
+                self.shake_hands(input, plain, wire)
+            };
             let done = !self.common().is_handshaking();
             let finished = done && !std::mem::replace(&mut self.established, done);
             if let Err(error) = read {
@@ -359,7 +362,7 @@ impl Session {
 
     /// What the two sides agreed on so far.
     pub fn info(&self) -> Info<'_> {
-        Info { common: self.common(), server_name: self.server_name.as_deref() }
+        Info { session: self, common: self.common(), server_name: self.server_name.as_deref() }
     }
 
     fn common(&self) -> &CommonState {

@@ -1,0 +1,264 @@
+//! Channel binding: both sides of a session have the same values, and no other session has them.
+//!
+//! Never: checks the values against another implementation; `scripts/peers-binding.sh` does.
+
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use rustls::crypto::CryptoProvider;
+use rustls::version::TLS13;
+use rustls::{
+    ClientConfig, ClientConnection, Connection, KeyLog, ServerConfig, ServerConnection,
+    SupportedCipherSuite, SupportedProtocolVersion,
+};
+use shardpoll_tls::{BindingError, ClientContext, ServerContext, Session};
+use support::{Identity, NAME, P256, Pair, VERSIONS};
+
+const LABEL: &[u8] = b"EXPERIMENTAL shardpoll";
+
+/// Contexts whose sessions can export, and can be resumed.
+fn contexts(
+    identity: &Identity,
+    version: &'static SupportedProtocolVersion,
+) -> (ClientContext, ServerContext) {
+    (identity.client(version).with_exporter(), identity.server().with_exporter())
+}
+
+fn settled((client, server): &(ClientContext, ServerContext)) -> Pair {
+    let mut pair = Pair::new(client, server);
+    pair.settle();
+    pair
+}
+
+fn export(session: &Session, len: usize, context: Option<&[u8]>) -> Result<Vec<u8>, BindingError> {
+    let mut output = vec![0; len];
+    session.export(&mut output, LABEL, context).map(|()| output)
+}
+
+/// What both sides of a pair derive, which must be the same.
+fn exported(pair: &Pair, len: usize, context: Option<&[u8]>) -> Vec<u8> {
+    let values = [&pair.client, &pair.server].map(|end| export(&end.session, len, context));
+    assert_eq!(values[0], values[1]);
+    values[0].clone().unwrap()
+}
+
+#[test]
+fn both_sides_export_the_same_and_each_session_and_context_another() {
+    // RFC 5705, RFC 8446 section 7.5
+    for version in VERSIONS {
+        let contexts = contexts(&P256, version);
+        let mut seen = HashSet::new();
+        for resumed in [false, true, true] {
+            let pair = settled(&contexts);
+            assert_eq!(pair.client.session.info().resumed(), Some(resumed));
+            for context in [None, Some(&b"context"[..]), Some(b"other")] {
+                assert!(seen.insert(exported(&pair, 32, context)), "{version:?}");
+            }
+            let empty = exported(&pair, 32, Some(b""));
+            // RFC 8446 knows no difference between no context and an empty one, RFC 5705 does.
+            assert_eq!(empty == exported(&pair, 32, None), version.version == TLS13.version);
+            for len in [1, 31, 33, 255, 1000] {
+                assert_eq!(exported(&pair, len, None).len(), len);
+            }
+        }
+    }
+}
+
+/// A client whose provider has one cipher suite only.
+fn client_of(suite: SupportedCipherSuite) -> ClientContext {
+    let mut provider = CryptoProvider::clone(&support::provider());
+    provider.cipher_suites = vec![suite];
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[suite.version()])
+        .unwrap()
+        .with_root_certificates(P256.roots())
+        .with_no_client_auth();
+    ClientContext::new(Arc::new(config)).with_exporter()
+}
+
+#[test]
+fn every_cipher_suite_exports() {
+    let suites = support::provider().cipher_suites.clone();
+    // The others need a certificate with an RSA key.
+    for suite in suites.into_iter().filter(|suite| !format!("{suite:?}").contains("RSA")) {
+        let pair = settled(&(client_of(suite), P256.server().with_exporter()));
+        assert_eq!(pair.server.session.info().cipher_suite(), Some(suite));
+        exported(&pair, 100, Some(b"context"));
+    }
+}
+
+/// Carries bytes between a session and rustls' buffered connection, `piece` at a time.
+fn play(session: &mut Session, other: &mut Connection, piece: usize) {
+    let (mut plain, mut wire) = (Vec::new(), Vec::new());
+    session.start(&mut wire).unwrap();
+    while !session.is_established() || other.is_handshaking() {
+        for part in std::mem::take(&mut wire).chunks(piece) {
+            assert_eq!(other.read_tls(&mut &*part).unwrap(), part.len());
+            other.process_new_packets().unwrap();
+        }
+        let mut answer = Vec::new();
+        while other.wants_write() {
+            other.write_tls(&mut answer).unwrap();
+        }
+        for part in answer.chunks_mut(piece) {
+            session.receive(part, &mut plain, &mut wire).unwrap();
+        }
+    }
+}
+
+fn same_as_rustls(mut session: Session, mut other: Connection, piece: usize) {
+    play(&mut session, &mut other, piece);
+    for context in [None, Some(&b""[..]), Some(b"context")] {
+        let theirs = other.export_keying_material([0; 77], LABEL, context).unwrap();
+        assert_eq!(export(&session, 77, context).unwrap(), theirs);
+    }
+    let label = b"EXPORTER-Channel-Binding";
+    let theirs = other.export_keying_material([0; 32], label, Some(b"")).unwrap();
+    assert_eq!(session.info().tls_exporter(), Ok(theirs));
+}
+
+#[test]
+fn what_is_exported_is_what_rustls_buffered_connection_exports() {
+    for version in VERSIONS {
+        for piece in [1, 3, 100_000] {
+            for max_fragment_size in [None, Some(32)] {
+                let (client, server) = contexts(&P256, version);
+                let mut config = ServerConfig::clone(server.config());
+                config.max_fragment_size = max_fragment_size;
+                let config = Arc::new(config);
+                let ours = Session::client(&client, NAME.try_into().unwrap()).unwrap();
+                let theirs = ServerConnection::new(config.clone()).unwrap();
+                same_as_rustls(ours, theirs.into(), piece);
+
+                let ours = ServerContext::new(config).with_exporter();
+                let ours = Session::server(&ours).unwrap();
+                let config = client.config().clone();
+                let theirs = ClientConnection::new(config, NAME.try_into().unwrap()).unwrap();
+                same_as_rustls(ours, theirs.into(), piece);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_context_that_was_not_asked_keeps_nothing() {
+    for version in VERSIONS {
+        let pair = Pair::established(&P256, version);
+        for end in [&pair.client, &pair.server] {
+            assert_eq!(export(&end.session, 32, None), Err(BindingError::NotKept));
+            assert_eq!(end.session.info().tls_exporter(), Err(BindingError::NotKept));
+        }
+    }
+}
+
+#[test]
+fn one_side_alone_may_be_asked() {
+    for version in VERSIONS {
+        let pair = settled(&(P256.client(version).with_exporter(), P256.server()));
+        export(&pair.client.session, 32, None).unwrap();
+        assert_eq!(export(&pair.server.session, 32, None), Err(BindingError::NotKept));
+    }
+}
+
+#[test]
+fn a_session_exports_nothing_before_its_handshake_is_done() {
+    for version in VERSIONS {
+        let (client, server) = contexts(&P256, version);
+        let mut pair = Pair::new(&client, &server);
+        let mut early = 0;
+        while !pair.client.wire.is_empty() || !pair.server.wire.is_empty() {
+            for end in [&pair.client.session, &pair.server.session] {
+                let value = end.info().tls_exporter();
+                assert_eq!(value.is_ok(), end.is_established());
+                early += usize::from(value == Err(BindingError::Handshaking));
+            }
+            pair.server.feed(pair.client.owed());
+            pair.client.feed(pair.server.owed());
+        }
+        assert!(early >= 2, "{early}");
+    }
+}
+
+#[test]
+fn what_cannot_be_derived_is_refused_by_its_cause() {
+    // RFC 8446 section 7.1, RFC 5705 section 4
+    use BindingError as E;
+    for version in VERSIONS {
+        let pair = settled(&contexts(&P256, version));
+        let session = &pair.client.session;
+        let ask = |len: usize, label: &[u8], context: Option<&[u8]>| {
+            session.export(&mut vec![0; len], label, context)
+        };
+        assert_eq!(ask(0, LABEL, None), Err(E::OutputLength { len: 0 }));
+        assert_eq!(ask(32, b"", None), Err(E::LabelLength { len: 0 }));
+        let is_13 = version.version == TLS13.version;
+        let only = |in_13: bool, error: E| if is_13 == in_13 { Err(error) } else { Ok(()) };
+        assert_eq!(ask(32, &[b'x'; 249], None), Ok(()));
+        assert_eq!(ask(32, &[b'x'; 250], None), only(true, E::LabelLength { len: 250 }));
+        for len in [255 * 48 + 1, 70_000] {
+            assert_eq!(ask(len, LABEL, None), only(true, E::OutputLength { len }));
+        }
+        assert_eq!(ask(32, LABEL, Some(&[1; 65_535])), Ok(()));
+        let long = E::ContextLength { len: 65_536 };
+        assert_eq!(ask(32, LABEL, Some(&[1; 65_536])), only(false, long));
+        assert_eq!(ask(32, b"master secret", None), only(false, E::LabelReserved));
+        assert_eq!(ask(32, b"key expansion of mine", None), only(false, E::LabelReserved));
+    }
+}
+
+/// Counts what it is told, by label.
+#[derive(Debug, Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl KeyLog for Log {
+    fn log(&self, label: &str, _: &[u8], _: &[u8]) {
+        self.0.lock().unwrap().push(label.to_owned());
+    }
+}
+
+#[test]
+fn the_configurations_own_key_log_is_told_the_same_with_and_without_an_exporter() {
+    for version in VERSIONS {
+        let [without, with] = [false, true].map(|asked| {
+            let log = Arc::new(Log::default());
+            let mut config = P256.client_config(version);
+            config.key_log = log.clone();
+            let mut client = ClientContext::new(Arc::new(config));
+            if asked {
+                client = client.with_exporter().with_exporter();
+            }
+            let _pair = settled(&(client, P256.server()));
+            std::mem::take(&mut *log.0.lock().unwrap())
+        });
+        assert_eq!(without, with);
+        assert!(!with.is_empty());
+    }
+}
+
+#[test]
+fn what_was_agreed_on_says_whether_it_was_resumed_and_by_which_group() {
+    // S119
+    for version in VERSIONS {
+        let contexts = contexts(&P256, version);
+        for resumed in [false, true] {
+            let pair = Pair::new(&contexts.0, &contexts.1);
+            assert_eq!(pair.client.session.info().resumed(), None);
+            assert_eq!(pair.client.session.info().key_exchange_group(), None);
+            let mut pair = pair;
+            pair.settle();
+            for end in [&pair.client, &pair.server] {
+                let info = end.session.info();
+                assert_eq!(info.resumed(), Some(resumed));
+                let exchanged = !resumed || version.version == TLS13.version;
+                assert_eq!(info.key_exchange_group().is_some(), exchanged, "{version:?}");
+                let debug = format!("{info:?}");
+                assert!(debug.contains(&format!("resumed: Some({resumed})")), "{debug}");
+            }
+        }
+    }
+}
