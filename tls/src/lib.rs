@@ -52,6 +52,11 @@
 
 mod binding;
 mod client;
+#[allow(dead_code, reason = "its users are on their way")]
+mod der;
+#[allow(dead_code, reason = "its users are on their way")]
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod digest;
 mod error;
 mod exporter;
 mod hello;
