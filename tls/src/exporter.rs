@@ -215,3 +215,24 @@ impl KeyLog for Overheard {
         [EXPORTER_SECRET, MASTER_SECRET].contains(&label) || self.0.will_log(label)
     }
 }
+
+#[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
+mod tests {
+    use super::*;
+    use crate::ClientContext;
+
+    #[test]
+    fn a_master_secret_that_is_not_the_extended_one_exports_nothing() {
+        // RFC 9266, section 2
+        let insecure = ClientContext::insecure();
+        let suites = &insecure.config().crypto_provider().cipher_suites;
+        let suite = suites.iter().find(|suite| suite.tls13().is_none()).expect("one of TLS 1.2");
+        let mut exporter = Exporter::new();
+        exporter.hear(&[1; RANDOM], &[2; 48]);
+        let mut output = [0; 32];
+        let refused = exporter.export(*suite, &mut output, b"EXPERIMENTAL", None);
+        assert_eq!(refused, Err(BindingError::NoExtendedMasterSecret));
+        exporter.hello.extended_master_secret = true;
+        assert_eq!(exporter.export(*suite, &mut output, b"EXPERIMENTAL", None), Ok(()));
+    }
+}

@@ -88,6 +88,27 @@ impl<'a> Info<'a> {
     }
 }
 
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+impl Info<'_> {
+    /// The channel binding `tls-server-end-point` (RFC 5929, section 4.1): the hash of the
+    /// server's certificate, 32 to 64 bytes, by the hash that its own signature uses.
+    ///
+    /// On the server's side it is the certificate that this handshake chose. A client that resumes
+    /// a session goes by the certificate it was shown when that session began, since no other is
+    /// shown. So if the certificate was exchanged in between, the two differ, and what binds to it
+    /// fails, until the client begins a session anew; `tls-exporter` has no such case.
+    ///
+    /// # Errors
+    ///
+    /// [`BindingError::NotKept`] on the server's side unless the context was asked,
+    /// [`BindingError::Handshaking`] before the session is established, and when the certificate
+    /// does not do: [`BindingError::NoCertificate`], [`BindingError::Certificate`],
+    /// [`BindingError::NoHash`].
+    pub fn tls_server_end_point(&self) -> Result<Vec<u8>, BindingError> {
+        crate::binding::server_end_point(self.session.server_certificate()?)
+    }
+}
+
 impl fmt::Debug for Info<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Info")

@@ -11,13 +11,17 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
     ClientConfig, ClientConnection, Connection, KeyLog, ServerConfig, ServerConnection,
     SupportedCipherSuite, SupportedProtocolVersion,
 };
 use shardpoll_tls::{BindingError, ClientContext, ServerContext, Session};
-use support::{Identity, NAME, P256, Pair, VERSIONS};
+use support::{ED25519, Identity, NAME, P256, Pair, VERSIONS};
 
 const LABEL: &[u8] = b"EXPERIMENTAL shardpoll";
 
@@ -261,4 +265,97 @@ fn what_was_agreed_on_says_whether_it_was_resumed_and_by_which_group() {
             }
         }
     }
+}
+
+/// What both sides say of the server's certificate, before and after the handshake.
+fn end_points(
+    client: &ClientContext,
+    server: &ServerContext,
+) -> [Result<Vec<u8>, BindingError>; 2] {
+    let mut pair = Pair::new(client, server);
+    for end in [&pair.client, &pair.server] {
+        let early = end.session.info().tls_server_end_point();
+        assert_eq!(early, Err(BindingError::Handshaking));
+    }
+    pair.settle();
+    [&pair.client, &pair.server].map(|end| end.session.info().tls_server_end_point())
+}
+
+#[test]
+fn both_sides_bind_to_the_servers_certificate_by_the_hash_of_its_signature() {
+    // RFC 5929, section 4.1
+    let p384 = Identity::new(&rcgen::PKCS_ECDSA_P384_SHA384);
+    for version in VERSIONS {
+        for (identity, len) in [(&*P256, 32), (&p384, 48)] {
+            let (client, server) = contexts(identity, version);
+            let suites = &support::provider().cipher_suites;
+            let mut hashes = suites.iter().filter_map(|suite| suite.tls13());
+            let suite = hashes.find(|suite| suite.common.hash_provider.output_len() == len);
+            let hash = suite.unwrap().common.hash_provider;
+            let der = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
+            let want = Ok(hash.hash(&der).as_ref().to_vec());
+            // The second is resumed.
+            for _ in 0..2 {
+                assert_eq!(end_points(&client, &server), [want.clone(), want.clone()]);
+            }
+        }
+        let (client, server) = contexts(&ED25519, version);
+        let none = Err(BindingError::NoHash);
+        assert_eq!(end_points(&client, &server), [none.clone(), none]);
+    }
+}
+
+#[test]
+fn a_client_needs_not_be_asked_for_the_servers_end_point() {
+    for version in VERSIONS {
+        let pair = Pair::established(&P256, version);
+        let client = pair.client.session.info().tls_server_end_point();
+        assert_eq!(client.map(|value| value.len()), Ok(32));
+        let server = pair.server.session.info().tls_server_end_point();
+        assert_eq!(server, Err(BindingError::NotKept));
+    }
+}
+
+/// Certificates that are exchanged while sessions begin.
+#[derive(Debug)]
+struct Exchanged(Mutex<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Exchanged {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.lock().unwrap().clone())
+    }
+}
+
+fn certified(identity: &Identity) -> Arc<CertifiedKey> {
+    let chain = vec![CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    Arc::new(CertifiedKey::from_der(chain, key, &support::provider()).unwrap())
+}
+
+#[test]
+fn a_session_resumed_over_an_exchange_of_certificates_binds_to_the_old_one_at_the_client_only() {
+    // As documented at `tls_server_end_point`; the exporter is the same on both sides all the same.
+    let new = Identity::new(&rcgen::PKCS_ECDSA_P256_SHA256);
+    for version in VERSIONS {
+        let resolver = Arc::new(Exchanged(Mutex::new(certified(&P256))));
+        let (client, server) = contexts(&P256, version);
+        let mut config = ServerConfig::clone(server.config());
+        config.cert_resolver = resolver.clone();
+        let server = ServerContext::new(Arc::new(config)).with_exporter();
+        let [old, same] = end_points(&client, &server);
+        assert_eq!(old, same);
+        *resolver.0.lock().unwrap() = certified(&new);
+        let pair = settled(&(client, server));
+        assert_eq!(pair.server.session.info().resumed(), Some(true));
+        assert_eq!(pair.client.session.info().tls_server_end_point(), old);
+        assert_ne!(pair.server.session.info().tls_server_end_point(), old);
+        exported(&pair, 32, None);
+    }
+}
+
+#[test]
+fn a_session_that_keeps_secrets_does_not_show_them() {
+    let pair = settled(&contexts(&P256, &TLS13));
+    let debug = format!("{:?} {:?}", pair.client.session, pair.client.session.info());
+    assert!(!debug.contains("secret") && !debug.contains("exporter"), "{debug}");
 }

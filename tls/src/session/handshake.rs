@@ -2,6 +2,9 @@
 //!
 //! Never: reads bytes in another way than a session after its handshake does.
 
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+use rustls::pki_types::CertificateDer;
+
 use super::{Session, Side};
 use crate::{BindingError, Error, exporter, sni};
 
@@ -27,6 +30,22 @@ impl Session {
         }
         self.exporter = exporter;
         read
+    }
+
+    /// The server's own certificate: ours on the server's side, else what the peer showed.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub(crate) fn server_certificate(&self) -> Result<&CertificateDer<'static>, BindingError> {
+        let chain = match self.side {
+            Side::Server(_) => {
+                let exporter = self.exporter.as_deref().ok_or(BindingError::NotKept)?;
+                exporter.certified.as_deref().map(|certified| certified.cert.as_slice())
+            }
+            Side::Client(_) => self.common().peer_certificates(),
+        };
+        if !self.established {
+            return Err(BindingError::Handshaking);
+        }
+        chain.and_then(<[_]>::first).ok_or(BindingError::NoCertificate)
     }
 
     /// Fills `output` with keying material that both sides can derive, and nobody else (RFC 5705;
