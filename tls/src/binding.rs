@@ -1,4 +1,4 @@
-//! Channel binding: values that tie what runs over a session to that session, and why there is none.
+//! Channel binding: what ties a protocol to the session that it runs over, and why there is none.
 //!
 //! Never: holds a secret.
 

@@ -1,9 +1,9 @@
 //! Keying material for other protocols, derived from the secrets of a session (RFC 5705).
 //!
-//! rustls' unbuffered connections cannot export. But rustls shows the secrets to the configuration's
-//! key log, which it calls on the same thread, inside the call that reads the handshake. So while
-//! such a call runs, the exporter of its session lies on the thread, and the key log, and what
-//! overhears the resolver, fill it.
+//! rustls' unbuffered connections cannot export. But rustls shows the secrets to the key log of the
+//! configuration, which it calls on the same thread, inside the call that reads the handshake. So
+//! while such a call runs, the exporter of its session lies on the thread, and the key log, and
+//! what overhears the resolver, fill it.
 //!
 //! Never: shows a secret; keeps one for a session that nobody asked to.
 //!
