@@ -6,9 +6,11 @@
 //! 1. Every step consumes at least two bytes, so that reading ends; nothing recurses.
 //! 2. Lengths are definite and minimal, and tags of one byte; else there is no value.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
+
+use crate::date;
 
 const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
@@ -280,23 +282,8 @@ fn time(reader: &mut Reader<'_>) -> Option<SystemTime> {
     let (hour, rest) = digits(rest, 2)?;
     let (minute, rest) = digits(rest, 2)?;
     let (second, rest) = digits(rest, 2)?;
-    let sound = (1..=12).contains(&month)
-        && (1..=days_in(year, month)).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60
-        && rest == b"Z";
-    if !sound {
-        return None;
-    }
-    let days = days_since_year_0(year, month, day) - days_since_year_0(1970, 1, 1);
-    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(distance)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(distance)
-    }
+    let whole = (rest == b"Z").then_some([year, month, day, hour, minute, second])?;
+    date::from_civil(whole)
 }
 
 fn digits(text: &[u8], count: usize) -> Option<(i64, &[u8])> {
@@ -304,24 +291,6 @@ fn digits(text: &[u8], count: usize) -> Option<(i64, &[u8])> {
     let all = digits.iter().all(u8::is_ascii_digit);
     let number = digits.iter().fold(0, |number, &digit| number * 10 + i64::from(digit) - 48);
     all.then_some((number, rest))
-}
-
-fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    match month {
-        2 => 28 + i64::from(is_leap(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-fn days_since_year_0(year: i64, month: i64, day: i64) -> i64 {
-    let before = year - 1;
-    let leap_days = before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400);
-    year * 365 + leap_days + (1..month).map(|month| days_in(year, month)).sum::<i64>() + day
 }
 
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]

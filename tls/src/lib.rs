@@ -53,6 +53,8 @@
 mod binding;
 mod client;
 #[allow(dead_code, reason = "its users are on their way")]
+mod date;
+#[allow(dead_code, reason = "its users are on their way")]
 mod der;
 #[allow(dead_code, reason = "its users are on their way")]
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

@@ -1,4 +1,6 @@
 //! What a certificate says is read as it was written, and nothing else is read from any bytes.
+//!
+//! Never: uses a certificate from a file.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
