@@ -175,7 +175,7 @@ impl Cell {
     }
 
     /// The lock holds back what leaves in clear, and so the handshake behind it.
-    fn unlock(self, world: &mut World, id: ConnId) {
+    fn unlock(self, world: &World, id: ConnId) {
         if self.queued && !(self.early == Early::Leftover && self.then == Pipelined::Refuse) {
             world.some_turns();
             assert!(world.conn(id, |conn| conn.tls().is_none()), "{self:?}");
