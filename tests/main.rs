@@ -7,6 +7,7 @@
 mod semantics {
     mod abort;
     mod attach;
+    mod binding;
     mod callbacks;
     mod close;
     mod close_all;

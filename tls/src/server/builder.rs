@@ -146,7 +146,7 @@ impl ServerContextBuilder {
             Some(ticketer) => config.ticketer = ticketer,
             None => config.send_tls13_tickets = 0,
         }
-        Ok(ServerContext { config: Arc::new(config), in_use: Some(in_use), judge })
+        Ok(ServerContext { config: Arc::new(config), in_use: Some(in_use), judge, exports: false })
     }
 }
 
