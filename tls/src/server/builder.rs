@@ -80,7 +80,8 @@ impl ServerContextBuilder {
 
     /// Whether clients are asked for a certificate. Default: [`ClientAuth::None`].
     ///
-    /// A resumed session remembers what the client showed when it began.
+    /// A resumed session remembers what the client showed when it began. It is not verified again
+    /// as long as the ticket is good, twelve hours at most, but a recorded one is judged anew.
     pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
         self.client_auth = client_auth;
         self
