@@ -22,7 +22,7 @@ use crate::exporter::Exporter;
 use crate::judge::Trial;
 use crate::record::{check_pending, missing, whole_records};
 use crate::walk::{self, Out};
-use crate::{ClientContext, Error, Info, ServerContext};
+use crate::{ClientContext, Error, ServerContext};
 
 /// A close_notify in the clear (RFC 8446, section 6.1), for a handshake without keys: rustls cannot
 /// write it there.
@@ -366,16 +366,6 @@ impl Session {
     /// At most 164 KiB: a handshake message and a record, doubled by how a `Vec` grows.
     pub fn buffered(&self) -> usize {
         self.pending.capacity()
-    }
-
-    /// What the two sides agreed on so far.
-    pub fn info(&self) -> Info<'_> {
-        Info {
-            session: self,
-            common: self.common(),
-            server_name: self.server_name.as_deref(),
-            verdict: self.trial.as_ref().and_then(|trial| trial.verdict()),
-        }
     }
 
     fn common(&self) -> &CommonState {

@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Session, Side};
 use crate::judge::Trial;
-use crate::{BindingError, Error, exporter, sni};
+use crate::{BindingError, Error, Info, exporter, sni};
 
 impl Session {
     /// Reads, and learns what rustls shows only to its callbacks, or to nobody.
@@ -43,6 +43,16 @@ impl Session {
             trial.conclude(self.common().peer_certificates());
         }
         self.trial = Some(trial);
+    }
+
+    /// What the two sides agreed on so far.
+    pub fn info(&self) -> Info<'_> {
+        Info {
+            session: self,
+            common: self.common(),
+            server_name: self.server_name.as_deref(),
+            verdict: self.trial.as_ref().and_then(|trial| trial.verdict()),
+        }
     }
 
     /// The server's own certificate: ours on the server's side, else what the peer showed.
