@@ -68,6 +68,7 @@ mod kernel {
     mod unix;
 }
 
+mod mutation;
 mod oracle;
 mod sim;
 mod tidy;
