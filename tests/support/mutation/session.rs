@@ -28,6 +28,7 @@ pub(super) struct End {
     /// What its application has sent.
     pub(super) sent: Vec<u8>,
     pub(super) failed: Option<String>,
+    closed: bool,
     /// Changes its records before they are sealed.
     pub(super) bent: Option<Changer>,
 }
@@ -36,7 +37,7 @@ impl End {
     pub(super) fn new(session: Result<Session, Error>) -> Self {
         let session = session.expect("the contexts are sound");
         let (wire, got, sent) = (Vec::new(), Vec::new(), Vec::new());
-        Self { session, wire, got, sent, failed: None, bent: None }
+        Self { session, wire, got, sent, failed: None, closed: false, bent: None }
     }
 
     /// Gives it bytes, and looks at what it makes of them.
@@ -79,6 +80,7 @@ impl End {
     }
 
     fn close(&mut self) {
+        self.closed = true;
         let Self { session, wire, bent, .. } = self;
         crypto::bent(bent, || session.close(wire));
     }
@@ -114,13 +116,20 @@ struct Plan {
 pub(super) fn play(rng: &mut Rng) -> Result<Tally, String> {
     let mut tally = Tally::default();
     let contexts = crypto::contexts(rng);
+    let mut poisoned = false;
     for _ in 0..rng.usize(1..=CONNECTIONS) {
-        connection(rng, &contexts, &mut tally)?;
+        connection(rng, &contexts, &mut tally, &mut poisoned)?;
     }
     Ok(tally)
 }
 
-fn connection(rng: &mut Rng, contexts: &Contexts, tally: &mut Tally) -> Result<(), String> {
+/// `poisoned` is whether an earlier one may have left a ticket that the server does not know.
+fn connection(
+    rng: &mut Rng,
+    contexts: &Contexts,
+    tally: &mut Tally,
+    poisoned: &mut bool,
+) -> Result<(), String> {
     let name = NAME.try_into().expect("a name");
     let mut client = End::new(Session::client(&contexts.client, name));
     let mut server = End::new(Session::server(&contexts.server));
@@ -133,7 +142,8 @@ fn connection(rng: &mut Rng, contexts: &Contexts, tally: &mut Tally) -> Result<(
         6 => (client.bent, plan.bent) = (Some(Changer::new(rng)), true),
         _ => (server.bent, plan.bent) = (Some(Changer::new(rng)), true),
     }
-    let honest = plan.up.is_none() && plan.down.is_none() && !plan.bent;
+    *poisoned |= plan.bent;
+    let honest = plan.up.is_none() && plan.down.is_none() && !*poisoned;
     let started = crypto::bent(&mut client.bent, || client.session.start(&mut client.wire));
     started.map_err(|error| format!("a client cannot begin: {error}"))?;
     let goodbye = rng.usize(2..12);
@@ -155,10 +165,12 @@ fn connection(rng: &mut Rng, contexts: &Contexts, tally: &mut Tally) -> Result<(
         }
     }
     judge(&client, &server, &plan)?;
-    let established = client.session.is_established() || server.session.is_established();
-    if honest && !(client.session.is_established() && server.session.is_established()) {
-        return Err(format!("an honest handshake: {:?} {:?}", client.failed, server.failed));
+    if honest {
+        client.close();
+        carry(rng, &mut client, &mut server, &mut None, tally)?;
+        judge_honest(&client, &server)?;
     }
+    let established = client.session.is_established() || server.session.is_established();
     tally.connections += 1;
     tally.established += u64::from(established);
     tally.resumed += u64::from(established && server.session.info().resumed() == Some(true));
@@ -183,6 +195,20 @@ fn carry(
     let least = 1 + flight.len() / 2000;
     let piece = [least, least + rng.usize(..100), flight.len().max(1)][rng.usize(..3)];
     flight.chunks_mut(piece).try_for_each(|piece| to.receive(piece, tally))
+}
+
+/// Nothing was changed, so everything must have been done.
+fn judge_honest(client: &End, server: &End) -> Result<(), String> {
+    if !(client.session.is_established() && server.session.is_established()) {
+        return Err(format!("an honest handshake: {:?} {:?}", client.failed, server.failed));
+    }
+    // Who closes first drops the rest unread.
+    let all_came = server.session.peer_closed() && server.got == client.sent;
+    if !server.closed && !all_came {
+        let (got, sent) = (server.got.len(), client.sent.len());
+        return Err(format!("an honest end: {:?}, {got} bytes of {sent}", server.failed));
+    }
+    Ok(())
 }
 
 fn judge(client: &End, server: &End, plan: &Plan) -> Result<(), String> {
