@@ -69,6 +69,7 @@ mod kernel {
     mod unix;
 }
 
+mod mutation;
 mod oracle;
 mod sim;
 mod tidy;
