@@ -7,6 +7,7 @@
 mod semantics {
     mod abort;
     mod attach;
+    mod binding;
     mod callbacks;
     mod close;
     mod close_all;
@@ -36,6 +37,7 @@ mod semantics {
     mod regressions;
     mod remote;
     mod signals;
+    mod sni;
     mod starttls;
     mod starttls_order;
     mod timers;
@@ -69,6 +71,7 @@ mod kernel {
     mod unix;
 }
 
+mod mutation;
 mod oracle;
 mod sim;
 mod tidy;
