@@ -70,7 +70,7 @@ fn agreed(info: Option<Info<'_>>) -> String {
     format!(
         "{} resumed={} name={} alpn={} certificates={} verdict={}",
         version.unwrap_or_default(),
-        false,
+        info.resumed() == Some(true),
         info.server_name().unwrap_or("none"),
         alpn.unwrap_or_else(|| "none".into()),
         info.peer_certificates().map_or(0, <[_]>::len),

@@ -17,6 +17,7 @@
 
 mod lab;
 pub mod leak;
+pub mod mutation;
 mod peer;
 mod process;
 mod recorder;

@@ -50,6 +50,7 @@
 
 #![forbid(unsafe_code)]
 
+mod binding;
 mod certificate;
 mod certificates;
 mod client;
@@ -58,6 +59,8 @@ mod date;
 mod der;
 mod digest;
 mod error;
+mod exporter;
+mod hello;
 mod info;
 mod judge;
 mod pkix;
@@ -73,6 +76,7 @@ mod walk;
 
 pub use rustls;
 
+pub use crate::binding::BindingError;
 pub use crate::certificate::{Certificate, CertificatesError};
 pub use crate::certificates::Certificates;
 pub use crate::client::{ClientContext, ClientContextBuilder};

@@ -16,8 +16,7 @@ use rustls::ServerConfig;
 pub use self::builder::{ClientAuth, ServerContextBuilder};
 use crate::certificates::{Certificates, InUse};
 use crate::judge::Judge;
-use crate::sni;
-use crate::{Certificate, Error};
+use crate::{Certificate, Error, exporter, sni};
 
 /// What every server session of one listener shares: certificates, versions, ALPN, client
 /// authentication.
@@ -28,6 +27,7 @@ pub struct ServerContext {
     in_use: Option<Arc<InUse>>,
     /// Who judges the clients' certificates that the sessions record.
     judge: Option<Arc<Judge>>,
+    exports: bool,
 }
 
 impl ServerContext {
@@ -38,7 +38,29 @@ impl ServerContext {
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
-        Self { config: Arc::new(config), in_use: None, judge: None }
+        Self { config: Arc::new(config), in_use: None, judge: None, exports: false }
+    }
+
+    /// The same context, for sessions that keep what channel binding needs: [`Session::export`],
+    /// `tls-exporter`, and `tls-server-end-point`.
+    ///
+    /// It shares certificates and tickets with this one. The configuration is copied once, to
+    /// overhear the secrets shown to its `key_log`. Each session then keeps about 250 bytes more.
+    ///
+    /// [`Session::export`]: crate::Session::export
+    #[must_use]
+    pub fn with_exporter(self) -> Self {
+        if self.exports {
+            return self;
+        }
+        let mut config = Arc::unwrap_or_clone(self.config);
+        config.key_log = Arc::new(exporter::Overheard(config.key_log));
+        Self { config: Arc::new(config), exports: true, ..self }
+    }
+
+    /// Whether its sessions keep what channel binding needs.
+    pub(crate) fn exports(&self) -> bool {
+        self.exports
     }
 
     /// The configuration in use.

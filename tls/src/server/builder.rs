@@ -80,7 +80,8 @@ impl ServerContextBuilder {
 
     /// Whether clients are asked for a certificate. Default: [`ClientAuth::None`].
     ///
-    /// A resumed session remembers what the client showed when it began.
+    /// A resumed session remembers what the client showed when it began. It is not verified again
+    /// as long as the ticket is good, twelve hours at most, but a recorded one is judged anew.
     pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
         self.client_auth = client_auth;
         self
@@ -146,7 +147,7 @@ impl ServerContextBuilder {
             Some(ticketer) => config.ticketer = ticketer,
             None => config.send_tls13_tickets = 0,
         }
-        Ok(ServerContext { config: Arc::new(config), in_use: Some(in_use), judge })
+        Ok(ServerContext { config: Arc::new(config), in_use: Some(in_use), judge, exports: false })
     }
 }
 
