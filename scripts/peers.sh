@@ -57,7 +57,7 @@ if have gnutls-cli; then
             "$hello" "${client[@]}" --resume
     done
     says "gnutls-cli, TLS 1.3: a KeyUpdate in the middle" \
-        "Rekey was completed*before*after" $'before\n^rekey^\nafter\n' \
+        "Rekey was completed*after" $'before\n^rekey^\nafter\n' \
         "${client[@]}" --inline-commands
 fi
 if have python3; then
