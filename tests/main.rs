@@ -18,6 +18,7 @@ mod semantics {
     mod drain;
     mod emulation;
     mod half_close;
+    mod handshakes;
     mod high_water;
     mod incoming;
     mod limit;
@@ -36,11 +37,13 @@ mod semantics {
     mod regressions;
     mod remote;
     mod signals;
+    mod sni;
     mod starttls;
     mod starttls_order;
     mod timers;
     mod tls;
     mod turn;
+    mod upgrade;
     mod watch;
     mod watch_end;
     mod with;

@@ -4,12 +4,9 @@
 
 use std::fmt;
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use rustls::pki_types::CertificateDer;
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::der::{self, Algorithm};
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use crate::digest::Hash;
 
 /// The label of `tls-exporter` (RFC 9266, section 2).
@@ -76,15 +73,14 @@ impl fmt::Display for BindingError {
 impl std::error::Error for BindingError {}
 
 /// `tls-server-end-point` of a server that shows this certificate (RFC 5929, section 4.1).
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub(crate) fn server_end_point(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, BindingError> {
     let algorithm = der::signature_algorithm(certificate).ok_or(BindingError::Certificate)?;
-    let hash = signature_hash(algorithm).ok_or(BindingError::NoHash)?;
+    let hash = signature_hash(algorithm).filter(|_| Hash::AVAILABLE);
+    let hash = hash.ok_or(BindingError::NoHash)?;
     Ok(hash.of(certificate).as_ref().to_vec())
 }
 
 /// The hash of a signature, stronger where it is MD5 or SHA-1.
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 fn signature_hash(algorithm: Algorithm<'_>) -> Option<Hash> {
     /// 1.2.840.113549.1.1 (RFC 8017, appendix C).
     const PKCS_1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1];
@@ -111,7 +107,6 @@ fn signature_hash(algorithm: Algorithm<'_>) -> Option<Hash> {
     }
 }
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 fn pss_hash(named: Option<&[u8]>) -> Option<Hash> {
     /// 1.3.14.3.2.26 (RFC 8017, appendix C).
     const SHA_1: &[u8] = &[0x2b, 0x0e, 3, 2, 0x1a];

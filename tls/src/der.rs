@@ -6,6 +6,7 @@
 //! 1. Every step consumes at least two bytes, so that reading ends; nothing recurses.
 //! 2. Lengths are definite and minimal, and tags of one byte; else there is no value.
 
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
@@ -38,6 +39,8 @@ const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// dNSName, `[2] IMPLICIT IA5String` of a GeneralName.
 const DNS_NAME: u8 = 0x82;
+/// iPAddress, `[7] IMPLICIT OCTET STRING` of a GeneralName.
+const IP_ADDRESS: u8 = 0x87;
 
 /// Reads values one behind the other.
 #[derive(Clone, Copy, Debug)]
@@ -104,8 +107,6 @@ impl<'a> Reader<'a> {
 pub(crate) struct Parts<'a> {
     /// What is signed.
     pub(crate) tbs: &'a [u8],
-    /// Contents of the serial number.
-    pub(crate) serial: &'a [u8],
     pub(crate) issuer: &'a [u8],
     pub(crate) subject: &'a [u8],
     pub(crate) spki: &'a [u8],
@@ -171,7 +172,7 @@ pub(crate) fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<Parts<'a>
     }
     let mut body = Reader::new(body);
     body.optional(context(0));
-    let serial = body.expect(INTEGER)?;
+    body.expect(INTEGER)?;
     body.expect(SEQUENCE)?;
     let issuer = sequence(&mut body)?;
     let validity = body.expect(SEQUENCE)?;
@@ -186,7 +187,7 @@ pub(crate) fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<Parts<'a>
             list.end()?;
         }
     }
-    Some(Parts { tbs, serial, issuer, subject, spki, algorithm, signature, validity, extensions })
+    Some(Parts { tbs, issuer, subject, spki, algorithm, signature, validity, extensions })
 }
 
 fn sequence<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
@@ -219,12 +220,30 @@ pub(crate) fn signature_algorithm<'a>(
 ///
 /// Names that are not ASCII are left out, as is everything behind a broken one.
 pub(crate) fn dns_names<'a>(certificate: &'a CertificateDer<'_>) -> Vec<&'a str> {
+    alternative_names(certificate)
+        .filter(|(tag, name)| *tag == DNS_NAME && name.is_ascii())
+        .filter_map(|(_, name)| std::str::from_utf8(name).ok())
+        .collect()
+}
+
+/// The addresses a certificate is for; everything behind a broken name is left out.
+pub(crate) fn addresses(certificate: &CertificateDer<'_>) -> Vec<IpAddr> {
+    let address = |bytes: &[u8]| {
+        let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);
+        v4.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
+    };
+    alternative_names(certificate)
+        .filter_map(|(tag, name)| address(name).filter(|_| tag == IP_ADDRESS))
+        .collect()
+}
+
+/// The alternative names of a certificate, each with its tag.
+fn alternative_names<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> impl Iterator<Item = (u8, &'a [u8])> {
     let names = parts(certificate).and_then(|parts| parts.extension(SUBJECT_ALT_NAME));
     let mut names = names.and_then(|names| Reader::new(names).nested(SEQUENCE));
-    let next = std::iter::from_fn(|| names.as_mut()?.any());
-    next.filter(|name| name.0 == DNS_NAME && name.1.is_ascii())
-        .filter_map(|name| std::str::from_utf8(name.1).ok())
-        .collect()
+    std::iter::from_fn(move || names.as_mut()?.any()).map(|(tag, name, _)| (tag, name))
 }
 
 /// The last common name in a Name, such as [`Parts::subject`], where it has one that is text.

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, HandshakeKind, NamedGroup, ProtocolVersion, SupportedCipherSuite};
 
 use crate::binding::TLS_EXPORTER;
-use crate::{BindingError, Session};
+use crate::{BindingError, Session, Verdict};
 
 /// What the two sides agreed on; each part is `None` until the handshake has settled it.
 #[derive(Clone, Copy)]
@@ -16,6 +16,7 @@ pub struct Info<'a> {
     pub(crate) session: &'a Session,
     pub(crate) common: &'a CommonState,
     pub(crate) server_name: Option<&'a str>,
+    pub(crate) verdict: Option<&'a Verdict>,
 }
 
 impl<'a> Info<'a> {
@@ -50,7 +51,8 @@ impl<'a> Info<'a> {
 
     /// The host name the client asked for (SNI, RFC 6066 section 3), on the server's side.
     ///
-    /// `None` on the client's side, and when the client named no host.
+    /// In lower case, without a dot at the end. `None` on the client's side, and when the client
+    /// named no host, or an address, which is no name (there).
     pub fn server_name(&self) -> Option<&'a str> {
         self.server_name
     }
@@ -58,6 +60,15 @@ impl<'a> Info<'a> {
     /// The certificates the peer showed, its own first; `None` when it showed none.
     pub fn peer_certificates(&self) -> Option<&'a [CertificateDer<'static>]> {
         self.common.peer_certificates()
+    }
+
+    /// What was found out about the peer's certificates, once the handshake is done; after one
+    /// that failed, why.
+    ///
+    /// `None` unless the context records or uses DANE: elsewhere a bad certificate ends the
+    /// handshake, and an established session is all there is to say.
+    pub fn verdict(&self) -> Option<&'a Verdict> {
+        self.verdict
     }
 
     /// Fills `output` with keying material: see [`Session::export`].
@@ -86,10 +97,7 @@ impl<'a> Info<'a> {
         self.export(&mut value, TLS_EXPORTER, Some(&[]))?;
         Ok(value)
     }
-}
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-impl Info<'_> {
     /// The channel binding `tls-server-end-point` (RFC 5929, section 4.1): the hash of the
     /// server's certificate, 32 to 64 bytes, by the hash that its own signature uses.
     ///
@@ -119,6 +127,7 @@ impl fmt::Debug for Info<'_> {
             .field("alpn_protocol", &self.alpn_protocol().map(String::from_utf8_lossy))
             .field("server_name", &self.server_name)
             .field("peer_certificates", &self.peer_certificates().map(<[_]>::len))
+            .field("verdict", &self.verdict)
             .finish()
     }
 }

@@ -19,9 +19,10 @@ use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 
 use crate::exporter::Exporter;
+use crate::judge::Trial;
 use crate::record::{check_pending, missing, whole_records};
 use crate::walk::{self, Out};
-use crate::{ClientContext, Error, Info, ServerContext};
+use crate::{ClientContext, Error, ServerContext};
 
 /// A close_notify in the clear (RFC 8446, section 6.1), for a handshake without keys: rustls cannot
 /// write it there.
@@ -70,6 +71,8 @@ pub struct Session {
     /// Where in `pending` the incomplete record begins; its length when there is none.
     tail: usize,
     server_name: Option<Box<str>>,
+    /// Where the context wants a verdict on the peer's certificates.
+    trial: Option<Box<Trial>>,
     /// Only where the context asks for it.
     exporter: Option<Box<Exporter>>,
     failure: Option<Error>,
@@ -84,12 +87,13 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(side: Side, exports: bool) -> Self {
+    fn new(side: Side, trial: Option<Box<Trial>>, exports: bool) -> Self {
         Self {
             side,
             pending: Vec::new(),
             tail: 0,
             server_name: None,
+            trial,
             exporter: exports.then(Exporter::new),
             failure: None,
             started: false,
@@ -111,8 +115,10 @@ impl Session {
         if cx.config().max_early_data_size != 0 {
             return Err(Error::Config { what: "max_early_data_size is not 0", source: None });
         }
+        let clock = &cx.config().time_provider;
+        let trial = cx.judge().map(|judge| Trial::new(judge, None, clock));
         UnbufferedServerConnection::new(cx.config().clone())
-            .map(|server| Self::new(Side::Server(server), cx.exports()))
+            .map(|server| Self::new(Side::Server(server), trial, cx.exports()))
             .map_err(|error| Error::config("server session", error))
     }
 
@@ -125,8 +131,10 @@ impl Session {
     ///
     /// [`Error::Config`] when the configuration cannot work.
     pub fn client(cx: &ClientContext, name: ServerName<'static>) -> Result<Self, Error> {
+        let clock = &cx.config().time_provider;
+        let trial = cx.judge().map(|judge| Trial::new(judge, Some(name.clone()), clock));
         UnbufferedClientConnection::new(cx.config().clone(), name)
-            .map(|client| Self::new(Side::Client(client), cx.exports()))
+            .map(|client| Self::new(Side::Client(client), trial, cx.exports()))
             .map_err(|error| Error::config("client session", error))
     }
 
@@ -358,11 +366,6 @@ impl Session {
     /// At most 164 KiB: a handshake message and a record, doubled by how a `Vec` grows.
     pub fn buffered(&self) -> usize {
         self.pending.capacity()
-    }
-
-    /// What the two sides agreed on so far.
-    pub fn info(&self) -> Info<'_> {
-        Info { session: self, common: self.common(), server_name: self.server_name.as_deref() }
     }
 
     fn common(&self) -> &CommonState {

@@ -33,7 +33,9 @@ pub(crate) struct Overheard(pub(crate) Arc<dyn ResolvesServerCert>);
 
 impl ResolvesServerCert for Overheard {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        ASKED.set(hello.server_name().map(Box::from));
+        // A dot at the end says nothing more: handlers compare names.
+        let name = hello.server_name().map(|name| name.strip_suffix('.').unwrap_or(name));
+        ASKED.set(name.map(Box::from));
         let certified = self.0.resolve(hello);
         exporter::chosen(certified.as_ref());
         certified

@@ -5,6 +5,7 @@
 #![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[macro_use]
 mod support;
 
 use std::collections::HashSet;
@@ -22,6 +23,22 @@ use rustls::{
 };
 use shardpoll_tls::{BindingError, ClientContext, ServerContext, Session};
 use support::{ED25519, Identity, NAME, P256, Pair, VERSIONS};
+
+on_each_provider! {
+    both_sides_export_the_same_and_each_session_and_context_another,
+    every_cipher_suite_exports,
+    what_is_exported_is_what_rustls_buffered_connection_exports,
+    a_context_that_was_not_asked_keeps_nothing,
+    one_side_alone_may_be_asked,
+    a_session_exports_nothing_before_its_handshake_is_done,
+    what_cannot_be_derived_is_refused_by_its_cause,
+    the_configurations_own_key_log_is_told_the_same_with_and_without_an_exporter,
+    what_was_agreed_on_says_whether_it_was_resumed_and_by_which_group,
+    both_sides_bind_to_the_servers_certificate_by_the_hash_of_its_signature,
+    a_client_needs_not_be_asked_for_the_servers_end_point,
+    a_session_resumed_over_an_exchange_of_certificates_binds_to_the_old_one_at_the_client_only,
+    a_session_that_keeps_secrets_does_not_show_them,
+}
 
 const LABEL: &[u8] = b"EXPERIMENTAL shardpoll";
 
@@ -51,7 +68,6 @@ fn exported(pair: &Pair, len: usize, context: Option<&[u8]>) -> Vec<u8> {
     values[0].clone().unwrap()
 }
 
-#[test]
 fn both_sides_export_the_same_and_each_session_and_context_another() {
     // RFC 5705, RFC 8446 section 7.5
     for version in VERSIONS {
@@ -85,7 +101,6 @@ fn client_of(suite: SupportedCipherSuite) -> ClientContext {
     ClientContext::new(Arc::new(config)).with_exporter()
 }
 
-#[test]
 fn every_cipher_suite_exports() {
     let suites = support::provider().cipher_suites.clone();
     // The others need a certificate with an RSA key.
@@ -126,7 +141,6 @@ fn same_as_rustls(mut session: Session, mut other: Connection, piece: usize) {
     assert_eq!(session.info().tls_exporter(), Ok(theirs));
 }
 
-#[test]
 fn what_is_exported_is_what_rustls_buffered_connection_exports() {
     for version in VERSIONS {
         for piece in [1, 3, 100_000] {
@@ -149,7 +163,6 @@ fn what_is_exported_is_what_rustls_buffered_connection_exports() {
     }
 }
 
-#[test]
 fn a_context_that_was_not_asked_keeps_nothing() {
     for version in VERSIONS {
         let pair = Pair::established(&P256, version);
@@ -160,7 +173,6 @@ fn a_context_that_was_not_asked_keeps_nothing() {
     }
 }
 
-#[test]
 fn one_side_alone_may_be_asked() {
     for version in VERSIONS {
         let pair = settled(&(P256.client(version).with_exporter(), P256.server()));
@@ -169,7 +181,6 @@ fn one_side_alone_may_be_asked() {
     }
 }
 
-#[test]
 fn a_session_exports_nothing_before_its_handshake_is_done() {
     for version in VERSIONS {
         let (client, server) = contexts(&P256, version);
@@ -188,7 +199,6 @@ fn a_session_exports_nothing_before_its_handshake_is_done() {
     }
 }
 
-#[test]
 fn what_cannot_be_derived_is_refused_by_its_cause() {
     // RFC 8446 section 7.1, RFC 5705 section 4
     use BindingError as E;
@@ -225,7 +235,6 @@ impl KeyLog for Log {
     }
 }
 
-#[test]
 fn the_configurations_own_key_log_is_told_the_same_with_and_without_an_exporter() {
     for version in VERSIONS {
         let [without, with] = [false, true].map(|asked| {
@@ -244,7 +253,6 @@ fn the_configurations_own_key_log_is_told_the_same_with_and_without_an_exporter(
     }
 }
 
-#[test]
 fn what_was_agreed_on_says_whether_it_was_resumed_and_by_which_group() {
     // S119
     for version in VERSIONS {
@@ -281,7 +289,6 @@ fn end_points(
     [&pair.client, &pair.server].map(|end| end.session.info().tls_server_end_point())
 }
 
-#[test]
 fn both_sides_bind_to_the_servers_certificate_by_the_hash_of_its_signature() {
     // RFC 5929, section 4.1
     let p384 = Identity::new(&rcgen::PKCS_ECDSA_P384_SHA384);
@@ -305,7 +312,6 @@ fn both_sides_bind_to_the_servers_certificate_by_the_hash_of_its_signature() {
     }
 }
 
-#[test]
 fn a_client_needs_not_be_asked_for_the_servers_end_point() {
     for version in VERSIONS {
         let pair = Pair::established(&P256, version);
@@ -332,7 +338,6 @@ fn certified(identity: &Identity) -> Arc<CertifiedKey> {
     Arc::new(CertifiedKey::from_der(chain, key, &support::provider()).unwrap())
 }
 
-#[test]
 fn a_session_resumed_over_an_exchange_of_certificates_binds_to_the_old_one_at_the_client_only() {
     // As documented at `tls_server_end_point`; the exporter is the same on both sides all the same.
     let new = Identity::new(&rcgen::PKCS_ECDSA_P256_SHA256);
@@ -353,7 +358,6 @@ fn a_session_resumed_over_an_exchange_of_certificates_binds_to_the_old_one_at_th
     }
 }
 
-#[test]
 fn a_session_that_keeps_secrets_does_not_show_them() {
     let pair = settled(&contexts(&P256, &TLS13));
     let debug = format!("{:?} {:?}", pair.client.session, pair.client.session.info());

@@ -2,11 +2,11 @@
 //!
 //! Never: reads bytes in another way than a session after its handshake does.
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use rustls::pki_types::CertificateDer;
 
 use super::{Session, Side};
-use crate::{BindingError, Error, exporter, sni};
+use crate::judge::Trial;
+use crate::{BindingError, Error, Info, exporter, sni};
 
 impl Session {
     /// Reads, and learns what rustls shows only to its callbacks, or to nobody.
@@ -22,6 +22,9 @@ impl Session {
             exporter.hello.pass(input);
         }
         sni::take();
+        if self.trial.is_some() {
+            Trial::begin();
+        }
         let written = wire.len();
         let read = exporter::overhear(&mut exporter, || self.read(input, plain, wire));
         self.server_name = sni::take().or_else(|| self.server_name.take());
@@ -29,11 +32,30 @@ impl Session {
             exporter.hello.pass(&wire[written..]);
         }
         self.exporter = exporter;
+        self.hear_verdict();
         read
     }
 
+    fn hear_verdict(&mut self) {
+        let Some(mut trial) = self.trial.take() else { return };
+        trial.hear();
+        if !self.common().is_handshaking() {
+            trial.conclude(self.common().peer_certificates());
+        }
+        self.trial = Some(trial);
+    }
+
+    /// What the two sides agreed on so far.
+    pub fn info(&self) -> Info<'_> {
+        Info {
+            session: self,
+            common: self.common(),
+            server_name: self.server_name.as_deref(),
+            verdict: self.trial.as_ref().and_then(|trial| trial.verdict()),
+        }
+    }
+
     /// The server's own certificate: ours on the server's side, else what the peer showed.
-    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub(crate) fn server_certificate(&self) -> Result<&CertificateDer<'static>, BindingError> {
         let chain = match self.side {
             Side::Server(_) => {
