@@ -42,6 +42,7 @@ mod semantics {
     mod starttls_order;
     mod timers;
     mod tls;
+    mod tls_end;
     mod turn;
     mod upgrade;
     mod watch;
