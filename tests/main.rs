@@ -12,6 +12,7 @@ mod semantics {
     mod close_all;
     mod connect;
     mod credit;
+    mod dane;
     mod detach;
     mod disconnect;
     mod drain;
@@ -41,6 +42,7 @@ mod semantics {
     mod timers;
     mod tls;
     mod turn;
+    mod verdict;
     mod watch;
     mod watch_end;
     mod with;

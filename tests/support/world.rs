@@ -58,8 +58,14 @@ impl Setup {
 
     /// With TLS from the first byte.
     #[must_use]
-    pub fn tls(mut self) -> Self {
-        self.tls = Some(crate::server_context());
+    pub fn tls(self) -> Self {
+        self.tls_context(crate::server_context())
+    }
+
+    /// With TLS from the first byte, of this context.
+    #[must_use]
+    pub fn tls_context(mut self, context: ServerContext) -> Self {
+        self.tls = Some(context);
         self
     }
 
