@@ -18,6 +18,7 @@ mod semantics {
     mod drain;
     mod emulation;
     mod half_close;
+    mod handshakes;
     mod high_water;
     mod incoming;
     mod limit;
@@ -42,6 +43,7 @@ mod semantics {
     mod timers;
     mod tls;
     mod turn;
+    mod upgrade;
     mod verdict;
     mod watch;
     mod watch_end;
