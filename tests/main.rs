@@ -7,6 +7,7 @@
 mod semantics {
     mod abort;
     mod attach;
+    mod binding;
     mod callbacks;
     mod close;
     mod close_all;
@@ -72,6 +73,7 @@ mod kernel {
     mod unix;
 }
 
+mod mutation;
 mod oracle;
 mod sim;
 mod tidy;

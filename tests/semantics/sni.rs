@@ -1,5 +1,5 @@
-//! Certificates by host name, replaced while the engine runs; a listener's context, exchanged (S109,
-//! S120).
+//! Certificates by host name, replaced while the engine runs; a listener's context, exchanged
+//! (S109, S120).
 
 use shardpoll::tls::{Certificate, Certificates, ClientContext, ServerContext, rustls};
 use shardpoll::{Handler, Listen, ListenerId, Peer as Accepted};

@@ -18,6 +18,7 @@
 mod family;
 mod lab;
 pub mod leak;
+pub mod mutation;
 mod peer;
 mod process;
 mod recorder;

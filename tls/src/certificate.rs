@@ -33,9 +33,10 @@ impl Certificate {
     /// # Errors
     ///
     /// [`Error::Config`] when the PEM cannot be read, holds no certificate or no key, when a
-    /// certificate is not X.509 version 3, or when the key does not belong to the first.
+    /// certificate is not X.509 version 3, when the key does not belong to the first, or when no
+    /// feature brings a provider.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, Error> {
-        Self::from_pem_with(chain, key, &provider::default())
+        Self::from_pem_with(chain, key, &*provider::or_default(None)?)
     }
 
     /// As [`from_pem`](Self::from_pem), with the provider that is to sign.

@@ -35,14 +35,16 @@ use crate::certificate::{Certificate, CertificatesError};
 /// # use shardpoll_tls::{Certificate, Certificates, Error, ServerContext};
 /// # fn certificate(name: &str) -> Result<Certificate, Error> {
 /// #     let made = rcgen::generate_simple_self_signed([name.to_string()]).unwrap();
-/// #     Certificate::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes())
+/// #     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+/// #     Certificate::from_pem(chain.as_bytes(), key.as_bytes())
 /// # }
 /// # fn main() -> Result<(), Error> {
-/// # let (shop, rest) = (certificate("shop.example")?, certificate("*.example")?);
-/// let context = ServerContext::builder(
-///     Certificates::new().name("shop.example", shop.clone())?.name("*.example", rest)?.nameless(shop),
-/// )
-/// .build()?;
+/// # let (shop, others) = (certificate("shop.example")?, certificate("*.example")?);
+/// let certificates = Certificates::new()
+///     .name("shop.example", shop.clone())?
+///     .name("*.example", others)?
+///     .nameless(shop);
+/// let context = ServerContext::builder(certificates).build()?;
 ///
 /// # let renewed = certificate("shop.example")?;
 /// // Later, from any thread, for all shards at once:

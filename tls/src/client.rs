@@ -16,7 +16,7 @@ use rustls::pki_types::ServerName;
 
 use crate::judge::{Dane, Judge};
 use crate::trust::JudgedServer;
-use crate::{DaneMode, Error, Roots, Tlsa, dane};
+use crate::{DaneMode, Error, Roots, Tlsa, dane, exporter};
 
 mod builder;
 
@@ -32,12 +32,14 @@ pub struct ClientContext {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     config: Arc<ClientConfig>,
     /// Whom the configuration trusts; `None` when it came finished.
     roots: Option<Roots>,
     /// Who judges what the sessions record.
     judge: Option<Arc<Judge>>,
+    exports: bool,
 }
 
 impl ClientContext {
@@ -55,7 +57,36 @@ impl ClientContext {
     }
 
     fn of(config: Arc<ClientConfig>, roots: Option<Roots>, judge: Option<Arc<Judge>>) -> Self {
-        Self { inner: Arc::new(Inner { config, roots, judge }) }
+        Self { inner: Arc::new(Inner { config, roots, judge, exports: false }) }
+    }
+
+    /// The same context, for sessions that keep what channel binding needs: [`Session::export`],
+    /// `tls-exporter`.
+    ///
+    /// The configuration is copied once, to overhear the secrets shown to its `key_log`. Each
+    /// session then keeps about 250 bytes more.
+    ///
+    /// [`Session::export`]: crate::Session::export
+    #[must_use]
+    pub fn with_exporter(self) -> Self {
+        if self.exports() {
+            return self;
+        }
+        let mut config = ClientConfig::clone(self.config());
+        config.key_log = Arc::new(exporter::Overheard(config.key_log));
+        self.changed(config, |inner| inner.exports = true)
+    }
+
+    /// Whether its sessions keep what channel binding needs.
+    pub(crate) fn exports(&self) -> bool {
+        self.inner.exports
+    }
+
+    /// A context that differs in its configuration and in what else is changed.
+    fn changed(&self, config: ClientConfig, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Inner { config: Arc::new(config), ..Inner::clone(&self.inner) };
+        change(&mut inner);
+        Self { inner: Arc::new(inner) }
     }
 
     /// The configuration in use.
@@ -142,7 +173,7 @@ impl ClientContext {
         let verifier = JudgedServer { judge: Arc::clone(&judge), records_only };
         config.dangerous().set_certificate_verifier(Arc::new(verifier));
         config.resumption = Resumption::in_memory_sessions(DANE_TICKETS);
-        Ok(Self::of(Arc::new(config), Some(roots.clone()), Some(judge)))
+        Ok(self.changed(config, |inner| inner.judge = Some(judge)))
     }
 }
 

@@ -6,7 +6,6 @@
 //! 1. Every step consumes at least two bytes, so that reading ends; nothing recurses.
 //! 2. Lengths are definite and minimal, and tags of one byte; else there is no value.
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -41,7 +40,6 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// dNSName, `[2] IMPLICIT IA5String` of a GeneralName.
 const DNS_NAME: u8 = 0x82;
 /// iPAddress, `[7] IMPLICIT OCTET STRING` of a GeneralName.
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 const IP_ADDRESS: u8 = 0x87;
 
 /// Reads values one behind the other.
@@ -229,7 +227,6 @@ pub(crate) fn dns_names<'a>(certificate: &'a CertificateDer<'_>) -> Vec<&'a str>
 }
 
 /// The addresses a certificate is for; everything behind a broken name is left out.
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub(crate) fn addresses(certificate: &CertificateDer<'_>) -> Vec<IpAddr> {
     let address = |bytes: &[u8]| {
         let v4 = <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from);

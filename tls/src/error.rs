@@ -148,7 +148,6 @@ fn carried(source: &rustls::Error) -> &(dyn std::error::Error + 'static) {
     }
 }
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 impl From<crate::CertificatesError> for Error {
     fn from(error: crate::CertificatesError) -> Self {
         Self::config_other("certificates", error)

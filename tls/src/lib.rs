@@ -50,9 +50,8 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+mod binding;
 mod certificate;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod certificates;
 mod client;
 mod dane;
@@ -60,10 +59,11 @@ mod date;
 mod der;
 mod digest;
 mod error;
+mod exporter;
+mod hello;
 mod info;
 mod judge;
 mod pkix;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub mod provider;
 mod record;
 mod roots;
@@ -76,17 +76,14 @@ mod walk;
 
 pub use rustls;
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use crate::binding::BindingError;
 pub use crate::certificate::{Certificate, CertificatesError};
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub use crate::certificates::Certificates;
 pub use crate::client::{ClientContext, ClientContextBuilder};
 pub use crate::dane::{DaneMode, Tlsa, TlsaError};
 pub use crate::error::Error;
 pub use crate::info::Info;
 pub use crate::roots::Roots;
-pub use crate::server::ServerContext;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-pub use crate::server::ServerContextBuilder;
+pub use crate::server::{ClientAuth, ServerContext, ServerContextBuilder};
 pub use crate::session::{Progress, Session};
 pub use crate::verdict::{Authority, Finding, Problem, Verdict};

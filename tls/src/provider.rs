@@ -17,11 +17,22 @@ pub(crate) const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// The cryptography of a context for which none is named: ring where that feature is enabled, else
 /// AWS-LC.
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub fn default() -> Arc<CryptoProvider> {
     #[cfg(feature = "ring")]
     return ring();
     #[cfg(not(feature = "ring"))]
     return aws_lc_rs();
+}
+
+/// The provider that was named, else the [`default`].
+pub(crate) fn or_default(named: Option<Arc<CryptoProvider>>) -> Result<Arc<CryptoProvider>, Error> {
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    let default = Some(default());
+    #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+    let default = None;
+    let what = "no feature brings a provider, and none was given";
+    named.or(default).ok_or(Error::Config { what, source: None })
 }
 
 /// The cryptography of the crate ring, as rustls chooses from it.
@@ -40,38 +51,29 @@ pub fn aws_lc_rs() -> Arc<CryptoProvider> {
 /// What seals session tickets, by keys that are made anew every six hours: of the library that the
 /// provider is made of, else of the [`default`].
 pub(crate) fn ticketer(provider: &CryptoProvider) -> Result<Arc<dyn ProducesTickets>, Error> {
-    let made = match Library::of(provider) {
-        #[cfg(feature = "ring")]
-        Library::Ring => rustls::crypto::ring::Ticketer::new(),
-        #[cfg(feature = "aws-lc-rs")]
-        Library::AwsLc => rustls::crypto::aws_lc_rs::Ticketer::new(),
-    };
-    made.map_err(|error| Error::internal("no keys for tickets", Some(error)))
-}
-
-enum Library {
-    #[cfg(feature = "ring")]
-    Ring,
     #[cfg(feature = "aws-lc-rs")]
-    AwsLc,
+    if cfg!(not(feature = "ring")) || is_of_aws_lc(provider) {
+        return rustls::crypto::aws_lc_rs::Ticketer::new().map_err(keyless);
+    }
+    #[cfg(not(feature = "aws-lc-rs"))]
+    let _ = provider;
+    #[cfg(feature = "ring")]
+    return rustls::crypto::ring::Ticketer::new().map_err(keyless);
+    #[cfg(not(feature = "ring"))]
+    Err(Error::Config { what: "no feature brings keys for tickets", source: None })
 }
 
-impl Library {
-    /// A provider does not tell its name, but what it is made of has an address.
-    #[cfg(all(feature = "ring", feature = "aws-lc-rs"))]
-    fn of(provider: &CryptoProvider) -> Self {
-        let all = rustls::crypto::aws_lc_rs::ALL_KX_GROUPS;
-        let is_aws = |group| all.iter().any(|known| std::ptr::addr_eq(*known, group));
-        if provider.kx_groups.iter().any(|group| is_aws(*group)) { Self::AwsLc } else { Self::Ring }
-    }
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+fn keyless(error: rustls::Error) -> Error {
+    Error::internal("no keys for tickets", Some(error))
+}
 
-    #[cfg(not(all(feature = "ring", feature = "aws-lc-rs")))]
-    fn of(_provider: &CryptoProvider) -> Self {
-        #[cfg(feature = "ring")]
-        return Self::Ring;
-        #[cfg(not(feature = "ring"))]
-        return Self::AwsLc;
-    }
+/// A provider does not tell its name, but what it is made of has an address.
+#[cfg(feature = "aws-lc-rs")]
+fn is_of_aws_lc(provider: &CryptoProvider) -> bool {
+    let all = rustls::crypto::aws_lc_rs::ALL_KX_GROUPS;
+    let is_known = |group| all.iter().any(|known| std::ptr::addr_eq(*known, group));
+    provider.kx_groups.iter().any(|group| is_known(*group))
 }
 
 pub(crate) fn pem_error(what: &'static str) -> impl Fn(pem::Error) -> Error {
@@ -91,7 +93,7 @@ pub(crate) fn certificates(
     Ok(found)
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 mod tests {
     use super::*;
 

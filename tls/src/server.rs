@@ -7,32 +7,27 @@
 //! 1. Cloning a context is a reference count or two; all sessions of a context and of its clones
 //!    share its tickets and its certificates.
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod builder;
 
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-pub use self::builder::ServerContextBuilder;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub use self::builder::{ClientAuth, ServerContextBuilder};
 use crate::certificates::{Certificates, InUse};
 use crate::judge::Judge;
-use crate::sni;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-use crate::{Certificate, Error};
+use crate::{Certificate, Error, exporter, sni};
 
 /// What every server session of one listener shares: certificates, versions, ALPN, client
 /// authentication.
 #[derive(Clone, Debug)]
 pub struct ServerContext {
     config: Arc<ServerConfig>,
+    /// What can be replaced; a finished configuration has its own.
+    in_use: Option<Arc<InUse>>,
     /// Who judges the clients' certificates that the sessions record.
     judge: Option<Arc<Judge>>,
-    /// What can be replaced; a finished configuration has its own.
-    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-    in_use: Option<Arc<InUse>>,
+    exports: bool,
 }
 
 impl ServerContext {
@@ -43,12 +38,29 @@ impl ServerContext {
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
-        Self {
-            config: Arc::new(config),
-            judge: None,
-            #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-            in_use: None,
+        Self { config: Arc::new(config), in_use: None, judge: None, exports: false }
+    }
+
+    /// The same context, for sessions that keep what channel binding needs: [`Session::export`],
+    /// `tls-exporter`, and `tls-server-end-point`.
+    ///
+    /// It shares certificates and tickets with this one. The configuration is copied once, to
+    /// overhear the secrets shown to its `key_log`. Each session then keeps about 250 bytes more.
+    ///
+    /// [`Session::export`]: crate::Session::export
+    #[must_use]
+    pub fn with_exporter(self) -> Self {
+        if self.exports {
+            return self;
         }
+        let mut config = Arc::unwrap_or_clone(self.config);
+        config.key_log = Arc::new(exporter::Overheard(config.key_log));
+        Self { config: Arc::new(config), exports: true, ..self }
+    }
+
+    /// Whether its sessions keep what channel binding needs.
+    pub(crate) fn exports(&self) -> bool {
+        self.exports
     }
 
     /// The configuration in use.
@@ -61,7 +73,6 @@ impl ServerContext {
     }
 }
 
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 impl ServerContext {
     /// A server with these certificates, and all else by default, or as the builder is told.
     pub fn builder(certificates: Certificates) -> ServerContextBuilder {

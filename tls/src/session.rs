@@ -9,6 +9,8 @@
 //! 2. After an error rustls is not called again, and the error is what every later call returns.
 //! 3. After `close`, and after the peer's close_notify, input is dropped unread.
 
+mod handshake;
+
 use std::fmt;
 
 use rustls::CommonState;
@@ -16,10 +18,11 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 
+use crate::exporter::Exporter;
 use crate::judge::Trial;
 use crate::record::{check_pending, missing, whole_records};
 use crate::walk::{self, Out};
-use crate::{ClientContext, Error, Info, ServerContext, sni};
+use crate::{ClientContext, Error, ServerContext};
 
 /// A close_notify in the clear (RFC 8446, section 6.1), for a handshake without keys: rustls cannot
 /// write it there.
@@ -70,6 +73,8 @@ pub struct Session {
     server_name: Option<Box<str>>,
     /// Where the context wants a verdict on the peer's certificates.
     trial: Option<Box<Trial>>,
+    /// Only where the context asks for it.
+    exporter: Option<Box<Exporter>>,
     failure: Option<Error>,
     started: bool,
     established: bool,
@@ -82,13 +87,14 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(side: Side, trial: Option<Box<Trial>>) -> Self {
+    fn new(side: Side, trial: Option<Box<Trial>>, exports: bool) -> Self {
         Self {
-            trial,
             side,
             pending: Vec::new(),
             tail: 0,
             server_name: None,
+            trial,
+            exporter: exports.then(Exporter::new),
             failure: None,
             started: false,
             established: false,
@@ -112,7 +118,7 @@ impl Session {
         let clock = &cx.config().time_provider;
         let trial = cx.judge().map(|judge| Trial::new(judge, None, clock));
         UnbufferedServerConnection::new(cx.config().clone())
-            .map(|server| Self::new(Side::Server(server), trial))
+            .map(|server| Self::new(Side::Server(server), trial, cx.exports()))
             .map_err(|error| Error::config("server session", error))
     }
 
@@ -128,7 +134,7 @@ impl Session {
         let clock = &cx.config().time_provider;
         let trial = cx.judge().map(|judge| Trial::new(judge, Some(name.clone()), clock));
         UnbufferedClientConnection::new(cx.config().clone(), name)
-            .map(|client| Self::new(Side::Client(client), trial))
+            .map(|client| Self::new(Side::Client(client), trial, cx.exports()))
             .map_err(|error| Error::config("client session", error))
     }
 
@@ -163,22 +169,12 @@ impl Session {
         }
         if !self.closed && !self.peer_closed {
             self.started = true;
-            let listening = !self.established && matches!(self.side, Side::Server(_));
-            if listening {
-                sni::take();
-            }
-            let trying = !self.established && self.trial.is_some();
-            if trying {
-                Trial::begin();
-            }
-            let read = self.read(input, plain, wire);
-            if listening {
-                self.server_name = sni::take().or_else(|| self.server_name.take());
-            }
+            let read = if self.established {
+                self.read(input, plain, wire)
+            } else {
+                self.shake_hands(input, plain, wire)
+            };
             let done = !self.common().is_handshaking();
-            if trying {
-                self.hear_verdict(done);
-            }
             let finished = done && !std::mem::replace(&mut self.established, done);
             if let Err(error) = read {
                 return Err(self.fail(error));
@@ -192,15 +188,6 @@ impl Session {
             (false, true) => Progress::Open,
             (false, false) => Progress::Handshaking,
         })
-    }
-
-    fn hear_verdict(&mut self, done: bool) {
-        let Some(trial) = &mut self.trial else { return };
-        trial.hear();
-        if done {
-            let common: &CommonState = on_side!(&self.side, machine => machine);
-            trial.conclude(common.peer_certificates());
-        }
     }
 
     /// Completes the pending record from `input`, then reads the rest of `input` where it is.
@@ -379,15 +366,6 @@ impl Session {
     /// At most 164 KiB: a handshake message and a record, doubled by how a `Vec` grows.
     pub fn buffered(&self) -> usize {
         self.pending.capacity()
-    }
-
-    /// What the two sides agreed on so far.
-    pub fn info(&self) -> Info<'_> {
-        Info {
-            common: self.common(),
-            server_name: self.server_name.as_deref(),
-            verdict: self.trial.as_ref().and_then(|trial| trial.verdict()),
-        }
     }
 
     fn common(&self) -> &CommonState {

@@ -287,6 +287,84 @@ fn what_comes_after_our_close_cannot_harm() {
     }
 }
 
+/// The handshake messages of plaintext records, in records of so many bytes each.
+fn reframed(wire: &[u8], size: usize) -> Vec<u8> {
+    let records = support::records(wire);
+    assert!(records.iter().all(|(kind, _)| *kind == HANDSHAKE), "nothing is sealed yet");
+    let messages: Vec<u8> = records.into_iter().flat_map(|(_, payload)| payload).copied().collect();
+    let record = |part: &[u8]| {
+        let len = u16::try_from(part.len()).unwrap().to_be_bytes();
+        [&[HANDSHAKE, 3, 3][..], &len, part].concat()
+    };
+    messages.chunks(size).flat_map(record).collect()
+}
+
+#[test]
+fn a_client_hello_may_come_in_records_of_any_size() {
+    for version in VERSIONS {
+        for size in (1..40).chain([100, 1000]) {
+            let mut pair = Pair::of(&P256, version);
+            let hello = reframed(&pair.client.owed(), size);
+            pair.server.feed(hello);
+            pair.settle();
+            assert_eq!((pair.client.established, pair.server.established), (1, 1), "{size}");
+        }
+    }
+}
+
+#[test]
+fn close_notify_in_the_middle_of_a_handshake_hangs_nothing() {
+    // The pattern of CVE-2024-32650, at each point where the server waits: it is as good as
+    // nothing, or an alert like any other once TLS 1.3 is agreed on.
+    for version in VERSIONS {
+        for flights in 0..3 {
+            let Pair { mut client, mut server } = Pair::of(&P256, version);
+            for _ in 0..flights {
+                server.feed(client.owed());
+                client.feed(server.owed());
+            }
+            if server.session.is_established() {
+                continue;
+            }
+            if version.version == TLS13.version && flights > 0 {
+                peer_error(&server.refuse(CLOSE_NOTIFY.to_vec()));
+                continue;
+            }
+            assert_eq!(server.feed(CLOSE_NOTIFY.to_vec()), Progress::Handshaking);
+            assert!(server.wire.is_empty() && !server.peer_closed);
+            assert!(matches!(server.session.end_of_input(), Err(Error::Truncated)));
+        }
+    }
+}
+
+#[test]
+fn an_end_right_behind_the_finished_is_a_truncation_of_an_established_session() {
+    for version in VERSIONS {
+        let Pair { mut client, mut server } = Pair::of(&P256, version);
+        while !server.session.is_established() {
+            server.feed(client.owed());
+            client.feed(server.owed());
+        }
+        assert!(matches!(server.session.end_of_input(), Err(Error::Truncated)));
+        assert!(server.session.is_established() && server.plain.is_empty());
+    }
+}
+
+#[test]
+fn plaintext_after_the_handshake_is_never_delivered() {
+    // In the clear: a record of data, one of a handshake, none at all.
+    let data = [&[APPLICATION_DATA, 3, 3, 0, 30][..], &[b'x'; 30]].concat();
+    let hello = Pair::of(&P256, &TLS13).client.owed();
+    for version in VERSIONS {
+        for plaintext in [data.clone(), hello.clone(), b"QUIT\r\nQUIT\r\n".to_vec()] {
+            let mut pair = Pair::established(&P256, version);
+            peer_error(&pair.server.refuse(plaintext));
+            assert!(pair.server.plain.is_empty());
+            pair.client.refuse(pair.server.wire);
+        }
+    }
+}
+
 /// Established sessions whose client can forge records.
 fn forging_client() -> Pair {
     let config = ClientConfig::builder_with_provider(forge::provider())

@@ -8,7 +8,7 @@
 #[macro_use]
 mod support;
 
-use rustls::version::TLS12;
+use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, ClientConfig, NamedGroup, SupportedCipherSuite};
 use shardpoll_tls::{ClientContext, Error, ServerContext, provider as of};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ fn a_context_uses_the_provider_it_was_given() {
     narrow.cipher_suites.truncate(1);
     let only = narrow.cipher_suites[0].suite();
     let server = P256.builder().provider(Arc::new(narrow)).build().unwrap();
-    let mut pair = Pair::new(&insecure(&rustls::version::TLS13), &server);
+    let mut pair = Pair::new(&insecure(&TLS13), &server);
     pair.settle();
     let suite = pair.server.session.info().cipher_suite();
     assert_eq!(suite.map(|suite| suite.suite()), Some(only));
@@ -63,7 +63,7 @@ fn a_provider_without_the_versions_asked_for_is_refused() {
 
 /// A client that offers these protocols.
 fn offering(protocols: &[&str]) -> ClientContext {
-    let mut config: ClientConfig = insecure_config(&rustls::version::TLS13);
+    let mut config: ClientConfig = insecure_config(&TLS13);
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     ClientContext::new(Arc::new(config))
 }
@@ -107,36 +107,31 @@ fn protocols_whose_names_cannot_be_sent_are_refused() {
     assert!(P256.builder().alpn(["x".repeat(255)]).build().is_ok());
 }
 
-/// The group of the key exchange between two contexts of this provider.
-fn group(provider: &Arc<rustls::crypto::CryptoProvider>) -> NamedGroup {
-    let config = Arc::new(insecure_config(&rustls::version::TLS13));
-    assert!(Arc::ptr_eq(config.crypto_provider(), provider));
-    let name = support::NAME.try_into().unwrap();
-    let mut client = rustls::ClientConnection::new(config, name).unwrap();
-    let server = P256.builder().provider(Arc::clone(provider)).build().unwrap();
-    let mut server = support::End::new(shardpoll_tls::Session::server(&server).unwrap());
-    while client.is_handshaking() {
-        let mut wire = Vec::new();
-        client.write_tls(&mut wire).unwrap();
-        server.feed(wire);
-        client.read_tls(&mut &*server.owed()).unwrap();
-        client.process_new_packets().unwrap();
-    }
-    client.negotiated_key_exchange_group().expect("a key exchange").name()
+/// The group of the key exchange between two sessions of the running test's provider.
+fn group() -> NamedGroup {
+    let (client, server) = (insecure(&TLS13), P256.server());
+    assert!(Arc::ptr_eq(server.config().crypto_provider(), &provider()));
+    assert!(Arc::ptr_eq(client.config().crypto_provider(), &provider()));
+    let mut pair = Pair::new(&client, &server);
+    pair.settle();
+    let [client, server] =
+        [&pair.client, &pair.server].map(|end| end.session.info().key_exchange_group());
+    assert_eq!(client, server);
+    client.expect("a key exchange")
 }
 
 #[cfg(feature = "aws-lc-rs")]
 #[test]
 fn two_sides_with_aws_lc_agree_on_a_post_quantum_key_exchange() {
     support::on(of::aws_lc_rs(), || {
-        assert_eq!(group(&provider()), NamedGroup::X25519MLKEM768);
+        assert_eq!(group(), NamedGroup::X25519MLKEM768);
     });
 }
 
 #[cfg(feature = "ring")]
 #[test]
 fn two_sides_with_ring_agree_on_x25519() {
-    support::on(of::ring(), || assert_eq!(group(&provider()), NamedGroup::X25519));
+    support::on(of::ring(), || assert_eq!(group(), NamedGroup::X25519));
 }
 
 #[cfg(all(feature = "ring", feature = "aws-lc-rs"))]

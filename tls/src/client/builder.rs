@@ -14,7 +14,7 @@ use rustls::{ClientConfig, SupportedProtocolVersion};
 use super::ClientContext;
 use crate::judge::Judge;
 use crate::trust::{AnyCertificate, JudgedServer};
-use crate::{Error, Roots};
+use crate::{Certificate, Error, Roots, provider};
 
 /// What becomes of a server's certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,8 +82,7 @@ impl ClientContextBuilder {
     }
 
     /// Shows this certificate to servers that ask for one. Default: none is shown.
-    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-    pub fn client_certificate(mut self, certificate: crate::Certificate) -> Self {
+    pub fn client_certificate(mut self, certificate: Certificate) -> Self {
         self.identity = Some(Arc::clone(certificate.certified_key()));
         self
     }
@@ -117,7 +116,7 @@ impl ClientContextBuilder {
             let what = "a name for ALPN has no byte or more than 255 (RFC 7301, section 3.1)";
             return Err(Error::Config { what, source: None });
         }
-        let provider = self.provider.clone().map_or_else(default_provider, Ok)?;
+        let provider = provider::or_default(self.provider)?;
         let judge = Arc::new(Judge {
             roots: self.roots.clone(),
             algorithms: provider.signature_verification_algorithms,
@@ -144,14 +143,4 @@ impl ClientContextBuilder {
         config.alpn_protocols = self.alpn;
         Ok(ClientContext::of(Arc::new(config), Some(self.roots), recorded.then_some(judge)))
     }
-}
-
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-fn default_provider() -> Result<Arc<CryptoProvider>, Error> {
-    Ok(crate::provider::default())
-}
-
-#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
-fn default_provider() -> Result<Arc<CryptoProvider>, Error> {
-    Err(Error::Config { what: "no feature brings a provider, and none was given", source: None })
 }

@@ -76,7 +76,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn new(algorithm: &'static rcgen::SignatureAlgorithm) -> Self {
+    pub(crate) fn new(algorithm: &'static rcgen::SignatureAlgorithm) -> Self {
         let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
         let mut params = rcgen::CertificateParams::new([NAME.to_string()]).unwrap();
         // One issuer for each identity: else one authority looks like a bad copy of the other.
