@@ -3,7 +3,7 @@
 //! Never: keeps a key in a file.
 
 use crate::peer::{drain, read_until};
-use crate::{PATIENCE, Peer, Stream};
+use crate::{PATIENCE, Peer, Setup, Stream};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection};
 use shardpoll::tls::{Certificate, ClientContext, Roots, ServerContext, rustls};
@@ -41,6 +41,21 @@ pub fn server_context() -> ServerContext {
 #[must_use]
 pub fn client_context() -> ClientContext {
     ClientContext::from_roots_pem(PEM.0.as_bytes()).expect("made a moment ago")
+}
+
+impl Setup {
+    /// With TLS from the first byte.
+    #[must_use]
+    pub fn tls(self) -> Self {
+        self.tls_context(server_context())
+    }
+
+    /// With TLS from the first byte, of this context.
+    #[must_use]
+    pub fn tls_context(mut self, context: ServerContext) -> Self {
+        self.tls = Some(context);
+        self
+    }
 }
 
 /// A protocol version.

@@ -19,7 +19,7 @@ pub struct Setup {
     shards: usize,
     config: Config,
     listen: Option<Listen>,
-    tls: Option<ServerContext>,
+    pub(crate) tls: Option<ServerContext>,
 }
 
 impl Default for Setup {
@@ -53,19 +53,6 @@ impl Setup {
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
         self.listen = Some(listen);
-        self
-    }
-
-    /// With TLS from the first byte.
-    #[must_use]
-    pub fn tls(self) -> Self {
-        self.tls_context(crate::server_context())
-    }
-
-    /// With TLS from the first byte, of this context.
-    #[must_use]
-    pub fn tls_context(mut self, context: ServerContext) -> Self {
-        self.tls = Some(context);
         self
     }
 

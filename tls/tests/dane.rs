@@ -10,10 +10,6 @@ mod support;
 
 use std::error::Error as _;
 
-#[cfg(not(feature = "ring"))]
-use ::aws_lc_rs::digest;
-#[cfg(feature = "ring")]
-use ::ring::digest;
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use shardpoll_tls::{
@@ -46,19 +42,6 @@ on_each_provider! {
 const USAGES: [u8; 4] = [0, 1, 2, 3];
 const SELECTORS: [u8; 2] = [0, 1];
 const MATCHINGS: [u8; 3] = [0, 1, 2];
-
-/// The record that says this of a certificate.
-fn tlsa(usage: u8, selector: u8, matching: u8, certificate: &CertificateDer<'_>) -> Tlsa {
-    let read = EndEntityCert::try_from(certificate).unwrap();
-    let spki = read.subject_public_key_info();
-    let selected = if selector == 0 { certificate.as_ref() } else { spki.as_ref() };
-    let data = match matching {
-        0 => selected.to_vec(),
-        1 => digest::digest(&digest::SHA256, selected).as_ref().to_vec(),
-        _ => digest::digest(&digest::SHA512, selected).as_ref().to_vec(),
-    };
-    Tlsa { usage, selector, matching, data }
-}
 
 /// A client's builder on the provider of the test.
 fn builder(roots: Roots) -> ClientContextBuilder {
