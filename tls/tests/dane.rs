@@ -17,7 +17,7 @@ use shardpoll_tls::{
     Tlsa, TlsaError,
 };
 use support::chain::{
-    Clock, FAMILY, authority, crl, issue, key, leaf_params, new_year, shake, today,
+    Clock, FAMILY, authority, crl, issue, key, leaf_params, new_year, shake, tlsa, today,
 };
 use support::{NAME, VERSIONS};
 use webpki::EndEntityCert;
