@@ -43,6 +43,7 @@ mod semantics {
     mod starttls_order;
     mod timers;
     mod tls;
+    mod tls_end;
     mod turn;
     mod upgrade;
     mod verdict;
