@@ -87,7 +87,7 @@ s_client() {
     local cert=$1 name=$2 label=$3 what=$4
     shift 4
     heard=""
-    coproc peer { timeout 20 openssl s_client -connect "$addr" -servername localhost \
+    coproc peer { exec timeout 20 openssl s_client -connect "$addr" -servername localhost \
         -keymatexport "$label" -keymatexportlen 32 "$@" 2>>"$work/peer.log"; }
     local id=$peer_PID input=${peer[1]}
     until_line greetings || true
@@ -171,7 +171,7 @@ as_client() { # certificate, version, label, what
     local cert=$1 version=$2 label=$3 what=$4 port
     local name="openssl s_server, TLS $version, $cert"
     heard=""
-    coproc peer { openssl s_server -accept 127.0.0.1:0 -cert "$work/$cert.pem" \
+    coproc peer { exec openssl s_server -accept 127.0.0.1:0 -cert "$work/$cert.pem" \
         -key "$work/$cert.key" "-tls${version/./_}" -keymatexport "$label" -keymatexportlen 32 \
         2>>"$work/peer.log"; }
     local id=$peer_PID
