@@ -4,13 +4,13 @@
 # (RFC 5929), as server and as client, in TLS 1.2 and 1.3, resumed and not.
 #
 # An absent tool is skipped, and named; with REQUIRE_PEERS=1 it is a failure.
-# The program: $BINDING, else target/release/binding.
+# The program: $BINDING, else target/debug/binding.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/peers-common.sh
 source scripts/peers-common.sh
 
-binding=$(program BINDING release/binding --release -p shardpoll-tests --bin binding)
+binding=$(program BINDING debug/binding -p shardpoll-tests --bin binding)
 
 own_label=EXPERIMENTAL-shardpoll
 channel_label=EXPORTER-Channel-Binding

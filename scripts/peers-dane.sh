@@ -4,11 +4,11 @@
 # less of the chain shown, with and without a trusted root. The digests are OpenSSL's.
 #
 # An absent tool is skipped, and named; with REQUIRE_PEERS=1 it is a failure.
-# The program: $DANE, else target/release/dane.
+# The program: $DANE, else target/debug/dane.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-dane=${DANE:-target/release/dane}
+dane=${DANE:-target/debug/dane}
 require=${REQUIRE_PEERS:-0}
 work=$(mktemp -d)
 started=()
@@ -24,7 +24,7 @@ trap finish EXIT
 
 [ -x "$dane" ] || {
     echo "peers-dane: no program at $dane; build it:" \
-        "cargo build --release -p shardpoll-tests --bin dane" >&2
+        "cargo build -p shardpoll-tests --bin dane" >&2
     exit 2
 }
 
