@@ -61,6 +61,8 @@ impl Core {
             let one = self.too_old().unwrap_or(id);
             self.counters.shed_handshakes += 1;
             self.line(one).fail(CloseReason::TooManyHandshakes);
+            // Now: if it is the one that is served, its service has looked already.
+            self.count_handshake(one);
             self.revisit(one);
         }
     }

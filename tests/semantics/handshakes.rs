@@ -7,6 +7,7 @@ use std::time::Duration;
 both_worlds! {
     beyond_the_limit_a_new_handshake_ends_while_the_others_are_young,
     a_handshake_that_is_over_makes_room,
+    a_handshake_that_was_turned_away_takes_no_room,
     an_upgrade_counts_from_the_end_of_its_answer,
 }
 
@@ -56,6 +57,28 @@ fn a_handshake_that_is_over_makes_room() {
         world.wait_for_end();
     }
     assert_eq!(world.run(|local| local.counters().shed_handshakes), 0);
+    drop(world.finish());
+}
+
+fn a_handshake_that_was_turned_away_takes_no_room() {
+    let mut world = Setup::new().tls().config(at_most(1)).echo();
+    let mut early = TlsPeer::begin(world.addr(), Version::Tls13);
+    world.wait_for_event(&Event::Starttls);
+    for _ in 0..3 {
+        let late = world.connect();
+        let end = world.wait_for_end();
+        assert_eq!(end.event, Event::ended("too many handshakes"));
+        drop(late);
+    }
+    early.handshake().expect("a handshake in time");
+    early.echo(b"hello");
+    let mut next = world.connect_tls(Version::Tls13);
+    next.echo(b"hello");
+    for peer in [&mut early, &mut next] {
+        peer.finish();
+        world.wait_for_end();
+    }
+    assert_eq!(world.run(|local| local.counters().shed_handshakes), 3);
     drop(world.finish());
 }
 

@@ -4,7 +4,7 @@
 
 use super::Reactor;
 use crate::conn::journey::{Step, Transitions};
-use crate::conn::{Fin, Line, Ready, Reason, Stage};
+use crate::conn::{Fin, Line, Marks, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
 use crate::sys::{Sim, Sys};
@@ -63,6 +63,9 @@ impl<S: Sys> Reactor<S> {
         let beyond: usize = lines().map(|line| self.beyond_cap(line)).sum();
         let cap = self.core.shard_queue_cap.saturating_add(beyond);
         hold(queued <= cap, || format!("{queued} bytes are queued on the shard, above {cap}"))?;
+        let marked = lines().filter(|line| line.marks.has(Marks::HANDSHAKE)).count();
+        let live = self.core.handshakes.live;
+        hold(live == marked, || format!("{live} handshakes are counted, not {marked}"))?;
         // A snapshot is in the order of slots.
         for (slot, fd) in self.fds.iter().enumerate() {
             let owned = fd.is_none() || ids.binary_search_by_key(&slot, |id| id.slot()).is_ok();
@@ -127,6 +130,10 @@ impl<S: Sys> Reactor<S> {
             let (stage, ready) = (Step::of(&line.stage), line.ready);
             format!("{id}: {stage:?}, {ready:?}: has work, and nobody comes back")
         })?;
+        let under_way = matches!(line.stage, Stage::Handshaking(_));
+        let counted = line.marks.has(Marks::HANDSHAKE) == under_way;
+        // One that was ended from elsewhere is no longer counted once it is served.
+        hold(listed || counted, || format!("{id}: {stage:?}, and its handshake is not"))?;
         self.check_race(id, line, listed)?;
         let has_fd = self.owns_fd(id);
         // One that connects has none until its wish is carried out, or one of its attempts has won;
