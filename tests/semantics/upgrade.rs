@@ -1,9 +1,10 @@
 //! What stands against an upgrade, and what may happen while it is under way (S105 to S108, S116,
 //! S122).
 
-use shardpoll::{Connect, Local, Pipelined, StartTlsError, TlsPlan};
+use shardpoll::{Connect, Local, PanicPolicy, Pipelined, StartTlsError, TlsPlan};
 use shardpoll_tests::{
-    Call, Event, Peer, Setup, TlsPeer, Version, both_worlds, pattern, refused_addr, server_context,
+    Call, Event, Peer, Setup, TlsPeer, Version, both_worlds, client_context, pattern, refused_addr,
+    server_context,
 };
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ both_worlds! {
     a_handler_that_takes_over_is_told_of_the_rest,
     closing_in_on_starttls_says_nothing_of_tls,
     what_is_left_over_is_the_hello_also_in_pieces,
+    an_upgrade_goes_on_behind_a_panic,
 }
 
 const GO: &[u8] = b"go";
@@ -330,4 +332,40 @@ fn what_is_left_over_is_the_hello_also_in_pieces() {
     peer.finish();
     world.wait_for_end();
     drop(world.finish());
+}
+
+fn an_upgrade_goes_on_behind_a_panic() {
+    // S27: a client's hello, and what a server was handed over, come all the same
+    for is_server in [true, false] {
+        let going_on = Setup::new().config(|c| c.panic_policy = PanicPolicy::Continue);
+        let mut world = going_on.start(move |call: &mut Call<'_, '_>| {
+            assert!(*call.event != Event::Starttls, "a test's panic");
+            let Event::Incoming(data) = call.event.clone() else { return };
+            let Some(rest) = data.strip_prefix(GO) else {
+                call.say(&data);
+                return;
+            };
+            let plan = if is_server {
+                TlsPlan::server(server_context())
+            } else {
+                TlsPlan::client(client_context(), "localhost".try_into().expect("a name"))
+            };
+            let plan = plan.pipelined(Pipelined::FeedToHandshake).leftover(rest);
+            call.start_tls(plan).expect("an open connection");
+        });
+        let transport = world.connect();
+        let mut peer = if is_server {
+            TlsPeer::over(transport, Version::Tls13)
+        } else {
+            TlsPeer::serve(transport)
+        };
+        let hello = if is_server { peer.hello() } else { Vec::new() };
+        peer.peer.send(&[GO, &hello].concat());
+        peer.handshake().expect("a handshake in time");
+        peer.echo(b"hello");
+        peer.finish();
+        world.wait_for_end();
+        world.expect_panics(1);
+        drop(world.finish());
+    }
 }

@@ -148,6 +148,12 @@ impl Session {
         self.receive(&mut [], &mut Vec::new(), wire)
     }
 
+    /// Whether a client has yet to say its hello, the first thing of a session: a server waits for
+    /// it, and says nothing before.
+    pub fn is_to_start(&self) -> bool {
+        matches!(self.side, Side::Client(_)) && !self.started && !self.closed
+    }
+
     /// Takes any number of wire bytes, decrypting them in place.
     ///
     /// Appends plaintext to `plain` and bytes owed to the peer to `wire`. Incomplete records are

@@ -193,7 +193,7 @@ impl Conn<'_> {
         let refuses_input =
             plan.pipelined == Pipelined::Refuse && (speaks_first || !clear.is_empty());
         let tls = TlsChannel::new(session, now);
-        let upgrade = Upgrade { tls, clear, speaks_first, leftover: plan.leftover, refuses_input };
+        let upgrade = Upgrade { tls, clear, leftover: plan.leftover, refuses_input };
         line.enter(Stage::Upgrading(Box::new(upgrade)));
         // The pair that an outgoing connection is owed comes behind the handshake (S77, S112).
         line.marks.take(Marks::DRAIN);

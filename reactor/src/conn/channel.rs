@@ -4,7 +4,7 @@
 //!
 //! Invariants:
 //! 1. Wire bytes in `owed` leave before anything sealed later; nothing is sealed while some wait.
-//! 2. Plaintext in `stash` is delivered before anything received later.
+//! 2. What is in `stash` is delivered, or given to the session, before anything received later.
 
 use shardpoll_timers::Tick;
 use shardpoll_tls::Session;
@@ -22,7 +22,7 @@ pub(crate) struct TlsChannel {
     pub(crate) began: Tick,
     /// Sealed, and not yet taken by the kernel.
     pub(crate) owed: Backlog,
-    /// Decrypted, and not to be delivered now.
+    /// Decrypted, and not to be delivered now; before the session has begun, what it begins with.
     pub(crate) stash: Backlog,
 }
 

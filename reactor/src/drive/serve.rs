@@ -258,6 +258,7 @@ impl<S: Sys> Reactor<S> {
         }
         self.hold_back_undelivered(id);
         self.core.unstage(id);
+        self.begin_session(id, held);
         // It was called just before an attempt to send, which is made now; else a handler that
         // always panics there would never be sent for.
         if callback == Callback::Predrain {

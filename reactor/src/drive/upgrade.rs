@@ -87,17 +87,26 @@ impl<S: Sys> Reactor<S> {
     fn begin_handshake(&mut self, id: ConnId, held: &mut Held) {
         let now = self.core.now;
         let line = self.core.line(id);
-        let Upgrade { mut tls, leftover, speaks_first, .. } = match line.stage.take() {
+        let Upgrade { mut tls, leftover, .. } = match line.stage.take() {
             Stage::Upgrading(upgrade) => *upgrade,
             other => return line.enter(other),
         };
         tls.began = now;
+        tls.stash.extend(&leftover);
         line.enter(Stage::Handshaking(tls));
         line.begins_to_wait(now);
         line.marks.add(Marks::STARTTLS);
         self.call_owed(id, held);
-        if speaks_first || !leftover.is_empty() {
-            self.decrypt_first(id, held, leftover);
+        self.begin_session(id, held);
+    }
+
+    /// What a handshake has to say or to read first, once its handler has heard of it; a server may
+    /// have nothing.
+    pub(super) fn begin_session(&mut self, id: ConnId, held: &mut Held) {
+        let Stage::Handshaking(tls) = &mut self.core.line(id).stage else { return };
+        let first = tls.stash.take();
+        if tls.session.is_to_start() || !first.is_empty() {
+            self.decrypt_first(id, held, first);
         }
     }
 }
