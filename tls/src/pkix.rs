@@ -173,6 +173,10 @@ impl Pkix<'_> {
                     *place == 0 || path.iter().any(|der| Some(der.as_slice()) == certificate)
                 };
                 findings.extend((0..dated.len()).filter(matters).filter_map(only));
+                // No date of that way is wrong: then the verifier has given up before it.
+                if findings.is_empty() {
+                    findings.push(Finding::whole(problem(&error)));
+                }
             }
             retried => {
                 findings.extend((0..dated.len()).filter_map(only));

@@ -24,6 +24,7 @@ on_each_provider! {
     a_good_chain_is_vouched_for_by_a_root,
     dates_are_said_of_each_certificate,
     an_expired_certificate_off_the_path_does_not_matter,
+    a_chain_that_is_too_complex_is_not_good_at_another_time,
     an_unknown_issuer_is_found_where_the_path_breaks_off,
     a_wrong_name_is_said_with_the_names_there_are,
     one_certificate_may_have_many_faults_and_all_are_told,
@@ -108,6 +109,21 @@ fn an_expired_certificate_off_the_path_does_not_matter() {
     assert!(verdict(trusting(), &server).is_ok());
     let late = verdict_at(trusting(), new_year(2036), &server, NAME);
     assert_eq!(late.findings().len(), 1, "{late}");
+}
+
+fn a_chain_that_is_too_complex_is_not_good_at_another_time() {
+    // Tried again at the one moment that would suit all dates, when most of these are over, it is
+    // simple.
+    let mut early = authority("Inter");
+    early.not_after = rcgen::date_time_ymd(2027, 1, 1);
+    let of_same_name: Vec<_> = (0..60).map(|_| issue(&early, &FAMILY.root)).collect();
+    let mut late = authority("Late");
+    late.not_before = rcgen::date_time_ymd(2028, 1, 1);
+    let late = CertifiedIssuer::self_signed(late, key()).unwrap();
+    let mut others: Vec<_> = of_same_name.iter().map(|peer| &peer.der).collect();
+    others.extend([FAMILY.inter.der(), late.der()]);
+    let verdict = verdict(trusting(), &FAMILY.leaf.serves(&others));
+    assert_eq!(verdict.to_string(), "not verified: the chain is too complex to be checked");
 }
 
 fn an_unknown_issuer_is_found_where_the_path_breaks_off() {
