@@ -1,7 +1,7 @@
 //! set_read_timeout and set_write_timeout: waits of one connection, each used once (S84 to S90).
 
 use shardpoll::{ConnId, Tick, Wait};
-use shardpoll_tests::{Call, Event, Peer, React, Setup, World, both_worlds, pass};
+use shardpoll_tests::{Call, Event, Peer, React, Setup, World, both_worlds, pass, server_context};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +22,7 @@ both_worlds! {
     the_default_write_timeout_is_the_configured_one_from_now,
     with_nothing_queued_there_is_nothing_to_wait_for,
     a_wait_does_not_outlive_a_lock,
+    a_wait_of_its_own_counts_in_an_upgrade_too,
 }
 
 const WAIT: Duration = Duration::from_millis(150);
@@ -290,14 +291,8 @@ fn with_nothing_queued_there_is_nothing_to_wait_for() {
     assert_eq!(world.finish().of(id).last(), Some(&Event::ended("closed on request")));
 }
 
-fn a_wait_does_not_outlive_a_lock() {
-    // S70, S71: the lock stops it, and its end begins the configured one
-    let on = Arc::new(AtomicBool::new(false));
-    let setup = Setup::new().config(|c| c.send_timeout = None);
-    let mut world = setup.start(setting(Wait::Off, &on));
-    let mut deaf = deaf(&world);
-    let (_, id) = connected(&mut world);
-    // Until the kernel takes no more.
+/// Until the kernel takes no more.
+fn until_full(world: &World, id: ConnId) {
     let mut before = LARGE + 1;
     loop {
         let backlog = world.conn(id, |conn| conn.backlog());
@@ -306,6 +301,16 @@ fn a_wait_does_not_outlive_a_lock() {
         }
         pass(WAIT / 3);
     }
+}
+
+fn a_wait_does_not_outlive_a_lock() {
+    // S70, S71: the lock stops it, and its end begins the configured one
+    let on = Arc::new(AtomicBool::new(false));
+    let setup = Setup::new().config(|c| c.send_timeout = None);
+    let mut world = setup.start(setting(Wait::Off, &on));
+    let mut deaf = deaf(&world);
+    let (_, id) = connected(&mut world);
+    until_full(&world, id);
     world.conn(id, |conn| {
         conn.set_write_timeout(Wait::After(WAIT));
         conn.pause_writes();
@@ -317,4 +322,37 @@ fn a_wait_does_not_outlive_a_lock() {
     assert!(deaf.read_to_end() == vec![5; LARGE]);
     assert_eq!(world.wait_for_end().event, Event::ended("closed on request"));
     let _trace = world.finish();
+}
+
+fn a_wait_of_its_own_counts_in_an_upgrade_too() {
+    // S89, S106: what leaves in clear is output like any other
+    for (configured, own) in [(None, Wait::After(WAIT)), (Some(SEND_WAIT), Wait::Off)] {
+        let setup = Setup::new().config(|c| c.send_timeout = configured);
+        let mut world = setup.start(move |call| {
+            if *call.event == Event::Connect {
+                call.say_vec(vec![5; LARGE]);
+                call.start_tls(server_context()).expect("an open connection");
+                call.note("asked");
+            }
+        });
+        let mut deaf = deaf(&world);
+        let id = world.wait_for_event(&Event::note("asked")).conn.expect("a connection");
+        until_full(&world, id);
+        let set = world.conn(id, move |conn| {
+            conn.set_write_timeout(own);
+            conn.local().now()
+        });
+        if own == Wait::Off {
+            pass(SEND_WAIT * 2);
+            world.conn(id, |conn| assert!(conn.backlog() > 0, "it has read"));
+            deaf.expect(&vec![5; LARGE]);
+            world.wait_for_event(&Event::Starttls);
+            drop(deaf);
+        }
+        let end = world.wait_for_end();
+        let timed_out = end.event == Event::ended("write timeout");
+        assert_eq!(timed_out, own != Wait::Off, "{end:?}");
+        assert!(end.at >= set.saturating_add(WAIT), "early");
+        drop(world.finish());
+    }
 }

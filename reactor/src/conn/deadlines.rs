@@ -173,7 +173,10 @@ impl Line {
             }
             // A lock is the handler's own.
             Stage::Upgrading(_) if !self.is_unlocked() => (Tick::MAX, Limit::Write),
-            Stage::Upgrading(_) => (after(self.last_progress, spans.send), Limit::Write),
+            Stage::Upgrading(_) => {
+                let own = self.tuning.as_ref().and_then(|tuning| tuning.write_due);
+                (own.unwrap_or_else(|| after(self.last_progress, spans.send)), Limit::Write)
+            }
             Stage::Flushing { .. } => (after(self.last_progress, spans.send), Limit::Write),
             Stage::Lingering { .. } => (after(self.last_progress, spans.linger), Limit::Linger),
             Stage::Open(_) | Stage::Closed(_) => (Tick::MAX, Limit::Linger),
