@@ -16,13 +16,13 @@ impl Spread {
     /// Of at least one value.
     pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = share * (values.len() - 1) as f64;
-            let (low, high) = (place.floor(), place.ceil());
-            let value = |place: f64| values[place as usize];
-            value(low) + (value(high) - value(low)) * (place - low)
+        let at = |quarter: usize| {
+            let (place, rest) =
+                (quarter * (values.len() - 1) / 4, quarter * (values.len() - 1) % 4);
+            let above = values.get(place + 1).copied().unwrap_or(values[place]);
+            values[place] + (above - values[place]) * rest as f64 / 4.0
         };
-        Self { median: at(0.5), q1: at(0.25), q3: at(0.75) }
+        Self { median: at(2), q1: at(1), q3: at(3) }
     }
 }
 
