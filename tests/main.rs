@@ -36,6 +36,7 @@ mod semantics {
     mod remote;
     mod signals;
     mod starttls;
+    mod starttls_order;
     mod timers;
     mod tls;
     mod turn;

@@ -11,7 +11,8 @@
 use crate::api::{
     Addr, CloseReason, Config, Conn, Handler, Local, Options, Refused, SocketOption, Target,
 };
-use crate::conn::{Line, Marks, Span, Spans, Stage, TlsPlan};
+use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
+use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::staging::STAGED_BYTES;
 use crate::table::{Entry, Table};
@@ -90,6 +91,7 @@ pub(crate) struct Core {
     pub(crate) wall_time: fn(Tick) -> SystemTime,
     pub(crate) last_turn: Span,
     pub(crate) quitting: Option<Quit>,
+    pub(crate) handshakes: Handshakes,
     pub(crate) counters: Counters,
     /// The callback that runs now; what a panic is reported with.
     pub(crate) calling: Callback,
@@ -126,6 +128,7 @@ impl Core {
             wall_time,
             last_turn: Span { began: now, ended: now },
             quitting: None,
+            handshakes: Handshakes::default(),
             counters: Counters::default(),
             calling: Callback::None,
             panic_counted: false,
@@ -172,7 +175,7 @@ impl Core {
     /// Brings what the shard has counted as queued up to date for a line.
     pub(crate) fn recount(&mut self, id: ConnId) {
         let line = self.table.served_mut(id);
-        let len = line.outbox.len();
+        let len = line.queued();
         self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
     }
 
@@ -196,7 +199,7 @@ impl Core {
     pub(crate) fn add_outgoing(
         &mut self,
         peer: Addr,
-        tls: Option<Box<TlsPlan>>,
+        tls: Option<Box<TlsDial>>,
         handler: impl Handler,
     ) -> Result<ConnId, Refused> {
         if self.quitting.is_some() {

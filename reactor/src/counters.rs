@@ -26,6 +26,8 @@ pub struct Counters {
     pub closed: u64,
     /// Writes that were refused because a queue was full.
     pub refused_writes: u64,
+    /// Handshakes that were given up because too many were under way.
+    pub shed_handshakes: u64,
     /// Bytes taken from the kernel.
     pub bytes_in: u64,
     /// Bytes given to the kernel.

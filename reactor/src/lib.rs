@@ -64,6 +64,7 @@ mod conn;
 mod core;
 mod counters;
 mod drive;
+mod handshakes;
 mod id;
 mod links;
 mod listener;
@@ -76,8 +77,9 @@ pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
     EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
-    ParseConnectError, Peer, Refused, Silence, SocketOption, Status, UnixPathError, Wait, Watch,
-    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    ParseConnectError, Peer, Pipelined, Refused, Silence, SocketOption, StartTlsError, Status,
+    TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,
+    events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

@@ -75,12 +75,12 @@ impl Core {
     /// read any more: the target has enough, or takes nothing, which dissolves the link.
     pub(crate) fn room_at_target(&mut self, from: ConnId, link: Link) -> usize {
         let target = self.table.line(link.to).filter(|to| !to.told && to.takes_writes());
-        let Some(queued) = target.map(|to| to.outbox.len()) else {
+        let Some(queued) = target.map(|to| to.queued()) else {
             self.forget_source(from, link.to);
             self.orphan(from);
             return 0;
         };
-        let room = self.queue_cap - queued;
+        let room = self.queue_cap.saturating_sub(queued);
         let shard_room = self.shard_queue_cap.saturating_sub(self.queued);
         if queued > link.high || queued > 0 && shard_room == 0 {
             self.line(from).gate.close(Reason::Linked);
@@ -132,7 +132,7 @@ impl Core {
     /// So much of a line's output has gone that those linked to it may be read again (S143).
     pub(crate) fn feed(&mut self, to: ConnId) {
         let line = self.line(to);
-        let queued = line.outbox.len();
+        let queued = line.queued();
         let Some(tuning) = &line.tuning else { return };
         for at in 0..tuning.sources.len() {
             self.open_source(to, at, queued);

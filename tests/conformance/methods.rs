@@ -3,12 +3,13 @@
 //! Never: makes up what the engine does not offer; such a run fails and says so.
 
 use crate::action::{Action, Verb};
+use crate::certs;
 use crate::perform::Scope;
 use crate::player::Player;
 use crate::record::Arg;
 use crate::run::Run;
 use serde_json::Value;
-use shardpoll::{Addr, Conn, Written};
+use shardpoll::{Addr, Conn, StartTlsError, TlsPlan, Written};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,9 +61,7 @@ pub(crate) fn of_conn(
             }
             Err(fault) => run.record.fault(fault),
         },
-        // Under TLS there is nothing to upgrade (S116).
-        Verb::Starttls { .. } if conn.tls().is_some() => starttls_unavailable(run, label),
-        Verb::Starttls { cert, server } => start_tls(run, conn, cert, *server),
+        Verb::Starttls { cert, server } => start_tls(run, conn, label, cert, *server),
         _ => inform(run, conn, action, label),
     }
     Vec::new()
@@ -95,8 +94,8 @@ fn inform(run: &Arc<Run>, conn: &mut Conn<'_>, action: &Action, label: &str) {
             let is_tls = conn.tls().is_some() || run.known().encrypted.contains(label);
             mark(if is_tls { "tls" } else { "plain" });
         }
-        Verb::HasStarttls if conn.tls().is_some() => mark("starttls unavailable"),
-        Verb::HasStarttls => run.not_offered("has_starttls"),
+        Verb::HasStarttls if conn.start_tls_available() => mark("starttls available"),
+        Verb::HasStarttls => mark("starttls unavailable"),
         Verb::Server => match conn.listener() {
             None => mark("server is self"),
             Some(id) => {
@@ -146,8 +145,23 @@ fn whole_rate(rate: f64) -> Option<NonZeroU64> {
     (rate > 0.0).then(|| NonZeroU64::new(rate.round() as u64).unwrap_or(NonZeroU64::MIN))
 }
 
-fn start_tls(run: &Run, _conn: &mut Conn<'_>, _cert: &str, _server: bool) {
-    run.not_offered("starttls");
+/// Nobody is told whether there was anything to upgrade, but by what is recorded (S107, S116).
+fn start_tls(run: &Run, conn: &mut Conn<'_>, label: &str, cert: &str, server: bool) {
+    let plan = if server {
+        certs::server_context(cert).map(TlsPlan::server)
+    } else {
+        let name = certs::server_name(None);
+        certs::client_context(cert).and_then(|cx| Ok(TlsPlan::client(cx, name?)))
+    };
+    match plan.map(|plan| conn.start_tls(plan)) {
+        // The end it brings is recorded by itself.
+        Ok(Ok(()) | Err(StartTlsError::Injected { .. })) => {}
+        Ok(Err(StartTlsError::Already | StartTlsError::Closing)) => {
+            starttls_unavailable(run, label);
+        }
+        Ok(Err(error)) => run.record.fault(format!("{label}: starttls: {error}")),
+        Err(fault) => run.record.fault(fault),
+    }
 }
 
 /// The peer's address and port, and the ports by the direction of the connection (S152).

@@ -1,11 +1,11 @@
-//! Certificates made at run time, and a TLS client of rustls' buffered kind, not under test here.
+//! Certificates made at run time, and a TLS peer of rustls' buffered kind, not under test here.
 //!
 //! Never: keeps a key in a file.
 
 use crate::peer::{drain, read_until};
 use crate::{PATIENCE, Peer, Stream};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConnection};
 use shardpoll::tls::{ClientContext, ServerContext, rustls};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -79,12 +79,44 @@ fn rustls_pem(pem: &[u8]) -> (usize, Certificates) {
     (certs.len(), certs)
 }
 
-/// A TLS client.
+/// A connection and its transport, as one blocking stream.
+struct Pipe<'a> {
+    tls: &'a mut Connection,
+    transport: &'a mut Stream,
+}
+
+impl Read for Pipe<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            self.tls.complete_io(self.transport)?;
+        }
+    }
+}
+
+impl Write for Pipe<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let taken = self.tls.writer().write(data)?;
+        self.flush().map(|()| taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            self.tls.write_tls(self.transport)?;
+        }
+        Ok(())
+    }
+}
+
+/// A TLS client, or server.
 #[derive(Debug)]
 pub struct TlsPeer {
     /// The transport, for what is not TLS.
     pub peer: Peer,
-    tls: ClientConnection,
+    tls: Connection,
 }
 
 impl TlsPeer {
@@ -108,7 +140,15 @@ impl TlsPeer {
         let name = ServerName::try_from("localhost").expect("a name");
         let config = Arc::clone(version.client().config());
         let tls = ClientConnection::new(config, name).expect("a good configuration");
-        Self { peer, tls }
+        Self { peer, tls: tls.into() }
+    }
+
+    /// As the server, on a transport that stands.
+    #[must_use]
+    pub fn serve(peer: Peer) -> Self {
+        let config = Arc::clone(server_context().config());
+        let tls = ServerConnection::new(config).expect("a good configuration");
+        Self { peer, tls: tls.into() }
     }
 
     /// Shakes hands.
@@ -119,8 +159,8 @@ impl TlsPeer {
         self.tls.complete_io(&mut self.peer.stream).map(drop)
     }
 
-    fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, Stream> {
-        rustls::Stream::new(&mut self.tls, &mut self.peer.stream)
+    fn stream(&mut self) -> Pipe<'_> {
+        Pipe { tls: &mut self.tls, transport: &mut self.peer.stream }
     }
 
     /// Sends all of it.

@@ -25,9 +25,16 @@ pub struct Config {
     pub send_timeout: Option<Duration>,
     /// How long an outgoing connection may take to be established. Default 20 s.
     pub connect_timeout: Duration,
-    /// How long a peer may take for one step of a TLS handshake; four times that for all of it.
-    /// Default 60 s.
+    /// How long a peer may take for one step of a TLS handshake. Default 60 s (S93).
     pub handshake_timeout: Duration,
+    /// How long a peer may take for all of a TLS handshake, however many its steps. Default 4
+    /// minutes.
+    pub handshake_deadline: Duration,
+    /// How many TLS handshakes may be under way on a shard, incoming and outgoing, at least 1.
+    /// Beyond them the oldest ends with [`CloseReason::TooManyHandshakes`](crate::CloseReason) if
+    /// it has gone on for 5 s, else the new one does. Default 2,000: each may hold up to 164 KiB of
+    /// a message that is not complete.
+    pub max_handshakes: usize,
     /// The largest chunk given to [`Handler::on_incoming`](crate::Handler::on_incoming), in bytes,
     /// 1 to 1 MiB; the loop owns one buffer of this size, and one of the largest that a connection
     /// or a listener has set for itself. Default 16 KiB: the size of a TLS record, and small enough
@@ -119,6 +126,8 @@ impl Default for Config {
             send_timeout: Some(Duration::from_secs(3 * 60)),
             connect_timeout: Duration::from_secs(20),
             handshake_timeout: Duration::from_secs(60),
+            handshake_deadline: Duration::from_secs(4 * 60),
+            max_handshakes: 2000,
             read_size_bytes: 16 * 1024,
             max_queued_bytes: 32 * 1024 * 1024,
             max_shard_queued_bytes: 1024 * 1024 * 1024,
@@ -164,6 +173,9 @@ impl Config {
         if self.read_size_bytes == 0 || self.read_size_bytes > MAX_READ_SIZE {
             return wrong("read_size_bytes", &self.read_size_bytes, "1 to 1048576");
         }
+        if self.max_handshakes == 0 {
+            return wrong("max_handshakes", &self.max_handshakes, "at least 1");
+        }
         if self.low_water_bytes > self.high_water_bytes {
             return wrong("low_water_bytes", &self.low_water_bytes, "at most high_water_bytes");
         }
@@ -172,6 +184,7 @@ impl Config {
             ("send_timeout", self.send_timeout),
             ("connect_timeout", Some(self.connect_timeout)),
             ("handshake_timeout", Some(self.handshake_timeout)),
+            ("handshake_deadline", Some(self.handshake_deadline)),
             ("accept_retry_interval", Some(self.accept_retry_interval)),
         ];
         for (field, value) in durations {

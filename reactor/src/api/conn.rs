@@ -105,13 +105,13 @@ impl Conn<'_> {
         if !line.takes_writes() {
             return Written::Closed;
         }
-        if len > self.core.queue_cap.saturating_sub(line.outbox.len())
+        if len > self.core.queue_cap.saturating_sub(line.queued())
             || len > self.core.shard_queue_cap.saturating_sub(self.core.queued)
         {
             return self.overflow();
         }
         push(line, now);
-        let high = line.outbox.len() > self.core.config.high_water_bytes;
+        let high = line.queued() > self.core.config.high_water_bytes;
         self.core.recount(self.id);
         self.core.revisit(self.id);
         if high { Written::High } else { Written::Ok }
@@ -134,13 +134,13 @@ impl Conn<'_> {
         let now = self.core.now;
         let line = self.core.table.served_mut(self.id);
         line.keep(data, now);
-        let queued = line.outbox.len();
+        let queued = line.queued();
         self.core.recount(self.id);
         self.core.revisit(self.id);
         queued
     }
 
-    fn fail(&mut self, reason: CloseReason) {
+    pub(super) fn fail(&mut self, reason: CloseReason) {
         self.core.unstage(self.id);
         self.line_mut().fail(reason);
         self.core.revisit(self.id);
@@ -153,13 +153,12 @@ impl Conn<'_> {
         let core = &*self.core;
         let staged =
             if core.staging.holds_for(self.id) { core.staging.as_slice().len() } else { 0 };
-        let line = self.line();
-        let sealed = line.stage.tls().map_or(0, |tls| tls.owed.as_slice().len());
-        line.outbox.len() + sealed + staged
+        self.line().queued() + staged
     }
 
     /// Ends the connection once everything queued has been sent (S74, S75). Before it is
-    /// established, or its TLS handshake done, nothing can be sent: what is queued is dropped.
+    /// established, or its TLS handshake done, nothing can be sent: what is queued is dropped; but
+    /// what was written before an upgrade still leaves in clear.
     ///
     /// Input that still comes is discarded. A second call does nothing (S78).
     pub fn close(&mut self) {

@@ -5,7 +5,7 @@
 use super::addr::{Addr, UnixPathError};
 use super::config::WhenFull;
 use super::option::{Options, SocketOption};
-use crate::conn::TlsPlan;
+use crate::conn::TlsDial;
 use shardpoll_tls::ClientContext;
 use shardpoll_tls::rustls::pki_types::ServerName;
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Connect {
     pub(crate) target: Target,
-    pub(crate) tls: Option<Box<TlsPlan>>,
+    pub(crate) tls: Option<Box<TlsDial>>,
     pub(crate) options: Options,
     pub(crate) fast_open: bool,
     pub(crate) read_size: Option<usize>,
@@ -111,7 +111,7 @@ impl Connect {
     /// TLS from the first byte on; `name` is sent to the server and checked in its certificate.
     #[must_use]
     pub fn tls(mut self, context: ClientContext, name: ServerName<'static>) -> Self {
-        self.tls = Some(Box::new(TlsPlan { context, name, begun: None }));
+        self.tls = Some(Box::new(TlsDial { context, name, begun: None }));
         self
     }
 

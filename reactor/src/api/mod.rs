@@ -16,6 +16,7 @@ mod local;
 mod option;
 mod reason;
 mod settings;
+mod starttls;
 mod watch;
 
 pub use addr::{Addr, UnixPathError};
@@ -32,4 +33,5 @@ pub use local::{Local, Refused};
 pub(crate) use option::Options;
 pub use option::{BindOptions, SocketOption};
 pub use reason::CloseReason;
+pub use starttls::{Pipelined, StartTlsError, TlsPlan};
 pub use watch::{Watch, WatchInterest, Watcher};

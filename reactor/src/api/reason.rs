@@ -43,6 +43,12 @@ pub enum CloseReason {
         /// Whether `on_connect` had been called before: true only for an upgraded connection.
         connected: bool,
     },
+    /// More TLS handshakes were under way on the shard than
+    /// [`Config::max_handshakes`](crate::Config::max_handshakes) allows.
+    TooManyHandshakes,
+    /// The peer, or somebody between, sent bytes in clear behind the command that begins TLS, and
+    /// [`Pipelined::Refuse`](crate::Pipelined) holds (S122).
+    Injected,
     /// The kernel reported another error.
     Io(io::Error),
     /// A bug in this library, not in yours; please report it.
@@ -83,6 +89,8 @@ impl fmt::Display for CloseReason {
             Self::BufferFull => "no space left in buffer",
             Self::HandlerPanic => "handler panicked",
             Self::Quitting => "quitting",
+            Self::TooManyHandshakes => "too many handshakes",
+            Self::Injected => "plaintext behind starttls",
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 "connection refused"
             }

@@ -17,6 +17,8 @@ impl Config {
         "send_timeout",
         "connect_timeout",
         "handshake_timeout",
+        "handshake_deadline",
+        "max_handshakes",
         "read_size_bytes",
         "max_queued_bytes",
         "max_shard_queued_bytes",
@@ -65,6 +67,10 @@ impl Config {
             "send_timeout" => self.send_timeout = optional()?,
             "connect_timeout" => self.connect_timeout = time()?,
             "handshake_timeout" => self.handshake_timeout = time()?,
+            "handshake_deadline" => self.handshake_deadline = time()?,
+            "max_handshakes" => {
+                self.max_handshakes = value.parse().map_err(|_| wrong("a whole number"))?;
+            }
             "read_size_bytes" => self.read_size_bytes = bytes()?,
             "max_queued_bytes" => self.max_queued_bytes = bytes()?,
             "max_shard_queued_bytes" => self.max_shard_queued_bytes = bytes()?,
@@ -149,7 +155,11 @@ mod tests {
             "when_full" | "when_exhausted" => "refuse",
             "panic_policy" => "continue",
             "no_delay" => "off",
-            time if time.contains("time") || time.contains("interval") || time == "keep_alive" => {
+            "max_handshakes" => "77",
+            time if ["time", "interval", "deadline", "alive"]
+                .iter()
+                .any(|of| time.contains(of)) =>
+            {
                 "77s"
             }
             _ => "7k",

@@ -57,6 +57,8 @@ impl Marks {
     pub(crate) const TUNED: Self = Self(32);
     /// More is queued than the high water mark, or was, and the low one is not reached.
     pub(crate) const HIGH: Self = Self(64);
+    /// Its handshake is counted among those under way.
+    pub(crate) const HANDSHAKE: Self = Self(128);
 
     #[inline]
     pub(crate) fn has(self, bits: Self) -> bool {

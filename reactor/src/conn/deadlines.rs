@@ -16,14 +16,12 @@ use crate::api::Config;
 use shardpoll_timers::Tick;
 use std::time::Duration;
 
-/// A whole handshake may take this many times the timeout of one of its steps (S93).
-const HANDSHAKE_STEPS: u64 = 4;
-
 /// The configured timeouts in nanoseconds, ready to be added; `u64::MAX` means never.
 pub(crate) struct Spans {
     read: u64,
     send: u64,
     connect: u64,
+    handshake_step: u64,
     handshake: u64,
     linger: u64,
 }
@@ -36,7 +34,8 @@ impl Spans {
             read: optional(config.read_timeout),
             send: optional(config.send_timeout),
             connect: nanos(config.connect_timeout),
-            handshake: nanos(config.handshake_timeout),
+            handshake_step: nanos(config.handshake_timeout),
+            handshake: nanos(config.handshake_deadline),
             linger: nanos(LINGER),
         }
     }
@@ -168,9 +167,13 @@ impl Line {
                 }
             }
             Stage::Handshaking(tls) => {
-                let whole = after(tls.began, spans.handshake.saturating_mul(HANDSHAKE_STEPS));
-                (whole.min(after(self.last_progress, spans.handshake)), Limit::Handshake)
+                let whole = after(tls.began, spans.handshake);
+                let step = after(self.last_progress, spans.handshake_step);
+                (whole.min(step), Limit::Handshake)
             }
+            // A lock is the handler's own.
+            Stage::Upgrading(_) if !self.is_unlocked() => (Tick::MAX, Limit::Write),
+            Stage::Upgrading(_) => (after(self.last_progress, spans.send), Limit::Write),
             Stage::Flushing { .. } => (after(self.last_progress, spans.send), Limit::Write),
             Stage::Lingering { .. } => (after(self.last_progress, spans.linger), Limit::Linger),
             Stage::Open(_) | Stage::Closed(_) => (Tick::MAX, Limit::Linger),

@@ -16,6 +16,8 @@ pub enum Step {
     Begun,
     /// The kernel is connecting.
     Connecting,
+    /// What was written before an upgrade leaves in clear.
+    Upgrading,
     /// TLS is being set up.
     Handshaking,
     /// Application bytes flow.
@@ -37,6 +39,7 @@ impl Step {
     pub const ALL: [Self; STEPS] = [
         Self::Begun,
         Self::Connecting,
+        Self::Upgrading,
         Self::Handshaking,
         Self::Open,
         Self::Flushing,
@@ -48,6 +51,7 @@ impl Step {
     pub(crate) fn of(stage: &Stage) -> Self {
         match stage {
             Stage::Connecting(_) => Self::Connecting,
+            Stage::Upgrading(_) => Self::Upgrading,
             Stage::Handshaking(_) => Self::Handshaking,
             Stage::Open(_) => Self::Open,
             Stage::Flushing { .. } => Self::Flushing,
@@ -57,7 +61,7 @@ impl Step {
     }
 }
 
-const BITS: u32 = 3;
+const BITS: u32 = 4;
 const _: () = assert!(STEPS <= 1 << BITS);
 
 /// The steps of one line, the last one in the lowest bits; the first is 0, as is what follows none.

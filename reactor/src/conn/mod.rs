@@ -8,6 +8,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   upgrade   the change from plain to TLS
 //!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
 //!   journey   which stages it has gone through (feature `sim`)
@@ -29,6 +30,7 @@ mod outbox;
 mod race;
 mod stage;
 mod tuning;
+mod upgrade;
 
 pub(crate) use bits::{Marks, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
@@ -36,8 +38,9 @@ pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
 pub(crate) use race::{Attempt, Race};
-pub(crate) use stage::{LINGER_BYTES, Stage, TlsPlan};
+pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};
 pub(crate) use tuning::{Fin, Link, Rate, Tuning};
+pub(crate) use upgrade::Upgrade;
 
 use crate::api::{Addr, CloseReason, Credit, Handler, WhenFull};
 use crate::id::ListenerId;
@@ -78,7 +81,7 @@ pub(crate) struct Line {
     pub(crate) local: Option<Rc<Addr>>,
     /// The attempts that run while it connects to any of several addresses.
     pub(crate) race: Option<Box<Race>>,
-    /// How much of the outbox the shard has counted, in bytes.
+    /// How much of what it has queued the shard has counted, in bytes.
     pub(crate) counted: usize,
     pub(crate) when_full: WhenFull,
     #[cfg(feature = "sim")]
@@ -164,7 +167,8 @@ impl Line {
 
     /// Whether the lock does not hold its queue back; closing flushes all the same (S75).
     pub(crate) fn is_unlocked(&self) -> bool {
-        !self.marks.has(Marks::WRITE_LOCK) || !self.stage.is_open()
+        let holds = matches!(self.stage, Stage::Open(_) | Stage::Upgrading(_));
+        !self.marks.has(Marks::WRITE_LOCK) || !holds
     }
 
     /// Whether what the application has written can be sent.
@@ -182,6 +186,15 @@ impl Line {
     /// The largest chunk its handler is given, if it is not the configured one.
     pub(crate) fn read_size(&self) -> Option<usize> {
         self.tuning.as_ref().and_then(|tuning| tuning.read_size)
+    }
+
+    /// How many bytes it has yet to send: what was written, and what TLS has made of it.
+    pub(crate) fn queued(&self) -> usize {
+        let elsewhere = match &self.stage {
+            Stage::Upgrading(upgrade) => upgrade.clear.len(),
+            stage => stage.tls().map_or(0, |tls| tls.owed.as_slice().len()),
+        };
+        self.outbox.len() + elsewhere
     }
 
     /// Whether the handler may be given input now.
@@ -204,7 +217,8 @@ impl Line {
             Stage::Open(_) => self.gate.is_open(),
             Stage::Handshaking(_) => true,
             Stage::Flushing { .. } | Stage::Lingering { .. } => !self.input_ended,
-            Stage::Connecting(_) | Stage::Closed(_) => false,
+            // What comes before the last byte has left in clear is looked for then.
+            Stage::Upgrading(_) | Stage::Connecting(_) | Stage::Closed(_) => false,
         }
     }
 
@@ -224,6 +238,7 @@ impl Line {
             }
             Stage::Flushing { channel, .. } => !self.outbox.is_empty() || channel.owes(),
             Stage::Handshaking(tls) => !tls.owed.is_empty(),
+            Stage::Upgrading(upgrade) => !upgrade.clear.is_empty() && self.is_unlocked(),
             _ => false,
         }
     }
@@ -236,7 +251,10 @@ impl Line {
             || self.ready.has(Ready::WRITABLE)
                 && (self.has_output() || self.marks.has(Marks::DRAIN) && self.may_flush())
             || self.marks.has(Marks::CALLS)
-            || matches!(self.stage, Stage::Closed(_))
+            || match &self.stage {
+                Stage::Upgrading(upgrade) => upgrade.clear.is_empty(),
+                stage => matches!(stage, Stage::Closed(_)),
+            }
     }
 
     /// Its own limits, from now on.
@@ -310,6 +328,12 @@ impl Line {
                 self.outbox.clear();
                 self.last_progress = now;
                 self.enter(Stage::Flushing { channel: Channel::Tls(tls), reason });
+            }
+            // The answer to the command still goes out; what was to be sealed is dropped.
+            Stage::Upgrading(upgrade) => {
+                self.outbox = upgrade.clear;
+                self.last_progress = now;
+                self.enter(Stage::Flushing { channel: Channel::Plain, reason });
             }
             Stage::Connecting(_) => self.enter(Stage::Closed(reason)),
             ending => self.enter(ending),

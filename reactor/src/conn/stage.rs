@@ -4,20 +4,23 @@
 //!  connect ──► Connecting ──► Handshaking ──► Open ──► Flushing ──► Lingering ──► (freed)
 //!                  │  └──────── plain ─────────▲ │         ▲             │
 //!  accept ─────────┼───────── plain ───────────┘ │         │             │
-//!  accept, TLS ────┼──────► Handshaking ── close ┼─────────┘             │
+//!  accept, TLS ────┼──────► Handshaking ── close ┼─────────┤             │
+//!  start_tls ──────┼─ Upgrading ──► Handshaking  │   close ┘             │
 //!                  └──────────── errors, timeouts, abort ────► Closed ◄──┘ ──► (freed)
 //! ```
 //!
 //! | stage | reads | writes | deadline |
 //! |---|---|---|---|
 //! | Connecting | no | no | connect timeout |
+//! | Upgrading | looked for, not read | what was written before | send timeout |
 //! | Handshaking | yes | what TLS owes | handshake timeout, per step and over all |
 //! | Open | unless gated | if queued | read: silence; write: no progress |
 //! | Flushing | discarded | yes, then close_notify, then FIN | send timeout |
 //! | Lingering | discarded, bounded | no | [`LINGER`] |
 //! | Closed | no | no | none |
 //!
-//! Connecting is left when connected or refused; Handshaking when done, or failed with the alert
+//! Connecting is left when connected or refused; Upgrading, which comes from Open, when all that
+//! was written before is out, for Handshaking; Handshaking when done, or failed with the alert
 //! sent; Open by close, end of input, an error, a timeout; Flushing when all is out and the handler
 //! was told; Lingering by the end of input, the bound or the deadline; a Closed line is freed.
 //!
@@ -33,6 +36,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::channel::{Channel, TlsChannel};
+use super::upgrade::Upgrade;
 use crate::api::CloseReason;
 use shardpoll_tls::ClientContext;
 use shardpoll_tls::rustls::pki_types::ServerName;
@@ -48,7 +52,9 @@ pub(crate) const LINGER_BYTES: usize = 64 * 1024;
 #[repr(u8)]
 pub(crate) enum Stage {
     /// The kernel is connecting; TLS follows at once if planned.
-    Connecting(Option<Box<TlsPlan>>),
+    Connecting(Option<Box<TlsDial>>),
+    /// What was written before the upgrade leaves in clear; TLS begins behind it.
+    Upgrading(Box<Upgrade>),
     /// TLS is being set up; no application bytes either way.
     Handshaking(Box<TlsChannel>),
     /// Application bytes flow.
@@ -62,16 +68,16 @@ pub(crate) enum Stage {
 }
 
 /// The TLS session to begin once an outgoing connection stands.
-pub(crate) struct TlsPlan {
+pub(crate) struct TlsDial {
     pub(crate) context: ClientContext,
     pub(crate) name: ServerName<'static>,
     /// The session, when its first bytes went with the first packet (RFC 7413).
     pub(crate) begun: Option<Box<TlsChannel>>,
 }
 
-impl fmt::Debug for TlsPlan {
+impl fmt::Debug for TlsDial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsPlan").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("TlsDial").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -100,7 +106,10 @@ impl Stage {
     /// Whether what the application writes can still be sent.
     #[inline]
     pub(crate) fn takes_writes(&self) -> bool {
-        matches!(self, Self::Open(_) | Self::Handshaking(_) | Self::Connecting(_))
+        matches!(
+            self,
+            Self::Open(_) | Self::Upgrading(_) | Self::Handshaking(_) | Self::Connecting(_)
+        )
     }
 
     /// The TLS layer, once its handshake has begun.

@@ -91,7 +91,10 @@ impl<S: Sys> Reactor<S> {
     /// Keeps a descriptor in reserve, if that is wanted and one can be had.
     pub(super) fn keep_reserve(&mut self) {
         if self.reserve.is_none() && self.core.config.when_exhausted == WhenExhausted::Refuse {
-            self.reserve = self.sys.reserve().ok();
+            match self.sys.reserve() {
+                Ok(fd) => self.reserve = Some(fd),
+                Err(error) => log::debug!("no descriptor to keep in reserve: {error}"),
+            }
         }
     }
 

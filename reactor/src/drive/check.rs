@@ -138,7 +138,7 @@ impl<S: Sys> Reactor<S> {
         hold(listed || untold, || format!("{id}: was told of its end and has a handler"))?;
         let served = line.handler.is_some() || line.told;
         hold(served, || format!("{id}: has lost its handler"))?;
-        let (queued, cap) = (line.outbox.len(), core.queue_cap);
+        let (queued, cap) = (line.queued(), core.queue_cap.saturating_add(self.beyond_queue(line)));
         hold(queued <= cap, || format!("{id}: {queued} bytes are queued, above {cap}"))?;
         let counted = line.counted;
         hold(counted == queued, || format!("{id}: {counted} bytes are counted, not {queued}"))?;
@@ -160,7 +160,13 @@ impl<S: Sys> Reactor<S> {
     /// link brought, when nothing was queued.
     fn beyond_cap(&self, line: &Line) -> usize {
         let read = self.rx.len().max(self.wide_rx.len());
-        line.outbox.len().min(read.max(self.core.staged_cap))
+        line.queued().min(read.max(self.core.staged_cap)) + self.beyond_queue(line)
+    }
+
+    /// How much of what a line has queued no limit was asked for: what TLS has to say, and what it
+    /// has added.
+    fn beyond_queue(&self, line: &Line) -> usize {
+        line.stage.tls().map_or(0, |tls| tls.owed.as_slice().len())
     }
 
     fn check_links(&self, id: ConnId, line: &Line) -> Result<(), String> {
@@ -177,7 +183,7 @@ impl<S: Sys> Reactor<S> {
             hold(known == 1, || format!("{id}: is {known} times a source of {}", link.to))?;
             // Without room on the shard it waits until the target has nothing queued.
             let low = if self.core.shard_queue_cap == usize::MAX { link.low } else { 0 };
-            let fed = !held_back || to.on_agenda || to.outbox.len() > low;
+            let fed = !held_back || to.on_agenda || to.queued() > low;
             hold(fed, || format!("{id}: waits for {}, which has nothing to send", link.to))?;
         }
         for source in &tuning.sources {

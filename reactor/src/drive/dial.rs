@@ -5,7 +5,7 @@
 use super::Reactor;
 use super::serve::Cause;
 use crate::api::{Addr, CloseReason, Handler, Options, Refused, SocketOption, Target};
-use crate::conn::{Channel, Marks, Ready, Stage, TlsChannel, TlsPlan};
+use crate::conn::{Channel, Marks, Ready, Stage, TlsChannel, TlsDial};
 use crate::core::{Counters, Dial, Wish};
 use crate::id::ConnId;
 use crate::sys::{Interest, Sys};
@@ -201,7 +201,7 @@ pub(super) fn set_options<S: Sys>(
 }
 
 /// The session that has begun with the first packet, or one that begins now.
-fn resume_tls(mut plan: TlsPlan, now: Tick) -> Result<Box<TlsChannel>, Error> {
+fn resume_tls(mut plan: TlsDial, now: Tick) -> Result<Box<TlsChannel>, Error> {
     match plan.begun.take() {
         Some(mut tls) => {
             tls.began = now;
@@ -211,7 +211,7 @@ fn resume_tls(mut plan: TlsPlan, now: Tick) -> Result<Box<TlsChannel>, Error> {
     }
 }
 
-fn begin_tls(plan: &TlsPlan, now: Tick) -> Result<Box<TlsChannel>, Error> {
+fn begin_tls(plan: &TlsDial, now: Tick) -> Result<Box<TlsChannel>, Error> {
     let session = Session::client(&plan.context, plan.name.clone())?;
     let mut tls = TlsChannel::new(session, now);
     let mut wire = Vec::new();

@@ -153,8 +153,6 @@ impl<S: Sys> Reactor<S> {
         while let Some(next) = self.core.take_next_handler(id) {
             self.core.drop_user_value(next);
         }
-        self.core.unlink(id);
-        self.core.release_sources(id);
         let Some(Entry::Line(line)) = self.core.table.remove(id) else {
             return;
         };

@@ -17,7 +17,7 @@ use shardpoll_timers::Tick;
 use std::io;
 
 /// The most one line sends before others have their turn.
-const FLUSH_BYTES: usize = 256 * 1024;
+pub(super) const FLUSH_BYTES: usize = 256 * 1024;
 
 /// The most that is sealed at once: what fits one record, so the wire buffer stays small.
 const SEAL_BYTES: usize = 16 * 1024;
@@ -102,7 +102,7 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn tell_water(&mut self, id: ConnId, held: &mut Held) {
         let Core { table, config, now, .. } = &mut self.core;
         let line = table.served_mut(id);
-        let queued = line.outbox.len();
+        let queued = line.queued();
         let was_high = line.marks.has(Marks::HIGH);
         // A panic of on_status may have put on_connect off to the next service.
         if !line.stage.is_open() || line.marks.has(Marks::CONNECT) {
@@ -133,7 +133,7 @@ impl<S: Sys> Reactor<S> {
         self.wire = wire;
     }
 
-    fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
+    pub(super) fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
         let Self { sys, fds, core, .. } = self;
         let Core { table, staging, counters, now, .. } = core;
         let line = table.served_mut(id);
@@ -143,7 +143,7 @@ impl<S: Sys> Reactor<S> {
 }
 
 /// One line, and what it sends through.
-struct Out<'a, S: Sys> {
+pub(super) struct Out<'a, S: Sys> {
     sys: &'a mut S,
     fd: &'a S::Fd,
     line: &'a mut Line,
@@ -168,7 +168,11 @@ impl<S: Sys> Out<'_, S> {
                 self.send_queued();
             }
             Stage::Open(_) | Stage::Handshaking(_) | Stage::Flushing { .. } => self.send_tls(wire),
-            Stage::Connecting(_) | Stage::Lingering { .. } | Stage::Closed(_) => {}
+            // An upgrade sends by itself: what is queued now is for its session.
+            Stage::Upgrading(_)
+            | Stage::Connecting(_)
+            | Stage::Lingering { .. }
+            | Stage::Closed(_) => {}
         }
     }
 
@@ -185,6 +189,20 @@ impl<S: Sys> Out<'_, S> {
             }
             budget -= taken;
         }
+    }
+
+    /// Sends the next piece of what leaves in clear before an upgrade; false when not all of it
+    /// went.
+    pub(super) fn send_clear(&mut self, most: usize) -> bool {
+        let Stage::Upgrading(upgrade) = &self.line.stage else { return false };
+        let (piece, _) = upgrade.next(most);
+        let offered = piece.len();
+        let result = self.sys.send(self.fd, piece);
+        let taken = self.account(result, offered);
+        if let Stage::Upgrading(upgrade) = &mut self.line.stage {
+            upgrade.clear.consume(taken);
+        }
+        taken == offered
     }
 
     fn send_tls(&mut self, wire: &mut Vec<u8>) {

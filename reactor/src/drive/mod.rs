@@ -20,6 +20,7 @@
 mod accept;
 #[cfg(feature = "sim")]
 mod check;
+mod decrypt;
 mod dial;
 mod ends;
 mod expire;
@@ -32,6 +33,7 @@ mod serve;
 mod signals;
 #[cfg(feature = "sim")]
 mod simulation;
+mod upgrade;
 mod watch;
 
 pub use quit::Turn;

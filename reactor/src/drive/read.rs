@@ -8,18 +8,13 @@
 //! 2. After *ended* only the end of input or an error clears *readable*.
 
 use super::Reactor;
-use crate::api::{CloseReason, Silence, Status};
-use crate::conn::{Channel, LINGER_BYTES, Line, Marks, Ready, Reason, Stage};
+use crate::api::{CloseReason, Silence};
+use crate::conn::{Channel, LINGER_BYTES, Line, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Counters, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
 use shardpoll_timers::Tick;
-use shardpoll_tls::Error;
 use std::io;
-
-/// Reads in search of the end of an ended TLS stream: one is nearly always enough, as what is left
-/// are the last records; records without plaintext shall not keep the loop.
-const END_READS: usize = 16;
 
 impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings; of a plain one so many
@@ -109,112 +104,6 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Everything that was read is decrypted at once; what may not be delivered now is held back.
-    fn decrypt(&mut self, id: ConnId, held: &mut Held, size: usize, count: usize) {
-        let Self { core, rx, wide_rx, plain, delivered, wire, .. } = self;
-        let rx = if size > rx.len() { wide_rx } else { rx };
-        plain.clear();
-        *delivered = 0;
-        wire.clear();
-        let now = core.now;
-        let line = core.line(id);
-        let handshaking = matches!(line.stage, Stage::Handshaking(_));
-        let Some(tls) = line.stage.tls_mut() else {
-            return;
-        };
-        let result = tls.session.receive(&mut rx[..count], plain, wire);
-        let owed_nothing = tls.owed.is_empty();
-        tls.owed.extend(wire);
-        let established = handshaking && tls.session.is_established();
-        // A step of the handshake, or the first byte owed, starts the timeout anew (S93, S92).
-        if handshaking || owed_nothing && !wire.is_empty() {
-            line.begins_to_wait(now);
-        }
-        if established {
-            self.established(id, held);
-        }
-        self.deliver_plain(id, held);
-        if let Err(error) = result {
-            self.tls_failed(id, error);
-        }
-    }
-
-    fn established(&mut self, id: ConnId, held: &mut Held) {
-        let Core { table, now, .. } = &mut self.core;
-        let Some(line) = table.line_mut(id) else {
-            return;
-        };
-        let next = match line.stage.take() {
-            Stage::Handshaking(tls) => Stage::Open(Channel::Tls(tls)),
-            other => other,
-        };
-        line.enter(next);
-        line.begins_to_listen(*now);
-        line.marks.add(Marks::CONNECT);
-        line.marks.add(Marks::DRAIN);
-        let status = Status::HandshakeComplete;
-        self.core.call_out(id, held, Callback::Status, |h, c| h.on_status(c, &status));
-        self.call_owed(id, held);
-    }
-
-    /// Calls `on_incoming` with what was decrypted, in pieces of at most the read size.
-    fn deliver_plain(&mut self, id: ConnId, held: &mut Held) {
-        let Self { core, plain, delivered, .. } = self;
-        *delivered = 0;
-        while *delivered < plain.len() && core.line(id).may_deliver() {
-            let link = core.line(id).link();
-            let room = link.map_or(usize::MAX, |link| core.room_at_target(id, link));
-            if room == 0 {
-                // Its gate is closed now, or it is closing.
-                continue;
-            }
-            let rest = &plain[*delivered..];
-            let size = core.read_size(id).min(room);
-            let line = core.line(id);
-            let data = &rest[..rest.len().min(line.piece(size))];
-            line.spend(data.len());
-            // Before the call: should it panic, this piece has been delivered all the same.
-            *delivered += data.len();
-            match link {
-                Some(link) => core.forward(id, link, data),
-                None => {
-                    core.call_out(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
-                }
-            }
-        }
-        self.hold_back_undelivered(id);
-        if self.core.line(id).gate.hears_end() {
-            self.end_in_order(id);
-        }
-    }
-
-    /// What was decrypted and not delivered waits; on a line that is no longer open it is dropped.
-    pub(super) fn hold_back_undelivered(&mut self, id: ConnId) {
-        let Self { core, plain, delivered, .. } = self;
-        if let Stage::Open(Channel::Tls(tls)) = &mut core.line(id).stage {
-            tls.stash.extend(&plain[*delivered..]);
-        }
-        plain.clear();
-        *delivered = 0;
-    }
-
-    #[cold]
-    pub(super) fn deliver_held_back(&mut self, id: ConnId, held: &mut Held) {
-        let line = self.core.line(id);
-        let Stage::Open(Channel::Tls(tls)) = &mut line.stage else {
-            return;
-        };
-        self.plain = tls.stash.take();
-        self.deliver_plain(id, held);
-    }
-
-    /// The alert that the session owes still goes out: the line is flushed, then closed.
-    fn tls_failed(&mut self, id: ConnId, error: Error) {
-        self.core.line(id).outbox.clear();
-        self.core.staging.clear();
-        self.core.close(id, CloseReason::from_tls(error));
-    }
-
     fn read_failed(&mut self, id: ConnId, error: io::Error) {
         let line = self.core.line(id);
         match error.kind() {
@@ -277,26 +166,20 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Under TLS the end may lie in a record: what has come is decrypted until there is something
-    /// to be held back.
+    /// Under TLS the end may lie in a record: what has come is decrypted, a read a service, until
+    /// there is something to be held back.
     fn look_for_tls_end(&mut self, id: ConnId, held: &mut Held) {
-        for _ in 0..END_READS {
-            let line = self.core.line(id);
-            let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
-            if !tls.stash.is_empty() || !line.ready.has(Ready::READABLE) {
-                return;
-            }
-            self.read(id, held, usize::MAX);
+        if !self.core.line(id).ready.has(Ready::READABLE) {
+            return;
         }
-    }
-
-    /// The peer's TLS has ended, if nothing lies before its end: answered by an end in order,
-    /// close_notify, then FIN.
-    fn end_in_order(&mut self, id: ConnId) {
-        let Stage::Open(Channel::Tls(tls)) = &self.core.line(id).stage else { return };
-        let ended = tls.stash.is_empty() && tls.session.peer_closed();
-        if ended && !self.core.outlives_its_input(id) {
-            self.core.close(id, CloseReason::PeerClosed);
+        self.read(id, held, usize::MAX);
+        let Core { table, agenda, .. } = &mut self.core;
+        let line = table.served_mut(id);
+        let Stage::Open(Channel::Tls(tls)) = &line.stage else { return };
+        // Its closed gate is no work that would bring it back.
+        if tls.stash.is_empty() && line.ready.has(Ready::READABLE) && !line.on_agenda {
+            line.on_agenda = true;
+            agenda.push(id);
         }
     }
 

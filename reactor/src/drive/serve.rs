@@ -107,6 +107,7 @@ impl<S: Sys> Reactor<S> {
     #[inline(never)]
     fn flush_other(&mut self, id: ConnId, held: &mut Held) {
         self.core.exchange_handlers(id, held);
+        self.upgrade(id, held);
         let line = self.core.line(id);
         if line.ready.has(Ready::WRITABLE)
             && (line.marks.has(Marks::DRAIN) || self.core.has_output(id))
@@ -173,6 +174,7 @@ impl<S: Sys> Reactor<S> {
             self.end_one_side(id);
             self.core.feed(id);
         }
+        self.core.count_handshake(id);
         if self.core.line(id).is_ending() {
             // Nothing is taken from it any more, whoever has ended it.
             self.core.staging.close();
