@@ -51,6 +51,8 @@
 #![forbid(unsafe_code)]
 
 mod client;
+#[doc(hidden)]
+pub mod copy;
 mod error;
 mod info;
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]

@@ -78,6 +78,9 @@ impl Conn<'_> {
 
     #[inline(never)]
     fn write_queued(&mut self, data: &[u8]) -> Written {
+        if self.core.staging.take_large(self.id, data, self.core.staged_cap) {
+            return Written::Ok;
+        }
         self.queue(data.len(), |line, now| line.keep(data, now))
     }
 

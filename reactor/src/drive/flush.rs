@@ -19,8 +19,8 @@ use std::io;
 /// The most one line sends before others have their turn.
 pub(super) const FLUSH_BYTES: usize = 256 * 1024;
 
-/// The most that is sealed at once: what fits one record, so the wire buffer stays small.
-const SEAL_BYTES: usize = 16 * 1024;
+/// How much is sealed for one send: a send of four records costs little more than one of one.
+const SEAL_BYTES: usize = 64 * 1024;
 
 impl<S: Sys> Reactor<S> {
     /// Predrain, one attempt to send, and drain when all has gone (S58 to S62), in the common case:
@@ -212,11 +212,10 @@ impl<S: Sys> Out<'_, S> {
                 return;
             }
             wire.clear();
-            let sealed = match self.seal(wire) {
-                Ok(0) => return,
-                Ok(sealed) => sealed,
-                Err(error) => return self.line.fail(CloseReason::from_tls(error)),
-            };
+            let sealed = self.seal_pieces(wire);
+            if wire.is_empty() {
+                return;
+            }
             budget = budget.saturating_sub(sealed);
             let result = self.sys.send(self.fd, wire);
             let taken = self.account(result, wire.len());
@@ -247,9 +246,26 @@ impl<S: Sys> Out<'_, S> {
         taken == offered
     }
 
-    /// Seals the next piece of plaintext into `wire`; gives how many bytes it took, 0 when there is
-    /// nothing to seal or no session that could.
-    fn seal(&mut self, wire: &mut Vec<u8>) -> Result<usize, shardpoll_tls::Error> {
+    /// Seals what one send is to take; gives how many bytes of plaintext that was. A session that
+    /// fails meanwhile has failed the line; what it sealed before, and its alert, are in `wire`.
+    fn seal_pieces(&mut self, wire: &mut Vec<u8>) -> usize {
+        let mut sealed = 0;
+        while sealed < SEAL_BYTES {
+            match self.seal(wire, SEAL_BYTES - sealed) {
+                Ok(0) => break,
+                Ok(count) => sealed += count,
+                Err(error) => {
+                    self.line.fail(CloseReason::from_tls(error));
+                    break;
+                }
+            }
+        }
+        sealed
+    }
+
+    /// Seals the next piece of plaintext into `wire`, of at most so many bytes; gives how many it
+    /// took, 0 when there is nothing to seal or no session that could.
+    fn seal(&mut self, wire: &mut Vec<u8>, most: usize) -> Result<usize, shardpoll_tls::Error> {
         if !self.line.is_unlocked() {
             return Ok(0);
         }
@@ -259,7 +275,7 @@ impl<S: Sys> Out<'_, S> {
         };
         let queued = outbox.front();
         let next = if queued.is_empty() { self.staging.as_slice() } else { queued };
-        let piece = &next[..next.len().min(SEAL_BYTES)];
+        let piece = &next[..next.len().min(most)];
         if piece.is_empty() {
             return Ok(0);
         }
