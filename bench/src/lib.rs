@@ -1,5 +1,6 @@
-//! What the programs of this package share: what machine this is, what time it is, how much processor
-//! time a process has had; servers in child processes, and the tools that count what they do.
+//! What the programs of this package share: what machine this is, what time it is, how much
+//! processor time a process has had; servers in child processes, and the tools that count what they
+//! do.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -11,7 +12,7 @@
 //! | [`course`] | one connection's messages as data: what was sent, what must come back |
 //! | [`tools`], [`counted`] | strace and callgrind: are they there, and what have they counted |
 //!
-//! Never: draws load, or knows the command line; `src/bin/shardload` does.
+//! Never: draws load, or knows the command line; the programs in `src/bin` do.
 
 #![forbid(unsafe_code)]
 

@@ -16,8 +16,8 @@ use shardpoll_tls::copy::{PIECE_BYTES, append};
 pub(crate) struct Staging {
     line: Option<ConnId>,
     direct: bool,
-    /// One more than may be staged before [`Staging::take_large`] is asked, so that none may when it
-    /// is 0, not even an empty write, nor there.
+    /// One more than may be staged before [`Staging::take_large`] is asked. Nothing may be when it
+    /// is 0, not even an empty write, and not there either.
     room: usize,
     bytes: Vec<u8>,
 }

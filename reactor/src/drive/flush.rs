@@ -22,6 +22,9 @@ pub(super) const FLUSH_BYTES: usize = 256 * 1024;
 /// How much is sealed for one send: a send of four records costs little more than one of one.
 const SEAL_BYTES: usize = 64 * 1024;
 
+/// The most that was sealed before and is copied once more, to leave with what follows it.
+const JOINED_BYTES: usize = 4 * 1024;
+
 impl<S: Sys> Reactor<S> {
     /// Predrain, one attempt to send, and drain when all has gone (S58 to S62), in the common case:
     /// the line can be written to, and has nothing but what its callback has just staged.
@@ -208,10 +211,11 @@ impl<S: Sys> Out<'_, S> {
     fn send_tls(&mut self, wire: &mut Vec<u8>) {
         let mut budget = FLUSH_BYTES;
         while budget > 0 {
-            if !self.send_sealed() {
+            wire.clear();
+            if !self.join_owed(wire) && !self.send_sealed() {
                 return;
             }
-            wire.clear();
+            let waited = !wire.is_empty();
             let sealed = self.seal_pieces(wire);
             if wire.is_empty() {
                 return;
@@ -223,11 +227,29 @@ impl<S: Sys> Out<'_, S> {
                 if let Some(tls) = self.line.stage.tls_mut() {
                     tls.owed.extend(&wire[taken..]);
                 }
-                // They have only now begun to wait.
-                self.line.begins_to_wait(self.now);
+                if !waited {
+                    // They have only now begun to wait.
+                    self.line.begins_to_wait(self.now);
+                }
                 return;
             }
         }
+    }
+
+    /// Moves what was sealed before to `wire`, to leave in one send with what follows: tickets with
+    /// the first answer, a Finished with the first question. False when it is not so little.
+    fn join_owed(&mut self, wire: &mut Vec<u8>) -> bool {
+        let Some(tls) = self.line.stage.tls_mut() else { return false };
+        if tls.owed.is_empty() {
+            return true;
+        }
+        let owed = tls.owed.as_slice();
+        let joins = owed.len() <= JOINED_BYTES;
+        if joins {
+            wire.extend_from_slice(owed);
+            tls.owed.consume(wire.len());
+        }
+        joins
     }
 
     /// Sends what was sealed before; false when some of it is left.

@@ -6,7 +6,7 @@ use crate::candidate::{Peer, Provider};
 use crate::failure::Failure;
 use crate::scenario::Scenario;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use std::path::PathBuf;
 
 const HELP: &str = "\
@@ -30,10 +30,12 @@ pub(crate) struct Cli {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PROVIDER")]
     provider: Vec<Provider>,
     /// How often the windows go round
-    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value = "16")]
+    #[arg(value_parser = value_parser!(u32).range(2..=1000))]
     pub(crate) rounds: u32,
     /// How long one window is, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "300", value_parser = clap::value_parser!(u64).range(50..=10_000))]
+    #[arg(long, value_name = "MS", default_value = "300")]
+    #[arg(value_parser = value_parser!(u64).range(50..=10_000))]
     pub(crate) window: u64,
     /// Write a line of JSON for each row to this file
     #[arg(long, value_name = "FILE")]
