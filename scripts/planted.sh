@@ -40,11 +40,11 @@ for patch in "$patches"/*.patch; do
         continue
     fi
     total=$((total + 1))
-    if ! patch -p1 -s -F2 --dry-run <"$patch" >/dev/null; then
+    if ! patch -p1 -s -F0 --dry-run <"$patch" >/dev/null; then
         fail "DOES NOT APPLY" "$name: the code has changed, tests/planted/$name.patch must follow"
         continue
     fi
-    patch -p1 -s -F2 --no-backup-if-mismatch <"$patch" >/dev/null
+    patch -p1 -s -F0 --no-backup-if-mismatch <"$patch" >/dev/null
     outcome=0
     if ! build; then
         fail "DOES NOT BUILD" "$name"

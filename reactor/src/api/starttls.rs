@@ -188,11 +188,12 @@ impl Conn<'_> {
         let now = self.core.now;
         let line = self.core.table.served_mut(self.id);
         let clear = std::mem::take(&mut line.outbox);
+        let speaks_first = matches!(plan.side, Side::Client(..));
         // A server that has nothing to send has answered before: what is there is the ClientHello.
-        let refuses_input = plan.pipelined == Pipelined::Refuse
-            && !(clear.is_empty() && matches!(plan.side, Side::Server(_)));
+        let refuses_input =
+            plan.pipelined == Pipelined::Refuse && (speaks_first || !clear.is_empty());
         let tls = TlsChannel::new(session, now);
-        let upgrade = Upgrade { tls, clear, leftover: plan.leftover, refuses_input };
+        let upgrade = Upgrade { tls, clear, speaks_first, leftover: plan.leftover, refuses_input };
         line.enter(Stage::Upgrading(Box::new(upgrade)));
         // The pair that an outgoing connection is owed comes behind the handshake (S77, S112).
         line.marks.take(Marks::DRAIN);

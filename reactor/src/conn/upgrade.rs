@@ -15,6 +15,9 @@ pub(crate) struct Upgrade {
     pub(crate) tls: Box<TlsChannel>,
     /// What leaves in clear.
     pub(crate) clear: Outbox,
+    /// A client says its hello; a server waits for it, and says nothing before: who has not yet
+    /// heard the answer would take it for plaintext.
+    pub(crate) speaks_first: bool,
     /// What the handler has of the peer's first records.
     pub(crate) leftover: Vec<u8>,
     /// Whether anything that comes before the last byte has left in clear is an injection.
@@ -44,7 +47,8 @@ mod tests {
         let mut clear = Outbox::default();
         clear.push_chunk(super::super::Chunk::Owned(vec![1; 5]));
         clear.push_chunk(super::super::Chunk::Owned(vec![2; 3]));
-        let mut upgrade = Upgrade { tls, clear, leftover: Vec::new(), refuses_input: true };
+        let mut upgrade =
+            Upgrade { tls, clear, speaks_first: true, leftover: Vec::new(), refuses_input: true };
         assert_eq!(upgrade.next(usize::MAX), (&[1; 5][..], false));
         upgrade.clear.consume(5);
         assert_eq!(upgrade.next(2), (&[2; 2][..], false));

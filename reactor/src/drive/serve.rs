@@ -168,6 +168,8 @@ impl<S: Sys> Reactor<S> {
     /// Also carries the end of the line on, and frees it.
     #[inline(never)]
     fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
+        // No flush follows, so what is written from now on is queued.
+        self.core.staging.close();
         self.tell_water(id, held);
         self.core.exchange_handlers(id, held);
         if self.core.line(id).tuning.is_some() {
@@ -176,8 +178,6 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.count_handshake(id);
         if self.core.line(id).is_ending() {
-            // Nothing is taken from it any more, whoever has ended it.
-            self.core.staging.close();
             self.end(id, held);
         }
         self.core.staging.clear();

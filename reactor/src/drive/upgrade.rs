@@ -87,7 +87,7 @@ impl<S: Sys> Reactor<S> {
     fn begin_handshake(&mut self, id: ConnId, held: &mut Held) {
         let now = self.core.now;
         let line = self.core.line(id);
-        let Upgrade { mut tls, leftover, .. } = match line.stage.take() {
+        let Upgrade { mut tls, leftover, speaks_first, .. } = match line.stage.take() {
             Stage::Upgrading(upgrade) => *upgrade,
             other => return line.enter(other),
         };
@@ -96,7 +96,8 @@ impl<S: Sys> Reactor<S> {
         line.begins_to_wait(now);
         line.marks.add(Marks::STARTTLS);
         self.call_owed(id, held);
-        // A client begins with this; a server has nothing to say before it has heard something.
-        self.decrypt_first(id, held, leftover);
+        if speaks_first || !leftover.is_empty() {
+            self.decrypt_first(id, held, leftover);
+        }
     }
 }

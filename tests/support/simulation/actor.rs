@@ -5,6 +5,7 @@
 use super::deeds;
 use super::history::{Callback, SeatState, Shared};
 use super::place::Place;
+use super::upgrade::Upgrade;
 use shardpoll_reactor::tls::{Error, rustls};
 use shardpoll_reactor::{Addr, CloseReason, Conn, Handler, Silence, Status, Written};
 use std::panic::resume_unwind;
@@ -105,7 +106,8 @@ impl Actor {
     pub fn write(&self, conn: &mut Conn<'_>, len: usize) {
         let data = {
             let history = self.shared.borrow();
-            if history.records[self.me].written > BUDGET || history.calm {
+            let record = &history.records[self.me];
+            if record.written > BUDGET || history.calm || record.upgrade == Upgrade::Due {
                 return;
             }
             history.say(self.me, len)
@@ -209,6 +211,7 @@ impl Handler for Actor {
         let _inside = self.enter(Callback::Incoming, conn);
         let now = conn.local().now();
         self.shared.borrow_mut().take(self.me, data, now);
+        self.carry_upgrade(conn, Callback::Incoming);
         if self.roll(10) < 7 {
             self.write(conn, data.len());
         }
@@ -217,6 +220,7 @@ impl Handler for Actor {
 
     fn on_connect(&mut self, conn: &mut Conn<'_>) {
         let _inside = self.enter(Callback::Connect, conn);
+        self.carry_upgrade(conn, Callback::Connect);
         if self.roll(2) == 0 {
             self.write(conn, 100);
         }
@@ -263,6 +267,9 @@ impl Handler for Actor {
 
     fn on_status(&mut self, conn: &mut Conn<'_>, _: &Status) {
         let _inside = self.enter(Callback::Status, conn);
+        if self.upgrade() == Upgrade::Begun {
+            self.shared.borrow_mut().records[self.me].upgrade = Upgrade::Done;
+        }
         self.act(conn);
     }
 
@@ -300,11 +307,17 @@ impl Handler for Actor {
             let mut history = self.shared.borrow_mut();
             let is_stranger = history.strangers.iter().any(|addr| Addr::Ip(*addr) == peer);
             let record = &mut history.records[self.me];
-            record.graceful = orderly && record.connects == 1;
+            // What waits for a handshake is lost with it.
+            let waits = record.upgrade == Upgrade::Begun;
+            record.graceful = orderly && record.connects == 1 && !waits;
             record.clean_end = matches!(reason, CloseReason::PeerClosed);
             match reason {
                 CloseReason::Internal => {
                     let text = format!("{}: a forgotten transition", self.me);
+                    history.violation(text);
+                }
+                CloseReason::Injected => {
+                    let text = format!("{}: an injection by one of our own", self.me);
                     history.violation(text);
                 }
                 CloseReason::Tls(error) if !is_stranger && is_broken_tls(error) => {

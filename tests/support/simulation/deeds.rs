@@ -6,7 +6,7 @@ use super::actor::{Actor, planned_panic};
 use super::history::Shared;
 use super::place::Place;
 use super::record::Record;
-use shardpoll_reactor::tls::{ClientContext, rustls};
+use shardpoll_reactor::tls::rustls;
 use shardpoll_reactor::{ConnId, Connect, ListenerId, Local, Tick, Written};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -74,26 +74,32 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
             return;
         }
         history.dials -= 1;
-        history.rng.u32(0..12)
+        history.rng.u32(0..16)
     };
     let any = |addrs: [SocketAddr; 3]| Connect::to_any(addrs).expect("three");
     let to = match kind {
-        0..3 if place.with_tls => client_hello(place.tls),
-        3 if place.with_tls => client_hello(place.silent),
+        0..3 if place.with_tls => client_hello(place, place.tls),
+        3 if place.with_tls => client_hello(place, place.silent),
         0..6 => Connect::to(place.plain),
         6..9 => Connect::to(place.outside),
         9 => any([place.nowhere, place.outside, place.plain]),
         10 => any([place.outside, place.plain, place.nowhere]),
+        11..14 if place.with_tls => Connect::to(place.upgraded),
+        14 if place.with_tls => Connect::to(place.half_upgraded),
         _ => Connect::to(place.nowhere),
     };
     let actor = Actor::new(shared, place);
     let me = actor.me;
     shared.borrow_mut().records[me].tls = place.with_tls && kind < 4;
+    let upgrades = place.with_tls && (11..15).contains(&kind);
+    if upgrades {
+        actor.plan_upgrade();
+    }
     match local.connect(to, actor) {
         Ok(id) => {
             shared.borrow_mut().name(me, id);
             // Written before it stands: waits for it.
-            let early = shared.borrow_mut().rng.u32(0..4) == 0;
+            let early = shared.borrow_mut().rng.u32(0..4) == 0 && !upgrades;
             if let Some(mut conn) = local.conn(id).filter(|_| early) {
                 let data = shared.borrow().say(me, 20);
                 if matches!(conn.write(&data), Written::Ok | Written::High) {
@@ -105,10 +111,9 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
     }
 }
 
-fn client_hello(to: SocketAddr) -> Connect {
-    let context: ClientContext = super::place::certificate().1.clone();
+fn client_hello(place: &Place, to: SocketAddr) -> Connect {
     let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
-    Connect::to(to).tls(context, name)
+    Connect::to(to).tls(place.client.clone(), name)
 }
 
 pub fn add_alarm(shared: &Shared, local: &mut Local<'_>) {

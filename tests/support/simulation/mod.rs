@@ -6,6 +6,7 @@
 //!     place    addresses, listeners, certificates, the bytes of each sender
 //!     actor    the handlers: what they do with their connections
 //!     regulate what they ask of the flow of bytes
+//!     upgrade  from plain to TLS in the middle
 //!     relay    pairs of connections that are linked
 //!     deeds    what they do to others: connections, timers
 //!     script   the peers: what they do with theirs
@@ -30,6 +31,7 @@ mod script;
 mod search;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod world;
 
 pub use search::{Enough, Failure, Outcome, Search, all_cores, fresh_seed, search};
@@ -116,13 +118,17 @@ impl Report {
 }
 
 /// The changes of stage that there are (the drawing at the head of `conn/stage`); no others.
-pub const DRAWN: [(Step, Step); 15] = [
+pub const DRAWN: [(Step, Step); 19] = [
     (Step::Begun, Step::Connecting),
     (Step::Begun, Step::Handshaking),
     (Step::Begun, Step::Open),
     (Step::Connecting, Step::Handshaking),
     (Step::Connecting, Step::Open),
     (Step::Connecting, Step::Closed),
+    (Step::Open, Step::Upgrading),
+    (Step::Upgrading, Step::Handshaking),
+    (Step::Upgrading, Step::Flushing),
+    (Step::Upgrading, Step::Closed),
     (Step::Handshaking, Step::Open),
     (Step::Handshaking, Step::Flushing),
     (Step::Handshaking, Step::Closed),

@@ -7,11 +7,14 @@ use super::actor::{Actor, planned_panic};
 use super::history::Shared;
 use super::relay::Relay;
 use fastrand::Rng;
+use shardpoll_reactor::tls::rustls::client::Resumption;
+use shardpoll_reactor::tls::rustls::server::ServerSessionMemoryCache;
+use shardpoll_reactor::tls::rustls::{ClientConfig, ServerConfig};
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
 use shardpoll_reactor::{Accept, Addr, Config, Handler, Local, PanicPolicy, Peer, Sim, WhenFull};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The addresses of a world.
@@ -25,8 +28,14 @@ pub struct Place {
     pub silent: SocketAddr,
     /// Where relays accept; they connect to the outside.
     pub relayed: SocketAddr,
+    /// Where the loop answers in clear and is then a TLS server.
+    pub upgraded: SocketAddr,
+    /// Where a peer listens that answers in clear, and then never.
+    pub half_upgraded: SocketAddr,
     pub nowhere: SocketAddr,
     pub with_tls: bool,
+    pub server: ServerContext,
+    pub client: ClientContext,
 }
 
 /// What a sender has at a place of its stream, up to some length: a stranger's byte shows, and soon
@@ -44,8 +53,22 @@ pub fn stream(sender: u64, at: u64) -> &'static [u8] {
 /// A prime, so that no two places of a stream are alike for long.
 const NOISE_BYTES: u64 = 65_521;
 
-/// A server and a client of it; Ed25519, whose signatures have one length.
-pub fn certificate() -> &'static (ServerContext, ClientContext) {
+/// A server and a client of it, whose sessions nobody else can resume: a world that is played again
+/// shakes hands as it did.
+pub fn contexts() -> (ServerContext, ClientContext) {
+    let (server, client) = certificate();
+    let mut server = ServerConfig::clone(server.config());
+    server.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+    let mut client = ClientConfig::clone(client.config());
+    client.resumption = Resumption::in_memory_sessions(SESSIONS);
+    (ServerContext::new(Arc::new(server)), ClientContext::new(Arc::new(client)))
+}
+
+/// More than a world has connections.
+const SESSIONS: usize = 64;
+
+/// Ed25519, whose signatures have one length.
+fn certificate() -> &'static (ServerContext, ClientContext) {
     static MADE: OnceLock<(ServerContext, ClientContext)> = OnceLock::new();
     MADE.get_or_init(|| {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).expect("a known algorithm");
@@ -58,12 +81,20 @@ pub fn certificate() -> &'static (ServerContext, ClientContext) {
     })
 }
 
+/// What a listener's connections are for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Serve,
+    Relay,
+    Upgrade,
+}
+
 /// Decides on the connections of a listener.
 pub struct Gatekeeper {
     pub shared: Shared,
     pub place: Rc<Place>,
     pub number: usize,
-    pub relays: bool,
+    pub kind: Kind,
     pub sim: Sim,
 }
 
@@ -78,10 +109,14 @@ impl Accept for Gatekeeper {
         if self.shared.borrow_mut().rng.u32(0..200) == 0 {
             planned_panic(&self.shared);
         }
-        if self.relays {
+        if self.kind == Kind::Relay {
             return Box::new(Relay::front(&self.shared, &self.place));
         }
-        Box::new(Actor::new(&self.shared, &self.place))
+        let actor = Actor::new(&self.shared, &self.place);
+        if self.kind == Kind::Upgrade {
+            actor.plan_upgrade();
+        }
+        Box::new(actor)
     }
 
     fn on_close(&mut self, _: &mut Local<'_>) {

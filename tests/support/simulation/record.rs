@@ -3,6 +3,7 @@
 //! Never: plays; it is told and judges.
 
 use super::history::Callback;
+use super::upgrade::Upgrade;
 use shardpoll_reactor::{ConnId, Credit, Tick};
 use std::net::SocketAddr;
 
@@ -33,6 +34,7 @@ pub struct Record {
     /// It carries the bytes of others, and has none of its own.
     pub is_relay: bool,
     pub half_closed: bool,
+    pub upgrade: Upgrade,
     pub flow: Flow,
     /// Bytes given to the connection, and whether all of them must arrive at an orderly end.
     pub written: u64,

@@ -3,6 +3,7 @@
 //! Never: acts but when its world lets it step.
 
 use super::history::Shared;
+use super::upgrade::{ANSWER, REQUEST};
 use shardpoll_reactor::{SimPeer, Tick};
 
 /// The most that a record of TLS carries (RFC 5246, section 6.2.3).
@@ -30,6 +31,10 @@ pub enum Role {
     Stranger,
     /// A server that never answers a TLS client, and looks at what that says.
     Listener,
+    /// Asks for an upgrade in clear, and then only looks at what comes.
+    Client,
+    /// Grants an upgrade in clear, and then only looks at what comes.
+    Server,
 }
 
 /// A peer and what it is about to do.
@@ -66,7 +71,12 @@ impl Script {
             (bytes, [1, 2, 30][rng.usize(0..3)])
         };
         let most = [100, 2000, 30_000][rng.usize(0..3)];
-        let to_send = if role == Role::Listener { 0 } else { rng.usize(0..most) };
+        let to_send = match role {
+            Role::Listener => 0,
+            Role::Client => bytes(REQUEST),
+            Role::Server => bytes(ANSWER),
+            _ => rng.usize(0..most),
+        };
         let records = Vec::new();
         Self { me, to_send, sends: pace(rng), reads: pace(rng), ending, role, records, peer }
     }
@@ -113,6 +123,8 @@ impl Script {
             match self.role {
                 Role::Speaker => shared.borrow_mut().take(self.me, &data, now),
                 Role::Stranger | Role::Listener => self.overhear(shared, &data),
+                Role::Client => self.read_clear(shared, &data, ANSWER, now),
+                Role::Server => self.read_clear(shared, &data, REQUEST, now),
             }
         }
     }
@@ -124,7 +136,9 @@ impl Script {
         }
         let len = self.sends.0.min(self.to_send);
         let data = match self.role {
-            Role::Speaker | Role::Listener => history.say(self.me, len),
+            Role::Speaker | Role::Listener | Role::Client | Role::Server => {
+                history.say(self.me, len)
+            }
             Role::Stranger => vec![b'x'; len],
         };
         let sent = self.peer.send(&data);
@@ -133,6 +147,14 @@ impl Script {
         if self.peer.has_ended() {
             self.to_send = 0;
         }
+    }
+
+    /// So much comes in clear, and nothing behind it.
+    fn read_clear(&mut self, shared: &Shared, data: &[u8], in_clear: u64, now: Tick) {
+        let got = shared.borrow().records[self.me].got;
+        let (clear, sealed) = data.split_at(data.len().min(bytes(in_clear - got)));
+        shared.borrow_mut().take(self.me, clear, now);
+        self.overhear(shared, sealed);
     }
 
     /// On a line with TLS nothing but records is sent (RFC 8446, section 5.1).
@@ -150,4 +172,8 @@ impl Script {
             self.records.drain(..len + 5);
         }
     }
+}
+
+fn bytes(count: u64) -> usize {
+    usize::try_from(count).expect("a few")
 }

@@ -3,7 +3,7 @@
 //! Never: judges a callback; the history does.
 
 use super::history::{Door, History, Shared};
-use super::place::{Gatekeeper, Place, certificate, config};
+use super::place::{Gatekeeper, Kind, Place, config, contexts};
 use super::script::{Role, Script};
 use super::{DRAWN, Plan, Report, deeds};
 use fastrand::Rng;
@@ -36,6 +36,7 @@ struct World {
     place: Rc<Place>,
     outside: SimFd,
     silent: SimFd,
+    half_upgraded: SimFd,
     scripts: Vec<Script>,
     /// Peers that are yet to come.
     coming: usize,
@@ -72,19 +73,25 @@ impl World {
             sim.set_window(history.rng.usize(100..5000));
         }
         let at = |port| SocketAddr::from(([10, 9, 9, 9], port));
+        let (server, client) = contexts();
         let place = Rc::new(Place {
             plain: at(1),
             tls: at(2),
             outside: at(3),
             silent: at(5),
             relayed: at(6),
+            upgraded: at(7),
+            half_upgraded: at(8),
             nowhere: at(4),
             with_tls: plan.with_tls,
+            server,
+            client,
         });
         let shared = Rc::new(RefCell::new(history));
         let reactor = Reactor::new(sim.clone(), ShardPlace::FIRST, config).expect("a good one");
         let outside = sim.listen(place.outside, 4).expect("nobody is there yet");
         let silent = sim.listen(place.silent, 4).expect("nobody is there yet");
+        let half_upgraded = sim.listen(place.half_upgraded, 4).expect("nobody is there yet");
         let mut world = Self {
             sim,
             reactor,
@@ -92,6 +99,7 @@ impl World {
             place: Rc::clone(&place),
             outside,
             silent,
+            half_upgraded,
             scripts: Vec::new(),
             coming: PEERS,
             moved: (Tick::ZERO, 0, 0),
@@ -106,21 +114,22 @@ impl World {
     /// Listens at the addresses of the loop.
     fn listen_everywhere(&mut self) {
         let place = Rc::clone(&self.place);
-        self.listen(place.plain, None, false);
-        self.listen(place.relayed, None, true);
+        self.listen(place.plain, None, Kind::Serve);
+        self.listen(place.relayed, None, Kind::Relay);
         if place.with_tls {
-            self.listen(place.tls, Some(certificate().0.clone()), false);
+            self.listen(place.tls, Some(place.server.clone()), Kind::Serve);
+            self.listen(place.upgraded, None, Kind::Upgrade);
         }
     }
 
-    fn listen(&mut self, addr: SocketAddr, tls: Option<ServerContext>, relays: bool) {
+    fn listen(&mut self, addr: SocketAddr, tls: Option<ServerContext>, kind: Kind) {
         let number = {
             let mut history = self.shared.borrow_mut();
             history.doors.push(Door::default());
             history.doors.len() - 1
         };
         let (shared, place) = (Rc::clone(&self.shared), Rc::clone(&self.place));
-        let gate = Gatekeeper { shared, place, number, relays, sim: self.sim.clone() };
+        let gate = Gatekeeper { shared, place, number, kind, sim: self.sim.clone() };
         let id = ListenerId::new(u32::try_from(number).expect("few listeners"));
         let mut options = ListenerOptions::default();
         options.tls = tls;
@@ -142,13 +151,14 @@ impl World {
             self.coming -= 1;
             let to_tls = self.place.with_tls && self.rng(|rng| rng.u32(0..8)) == 0;
             let window = self.rng(|rng| rng.usize(1..20_000));
-            let relayed = !to_tls && self.rng(|rng| rng.u32(0..4)) == 0;
-            let to = match (to_tls, relayed) {
-                (true, _) => self.place.tls,
-                (_, true) => self.place.relayed,
-                _ => self.place.plain,
+            let relayed = self.rng(|rng| rng.u32(0..4)) == 0;
+            let upgrades = self.place.with_tls && self.rng(|rng| rng.u32(0..4)) == 0;
+            let (to, role) = match (to_tls, relayed) {
+                (true, _) => (self.place.tls, Role::Stranger),
+                (_, true) => (self.place.relayed, Role::Speaker),
+                _ if upgrades => (self.place.upgraded, Role::Client),
+                _ => (self.place.plain, Role::Speaker),
             };
-            let role = if to_tls { Role::Stranger } else { Role::Speaker };
             let peer = self.sim.peer_with_window(to, window);
             self.scripts.push(Script::new(&self.shared, peer, role));
         }
@@ -157,6 +167,9 @@ impl World {
         }
         if let Some(peer) = self.sim.accept_peer(&self.silent) {
             self.scripts.push(Script::new(&self.shared, peer, Role::Listener));
+        }
+        if let Some(peer) = self.sim.accept_peer(&self.half_upgraded) {
+            self.scripts.push(Script::new(&self.shared, peer, Role::Server));
         }
         let (shared, place) = (&self.shared, &self.place);
         match shared.borrow_mut().rng.u32(0..300) {
@@ -226,8 +239,8 @@ impl World {
         let turn = self.reactor.turn(Some(most)).map_err(|error| format!("turn: {error}"))?;
         self.reactor.check()?;
         self.reactor.check_edges()?;
-        // Two are the listeners of the peers.
-        let (open, owned) = (self.sim.open_descriptors() - 2, self.reactor.descriptors());
+        // Three are the listeners of the peers.
+        let (open, owned) = (self.sim.open_descriptors() - 3, self.reactor.descriptors());
         if open != owned {
             return Err(format!("{open} descriptors are open, {owned} are owned"));
         }
