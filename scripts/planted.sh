@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows that the simulation finds bugs: plants each of tests/planted/*.patch in a copy of the tree and
-# plays fresh seeds until a promise is broken.
+# Shows that `simulate` finds bugs, and `mutate` those named tls_*: plants each of
+# tests/planted/*.patch in a copy of the tree and plays fresh seeds until a promise is broken.
 #
 #   scripts/planted.sh [NAME...]     only patches whose names contain one of these
 #   SEEDS=2000                       how many seeds a bug has to be caught within
@@ -18,15 +18,19 @@ export CARGO_TARGET_DIR=${PLANTED_TARGET:-$copy/target} CARGO_PROFILE_DEV_DEBUG=
 patches=$PWD/tests/planted
 cd "$copy"
 
-build() { cargo build -q -p shardpoll-tests --bin simulate 2>"$copy/build.log"; }
-play() { timeout 300 "$CARGO_TARGET_DIR/debug/simulate" --seeds "$seeds" 2>/dev/null; }
+build() { cargo build -q -p shardpoll-tests --bin simulate --bin mutate 2>"$copy/build.log"; }
+play() { # simulate or mutate
+    timeout 300 "$CARGO_TARGET_DIR/debug/$1" --seeds "$seeds" 2>/dev/null
+}
 
 build || { cat "$copy/build.log"; exit 1; }
-if ! play >"$copy/report"; then
-    echo "FALSE ALARM  in the tree without planted bugs"
-    tail -n 3 "$copy/report"
-    exit 1
-fi
+for player in simulate mutate; do
+    if ! play "$player" >"$copy/report"; then
+        echo "FALSE ALARM  in the tree without planted bugs, by $player"
+        tail -n 3 "$copy/report"
+        exit 1
+    fi
+done
 echo "quiet    $seeds seeds of the tree as it is"
 
 bad=0
@@ -40,6 +44,7 @@ for patch in "$patches"/*.patch; do
         continue
     fi
     total=$((total + 1))
+    case $name in tls_*) player=mutate ;; *) player=simulate ;; esac
     if ! patch -p1 -s -F0 --dry-run <"$patch" >/dev/null; then
         fail "DOES NOT APPLY" "$name: the code has changed, tests/planted/$name.patch must follow"
         continue
@@ -50,9 +55,9 @@ for patch in "$patches"/*.patch; do
         fail "DOES NOT BUILD" "$name"
         grep -m 3 -A 4 '^error' "$copy/build.log" || true
     else
-        play >"$copy/report" || outcome=$?
+        play "$player" >"$copy/report" || outcome=$?
         case $outcome in
-            1) echo "caught   $name: after $(awk '/^seeds/ { print $2 + 1 }' "$copy/report") seeds:" \
+            1) echo "caught   $name: after $(awk '/^(seeds|cases)/ { print $2 + 1 }' "$copy/report") seeds:" \
                 "$(sed -n 's/^violation in //p' "$copy/report")" ;;
             0) fail ESCAPED "$name: $seeds seeds were quiet" ;;
             124) fail HUNG "$name: a world did not end" ;;

@@ -7,6 +7,7 @@
 mod semantics {
     mod abort;
     mod attach;
+    mod binding;
     mod callbacks;
     mod close;
     mod close_all;
@@ -17,6 +18,7 @@ mod semantics {
     mod drain;
     mod emulation;
     mod half_close;
+    mod handshakes;
     mod high_water;
     mod incoming;
     mod limit;
@@ -35,11 +37,13 @@ mod semantics {
     mod regressions;
     mod remote;
     mod signals;
+    mod sni;
     mod starttls;
     mod starttls_order;
     mod timers;
     mod tls;
     mod turn;
+    mod upgrade;
     mod watch;
     mod watch_end;
     mod with;
@@ -67,6 +71,7 @@ mod kernel {
     mod unix;
 }
 
+mod mutation;
 mod oracle;
 mod sim;
 mod tidy;

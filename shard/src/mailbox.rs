@@ -17,6 +17,7 @@
 
 use crate::error::Undelivered;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
+use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
     Accept, Acceptor, ConnId, ListenerId, ListenerOptions, Local, Signal, Signals, Waker,
 };
@@ -52,11 +53,11 @@ pub(crate) enum Order {
 }
 
 /// What a listener is told on each shard.
-#[derive(Clone, Copy)]
 pub(crate) enum ListenerVerb {
     Pause,
     PauseFor(Duration),
     Resume,
+    Tls(Option<ServerContext>),
     Close,
 }
 

@@ -4,6 +4,7 @@
 
 use crate::error::Undelivered;
 use crate::mailbox::{ListenerVerb, Mailbox, Order, Task};
+use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{Conn, ConnId, Handler, ListenerId, Local};
 use std::fmt;
 use std::sync::Arc;
@@ -115,6 +116,16 @@ impl Remote {
     /// Accepts again on every shard.
     pub fn resume_listener(&self, listener: ListenerId) {
         self.order_all(|| Order::Listener(listener, ListenerVerb::Resume));
+    }
+
+    /// What a listener's later connections speak from their first byte on, on every shard: TLS of
+    /// this context, or plain text for `None` (S120). Those accepted before keep what they have.
+    ///
+    /// To replace certificates only, [`ServerContext::replace_certificates`] is simpler: it holds
+    /// for all shards at once, and tickets stay valid.
+    pub fn set_listener_tls(&self, listener: ListenerId, tls: impl Into<Option<ServerContext>>) {
+        let tls = tls.into();
+        self.order_all(|| Order::Listener(listener, ListenerVerb::Tls(tls.clone())));
     }
 
     /// Stops listening on every shard; connections that were accepted live on (S128). Those who

@@ -166,6 +166,7 @@ fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
             reactor.local(|local| match verb {
                 ListenerVerb::Pause => local.pause_listener(id),
                 ListenerVerb::PauseFor(time) => local.pause_listener_for(id, time),
+                ListenerVerb::Tls(context) => local.set_listener_tls(id, context),
                 ListenerVerb::Resume | ListenerVerb::Close => local.resume_listener(id),
             });
         }

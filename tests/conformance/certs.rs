@@ -6,13 +6,12 @@ use crate::fields::Outcome;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection,
     SignatureScheme, SupportedProtocolVersion,
 };
-use shardpoll::tls::{ClientContext, ServerContext, rustls};
+use shardpoll::tls::{Certificate, Certificates, ClientContext, ServerContext, rustls};
 use std::sync::{Arc, LazyLock};
 
 /// The names that certificates are made for.
@@ -23,9 +22,9 @@ static CERTS: LazyLock<Vec<Cert>> =
 
 struct Cert {
     name: &'static str,
-    der: Vec<u8>,
-    pem: String,
-    key: String,
+    cert: Certificate,
+    /// As DER, for a configuration of rustls' own.
+    key: PrivateKeyDer<'static>,
 }
 
 impl Cert {
@@ -34,8 +33,10 @@ impl Cert {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name of letters");
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("the provider knows P-256");
-        let cert = params.self_signed(&key).expect("a key of its own");
-        Self { name, der: cert.der().to_vec(), pem: cert.pem(), key: key.serialize_pem() }
+        let pem = params.self_signed(&key).expect("a key of its own").pem();
+        let cert = Certificate::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes());
+        let cert = cert.expect("made a moment ago");
+        Self { name, cert, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
     }
 }
 
@@ -52,15 +53,23 @@ pub(crate) fn prepare() {
 /// The name of a certificate that was shown; `""` for none.
 pub(crate) fn name_of(shown: Option<&[CertificateDer<'_>]>) -> String {
     let Some(shown) = shown.and_then(<[_]>::first) else { return String::new() };
-    let found = CERTS.iter().find(|cert| cert.der == shown.as_ref());
+    let found = CERTS.iter().find(|cert| cert.cert.chain().contains(shown));
     found.map_or_else(|| "unknown".into(), |cert| cert.name.into())
 }
 
-/// What the engine serves with.
-pub(crate) fn server_context(name: &str) -> Outcome<ServerContext> {
-    let cert = cert(name)?;
-    let made = ServerContext::from_pem(cert.pem.as_bytes(), cert.key.as_bytes());
-    made.map_err(|error| error.to_string())
+/// What the engine serves with: one certificate for those who name no host, and, where hosts are
+/// listed, theirs; nobody else is served then.
+pub(crate) fn server_context(name: &str, sni: &[(String, String)]) -> Outcome<ServerContext> {
+    let nameless = cert(name)?.cert.clone();
+    let mut set = if sni.is_empty() {
+        Certificates::single(nameless)
+    } else {
+        Certificates::new().nameless(nameless)
+    };
+    for (host, name) in sni {
+        set = set.name(host, cert(name)?.cert.clone()).map_err(|error| error.to_string())?;
+    }
+    ServerContext::builder(set).build().map_err(|error| error.to_string())
 }
 
 /// What the engine connects with: no verification, no certificate of its own.
@@ -109,12 +118,11 @@ pub(crate) fn script_client(sni: Option<&str>, version: Option<&str>) -> Outcome
 /// The server's side of a script's handshake.
 pub(crate) fn script_server(name: &str, version: Option<&str>) -> Outcome<ServerConnection> {
     let cert = cert(name)?;
-    let key = PrivateKeyDer::from_pem_slice(cert.key.as_bytes()).expect("made a moment ago");
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(version))
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
-        .with_single_cert(vec![CertificateDer::from(cert.der.clone())], key)
+        .with_single_cert(cert.cert.chain().to_vec(), cert.key.clone_key())
         .map_err(|error| error.to_string())?;
     ServerConnection::new(Arc::new(config)).map_err(|error| error.to_string())
 }

@@ -148,7 +148,7 @@ fn whole_rate(rate: f64) -> Option<NonZeroU64> {
 /// Nobody is told whether there was anything to upgrade, but by what is recorded (S107, S116).
 fn start_tls(run: &Run, conn: &mut Conn<'_>, label: &str, cert: &str, server: bool) {
     let plan = if server {
-        certs::server_context(cert).map(TlsPlan::server)
+        certs::server_context(cert, &[]).map(TlsPlan::server)
     } else {
         let name = certs::server_name(None);
         certs::client_context(cert).and_then(|cx| Ok(TlsPlan::client(cx, name?)))

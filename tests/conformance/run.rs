@@ -120,11 +120,6 @@ impl Run {
         let _over = self.errands.send(Some(Box::new(errand)));
     }
 
-    /// The engine does not offer what the scenario asks for.
-    pub(crate) fn not_offered(&self, what: &str) {
-        self.record.fault(format!("{what}: not offered by the engine yet"));
-    }
-
     /// This thread is that shard of this run.
     pub(crate) fn arrive(self: &Arc<Self>, shard: usize) {
         HERE.set(Some((shard, Arc::downgrade(self))));

@@ -7,7 +7,7 @@ use crate::fields::{Fields, Outcome};
 use crate::settings::Settings;
 use crate::step::{Step, script};
 use crate::trace::View;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -54,7 +54,8 @@ pub(crate) struct Server {
     pub(crate) listener: String,
     /// The certificate, for TLS from the first byte.
     pub(crate) tls: Option<String>,
-    pub(crate) sni: Map<String, Value>,
+    /// Hosts and their certificates.
+    pub(crate) sni: Vec<(String, String)>,
     pub(crate) read_size: Option<usize>,
 }
 
@@ -193,11 +194,19 @@ fn server(value: Value) -> Outcome<Server> {
         label: fields.need_text("label")?,
         listener: fields.need_text("listener")?,
         tls: direct.then_some(cert),
-        sni: fields.entries("sni")?,
+        sni: fields.entries("sni")?.into_iter().map(host).collect::<Outcome<_>>()?,
         read_size: fields.size("read_size")?,
     };
     fields.end()?;
     Ok(this)
+}
+
+/// A host and the name of its certificate.
+fn host((host, cert): (String, Value)) -> Outcome<(String, String)> {
+    match cert {
+        Value::String(cert) => Ok((host, cert)),
+        other => Err(format!("the certificate of {host:?} is {other}: it must be a name")),
+    }
 }
 
 fn client(value: Value) -> Outcome<Client> {

@@ -21,12 +21,9 @@ use std::sync::mpsc::channel;
 
 /// Listens for a server of the scenario.
 pub(crate) fn open(run: &Arc<Run>, engine: &Engine, server: &Server) -> Outcome<()> {
-    if !server.sni.is_empty() {
-        run.not_offered("sni");
-    }
     let mut at = Listen::on(loopback(0));
     if let Some(cert) = &server.tls {
-        at = at.tls(certs::server_context(cert)?);
+        at = at.tls(certs::server_context(cert, &server.sni)?);
     }
     let listener = run.listener(&server.listener)?;
     let opened = listen(run, engine, at, &server.label, listener, server.read_size);

@@ -3,8 +3,7 @@
 //!
 //! Each cell plays a world of its own: the callback is reached, the deed is done in it, and then
 //! the rules that hold everywhere are looked at: one end for each connection and none after it,
-//! nothing nested, the others and a newcomer served, nothing left, no spin. An upgrade to TLS is no
-//! deed yet (part of a later release: STARTTLS).
+//! nothing nested, the others and a newcomer served, nothing left, no spin.
 
 mod cell;
 
@@ -27,6 +26,7 @@ both_worlds! {
     panicking_is_safe_everywhere,
     panicking_and_going_on_is_safe_everywhere,
     writing_past_the_cap_is_safe_everywhere,
+    upgrading_is_safe_everywhere,
 }
 
 /// The subject's client.
@@ -98,11 +98,13 @@ enum Fate {
     Told(&'static str),
     /// Its handler is dropped, and hears nothing more.
     Silent,
+    /// It waits for a handshake that does not come.
+    Upgrades,
     /// It serves on.
     Lives,
 }
 
-fn fate(place: Place, deed: Deed, goes_on: bool) -> Fate {
+fn fate(place: Place, deed: Deed, tls: bool, goes_on: bool) -> Fate {
     let hurts_it = place.is_of_a_handler();
     match deed {
         // It has been told already, in the callback itself.
@@ -116,7 +118,8 @@ fn fate(place: Place, deed: Deed, goes_on: bool) -> Fate {
         // A callback that panics counts as returned, and this one as having said no.
         Deed::Panic if place == Place::ReadTimeout => Fate::Told("read timeout"),
         Deed::Panic | Deed::CloseOthers | Deed::CloseListener => Fate::Lives,
-        Deed::Link | Deed::ChangeHandler => Fate::Lives,
+        Deed::StartTls if !tls => Fate::Upgrades,
+        Deed::Link | Deed::ChangeHandler | Deed::StartTls => Fate::Lives,
     }
 }
 
@@ -207,7 +210,7 @@ fn play(place: Place, deed: Deed, tls: bool, policy: PanicPolicy) {
         client.drain(flood());
     }
     let id = world.wait_for_event(&Event::note("done")).conn.expect("a connection");
-    let fate = fate(place, deed, goes_on);
+    let fate = fate(place, deed, tls, goes_on);
     match fate {
         Fate::Lives => {
             client.send(b"again");
@@ -215,7 +218,10 @@ fn play(place: Place, deed: Deed, tls: bool, policy: PanicPolicy) {
         }
         // It was told before the deed.
         Fate::Told(_) if place == Place::Disconnect => {}
-        Fate::Told(_) => {
+        Fate::Told(_) | Fate::Upgrades => {
+            if fate == Fate::Upgrades {
+                client.finish();
+            }
             // What is queued before the end is read.
             client.drain(usize::MAX);
             world.wait_for(|seen| seen.conn == Some(id) && seen.event.is_end());
@@ -263,8 +269,20 @@ fn judge(world: World, subject: Option<ConnId>, fate: Fate) {
             _ => 1,
         };
         assert_eq!(ends.len(), want, "{id}: {events:?}");
-        if let (Fate::Told(text), true) = (fate, subject == Some(id)) {
-            assert_eq!(ends, [&Event::ended(text)], "{events:?}");
+        match fate {
+            _ if subject != Some(id) => {}
+            Fate::Told(text) => assert_eq!(ends, [&Event::ended(text)], "{events:?}"),
+            Fate::Upgrades => {
+                // By whether its end came before the last byte had left in clear, and whether its
+                // first words, which are no TLS, had been read.
+                let one = [
+                    "closed",
+                    "TLS stream truncated: no close_notify before its end",
+                    "TLS peer: received corrupt message of type InvalidContentType",
+                ];
+                assert!(one.iter().any(|text| *ends[0] == Event::ended(text)), "{events:?}");
+            }
+            _ => {}
         }
     }
 }
@@ -307,4 +325,8 @@ fn panicking_and_going_on_is_safe_everywhere() {
 
 fn writing_past_the_cap_is_safe_everywhere() {
     in_every_policy(Deed::WritePastTheCap);
+}
+
+fn upgrading_is_safe_everywhere() {
+    in_every_policy(Deed::StartTls);
 }

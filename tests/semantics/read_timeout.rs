@@ -210,9 +210,13 @@ fn a_handshake_that_stalls_ends_by_the_handshake_timeout() {
 }
 
 fn a_handshake_that_trickles_ends_all_the_same() {
-    // S93: four times the timeout of a step for all of it
+    // S93: a deadline for all of it
     let step = Duration::from_millis(400);
-    let mut world = Setup::new().tls().config(|c| c.handshake_timeout = step).start(|_| {});
+    let set = move |config: &mut shardpoll::Config| {
+        config.handshake_timeout = step;
+        config.handshake_deadline = step * 4;
+    };
+    let mut world = Setup::new().tls().config(set).start(|_| {});
     let mut trickler = shardpoll_tests::TlsPeer::begin(world.addr(), Version::Tls13);
     let hello = trickler.hello();
     let begin = world.wait_for_event(&Event::Starttls);

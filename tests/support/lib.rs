@@ -17,6 +17,7 @@
 
 mod lab;
 pub mod leak;
+pub mod mutation;
 mod peer;
 mod process;
 mod recorder;
@@ -37,7 +38,7 @@ pub use rig::{Back, Heard, Pair, Probe, Rig, read_text};
 pub use side::{pass, receive, wait_for_reply};
 pub use socket_path::SocketPath;
 pub(crate) use stream::Stream;
-pub use tls::{TlsPeer, Version, client_context, pem, server_context};
+pub use tls::{TlsPeer, Version, certificate, client_context, pem, server_context};
 pub use trace::Trace;
 pub use world::{Setup, World};
 

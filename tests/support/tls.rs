@@ -5,8 +5,8 @@
 use crate::peer::{drain, read_until};
 use crate::{PATIENCE, Peer, Stream};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, ServerConnection};
-use shardpoll::tls::{ClientContext, ServerContext, rustls};
+use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConnection};
+use shardpoll::tls::{Certificate, ClientContext, ServerContext, rustls};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -21,6 +21,14 @@ static PEM: LazyLock<(String, String)> = LazyLock::new(|| {
 #[must_use]
 pub fn pem() -> (&'static str, &'static str) {
     (&PEM.0, &PEM.1)
+}
+
+/// A certificate of its own for this host.
+#[must_use]
+pub fn certificate(host: &str) -> Certificate {
+    let made = rcgen::generate_simple_self_signed([host.to_string()]).expect("a name");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    Certificate::from_pem(chain.as_bytes(), key.as_bytes()).expect("made a moment ago")
 }
 
 /// A server of that certificate.
@@ -137,10 +145,33 @@ impl TlsPeer {
     /// On a transport that stands; nothing of TLS is sent yet.
     #[must_use]
     pub fn over(peer: Peer, version: Version) -> Self {
-        let name = ServerName::try_from("localhost").expect("a name");
-        let config = Arc::clone(version.client().config());
+        Self::client(peer, &version.client(), "localhost")
+    }
+
+    /// Connects, to ask for this host, or for none if it is an address; nothing of TLS is sent yet.
+    #[must_use]
+    pub fn asking(to: SocketAddr, context: &ClientContext, host: &str) -> Self {
+        Self::client(Peer::connect(to), context, host)
+    }
+
+    fn client(peer: Peer, context: &ClientContext, host: &str) -> Self {
+        let name = ServerName::try_from(host.to_owned()).expect("a name");
+        let config = Arc::clone(context.config());
         let tls = ClientConnection::new(config, name).expect("a good configuration");
         Self { peer, tls: tls.into() }
+    }
+
+    /// The certificate that the engine has shown, if this is it.
+    #[must_use]
+    pub fn was_shown(&self, certificate: &Certificate) -> bool {
+        let shown = self.tls.peer_certificates();
+        shown.is_some_and(|shown| shown == certificate.chain())
+    }
+
+    /// Whether the engine has resumed an earlier session.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// As the server, on a transport that stands.

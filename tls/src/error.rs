@@ -6,10 +6,14 @@
 //! 1. An [`Error`] is at most 32 bytes, so that a reason for closing can carry it by value.
 
 use std::fmt;
+use std::sync::Arc;
+
+use rustls::{CertificateError, OtherError};
 
 /// Why TLS failed, by blame.
 ///
-/// It is cheap to move and to clone; `source()` is the [`rustls::Error`] where there is one.
+/// It is cheap to move and to clone; `source()` is the [`rustls::Error`] where there is one, or
+/// what that carries for others, such as a [`CertificatesError`](crate::CertificatesError).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -81,6 +85,14 @@ impl Error {
         Self::Config { what, source: Some(source.into()) }
     }
 
+    /// As [`config`](Self::config), for what rustls has no words for.
+    pub(crate) fn config_other(
+        what: &'static str,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::config(what, OtherError(Arc::new(source)).into())
+    }
+
     pub(crate) fn internal(what: &'static str, source: Option<rustls::Error>) -> Self {
         Self::Internal { what, source: source.map(Box::new) }
     }
@@ -90,10 +102,20 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Peer { source } => write!(f, "TLS peer: {source}"),
-            Self::Policy { source } => write!(f, "TLS policy: {source}"),
+            Self::Policy { source } => match source.as_ref() {
+                // rustls would show how it looks inside.
+                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
+                    write!(f, "TLS policy: {why}")
+                }
+                source => write!(f, "TLS policy: {source}"),
+            },
             Self::Config { what, source: None } => write!(f, "TLS configuration: {what}"),
             Self::Config { what, source: Some(source) } => {
-                write!(f, "TLS configuration: {what}: {source}")
+                write!(f, "TLS configuration: {what}: ")?;
+                match &**source {
+                    rustls::Error::Other(other) => write!(f, "{other}"),
+                    source => write!(f, "{source}"),
+                }
             }
             Self::Truncated => f.write_str("TLS stream truncated: no close_notify before its end"),
             Self::NotOpen => f.write_str("TLS session is not open for sending"),
@@ -109,11 +131,25 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Peer { source } | Self::Policy { source } => Some(source.as_ref()),
+            Self::Peer { source } | Self::Policy { source } => Some(carried(source)),
             Self::Config { source, .. } | Self::Internal { source, .. } => {
-                source.as_deref().map(|source| source as _)
+                source.as_deref().map(carried)
             }
             Self::Truncated | Self::NotOpen | Self::KeysExhausted => None,
         }
+    }
+}
+
+/// What rustls carries for others, or its own error.
+fn carried(source: &rustls::Error) -> &(dyn std::error::Error + 'static) {
+    match source {
+        rustls::Error::Other(other) => other.0.as_ref(),
+        source => source,
+    }
+}
+
+impl From<crate::CertificatesError> for Error {
+    fn from(error: crate::CertificatesError) -> Self {
+        Self::config_other("certificates", error)
     }
 }

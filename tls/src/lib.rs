@@ -50,25 +50,42 @@
 
 #![forbid(unsafe_code)]
 
+mod binding;
+mod certificate;
+mod certificates;
 mod client;
 #[doc(hidden)]
 pub mod copy;
+mod dane;
+mod date;
+mod der;
+mod digest;
 mod error;
+mod exporter;
+mod hello;
 mod info;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-mod provider;
+mod judge;
+mod pkix;
+pub mod provider;
 mod record;
+mod roots;
 mod server;
 mod session;
 mod sni;
-#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod trust;
+mod verdict;
 mod walk;
 
 pub use rustls;
 
-pub use crate::client::ClientContext;
+pub use crate::binding::BindingError;
+pub use crate::certificate::{Certificate, CertificatesError};
+pub use crate::certificates::Certificates;
+pub use crate::client::{ClientContext, ClientContextBuilder};
+pub use crate::dane::{DaneMode, Tlsa, TlsaError};
 pub use crate::error::Error;
 pub use crate::info::Info;
-pub use crate::server::ServerContext;
+pub use crate::roots::Roots;
+pub use crate::server::{ClientAuth, ServerContext, ServerContextBuilder};
 pub use crate::session::{Progress, Session};
+pub use crate::verdict::{Authority, Finding, Problem, Verdict};

@@ -9,6 +9,8 @@
 //! 2. After an error rustls is not called again, and the error is what every later call returns.
 //! 3. After `close`, and after the peer's close_notify, input is dropped unread.
 
+mod handshake;
+
 use std::fmt;
 
 use rustls::CommonState;
@@ -17,9 +19,11 @@ use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 
 use crate::copy::append;
+use crate::exporter::Exporter;
+use crate::judge::Trial;
 use crate::record::{check_pending, missing, whole_records};
 use crate::walk::{self, Out};
-use crate::{ClientContext, Error, Info, ServerContext, sni};
+use crate::{ClientContext, Error, ServerContext};
 
 /// A close_notify in the clear (RFC 8446, section 6.1), for a handshake without keys: rustls cannot
 /// write it there.
@@ -68,6 +72,10 @@ pub struct Session {
     /// Where in `pending` the incomplete record begins; its length when there is none.
     tail: usize,
     server_name: Option<Box<str>>,
+    /// Where the context wants a verdict on the peer's certificates.
+    trial: Option<Box<Trial>>,
+    /// Only where the context asks for it.
+    exporter: Option<Box<Exporter>>,
     failure: Option<Error>,
     started: bool,
     established: bool,
@@ -80,12 +88,14 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(side: Side) -> Self {
+    fn new(side: Side, trial: Option<Box<Trial>>, exports: bool) -> Self {
         Self {
             side,
             pending: Vec::new(),
             tail: 0,
             server_name: None,
+            trial,
+            exporter: exports.then(Exporter::new),
             failure: None,
             started: false,
             established: false,
@@ -106,8 +116,10 @@ impl Session {
         if cx.config().max_early_data_size != 0 {
             return Err(Error::Config { what: "max_early_data_size is not 0", source: None });
         }
+        let clock = &cx.config().time_provider;
+        let trial = cx.judge().map(|judge| Trial::new(judge, None, clock));
         UnbufferedServerConnection::new(cx.config().clone())
-            .map(|server| Self::new(Side::Server(server)))
+            .map(|server| Self::new(Side::Server(server), trial, cx.exports()))
             .map_err(|error| Error::config("server session", error))
     }
 
@@ -120,8 +132,10 @@ impl Session {
     ///
     /// [`Error::Config`] when the configuration cannot work.
     pub fn client(cx: &ClientContext, name: ServerName<'static>) -> Result<Self, Error> {
+        let clock = &cx.config().time_provider;
+        let trial = cx.judge().map(|judge| Trial::new(judge, Some(name.clone()), clock));
         UnbufferedClientConnection::new(cx.config().clone(), name)
-            .map(|client| Self::new(Side::Client(client)))
+            .map(|client| Self::new(Side::Client(client), trial, cx.exports()))
             .map_err(|error| Error::config("client session", error))
     }
 
@@ -156,14 +170,11 @@ impl Session {
         }
         if !self.closed && !self.peer_closed {
             self.started = true;
-            let listening = !self.established && matches!(self.side, Side::Server(_));
-            if listening {
-                sni::take();
-            }
-            let read = self.read(input, plain, wire);
-            if listening {
-                self.server_name = sni::take().or_else(|| self.server_name.take());
-            }
+            let read = if self.established {
+                self.read(input, plain, wire)
+            } else {
+                self.shake_hands(input, plain, wire)
+            };
             let done = !self.common().is_handshaking();
             let finished = done && !std::mem::replace(&mut self.established, done);
             if let Err(error) = read {
@@ -356,11 +367,6 @@ impl Session {
     /// At most 164 KiB: a handshake message and a record, doubled by how a `Vec` grows.
     pub fn buffered(&self) -> usize {
         self.pending.capacity()
-    }
-
-    /// What the two sides agreed on so far.
-    pub fn info(&self) -> Info<'_> {
-        Info { common: self.common(), server_name: self.server_name.as_deref() }
     }
 
     fn common(&self) -> &CommonState {

@@ -16,6 +16,8 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::exporter;
+
 thread_local! {
     static ASKED: Cell<Option<Box<str>>> = const { Cell::new(None) };
 }
@@ -31,8 +33,12 @@ pub(crate) struct Overheard(pub(crate) Arc<dyn ResolvesServerCert>);
 
 impl ResolvesServerCert for Overheard {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        ASKED.set(hello.server_name().map(Box::from));
-        self.0.resolve(hello)
+        // A dot at the end says nothing more: handlers compare names.
+        let name = hello.server_name().map(|name| name.strip_suffix('.').unwrap_or(name));
+        ASKED.set(name.map(Box::from));
+        let certified = self.0.resolve(hello);
+        exporter::chosen(certified.as_ref());
+        certified
     }
 
     fn only_raw_public_keys(&self) -> bool {

@@ -5,6 +5,7 @@
 #![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[macro_use]
 mod support;
 
 use std::sync::Arc;
@@ -13,7 +14,17 @@ use rustls::version::{TLS12, TLS13};
 use shardpoll_tls::{Error, Progress, ServerContext, Session};
 use support::{NAME, P256, Pair, VERSIONS, records};
 
-#[test]
+on_each_provider! {
+    the_end_without_close_notify_is_truncation,
+    the_end_after_close_notify_is_clean,
+    close_is_said_once_and_ends_sending,
+    the_other_side_may_finish_its_sentence_after_close_notify,
+    close_in_a_handshake_says_what_tls_allows,
+    a_server_that_may_speak_early_can_close_early,
+    a_half_close_ends_sending_and_goes_on_receiving,
+    a_half_close_waits_for_the_handshake,
+}
+
 fn the_end_without_close_notify_is_truncation() {
     for version in VERSIONS {
         let mut early = Pair::of(&P256, version);
@@ -34,7 +45,6 @@ fn the_end_without_close_notify_is_truncation() {
     }
 }
 
-#[test]
 fn the_end_after_close_notify_is_clean() {
     for version in VERSIONS {
         let mut pair = Pair::established(&P256, version);
@@ -45,7 +55,6 @@ fn the_end_after_close_notify_is_clean() {
     }
 }
 
-#[test]
 fn close_is_said_once_and_ends_sending() {
     for version in VERSIONS {
         let mut pair = Pair::established(&P256, version);
@@ -60,7 +69,6 @@ fn close_is_said_once_and_ends_sending() {
     }
 }
 
-#[test]
 fn the_other_side_may_finish_its_sentence_after_close_notify() {
     for version in VERSIONS {
         let mut pair = Pair::established(&P256, version);
@@ -73,7 +81,6 @@ fn the_other_side_may_finish_its_sentence_after_close_notify() {
     }
 }
 
-#[test]
 fn close_in_a_handshake_says_what_tls_allows() {
     let clear = [21, 3, 3, 0, 2, 1, 0];
     for version in VERSIONS {
@@ -113,7 +120,6 @@ fn close_in_a_handshake_says_what_tls_allows() {
     }
 }
 
-#[test]
 fn a_server_that_may_speak_early_can_close_early() {
     let mut config = rustls::ServerConfig::clone(P256.server().config());
     config.send_half_rtt_data = true;
@@ -124,7 +130,6 @@ fn a_server_that_may_speak_early_can_close_early() {
     assert!(pair.client.peer_closed);
 }
 
-#[test]
 fn a_half_close_ends_sending_and_goes_on_receiving() {
     for version in VERSIONS {
         let mut pair = Pair::established(&P256, version);
@@ -148,7 +153,6 @@ fn a_half_close_ends_sending_and_goes_on_receiving() {
     }
 }
 
-#[test]
 fn a_half_close_waits_for_the_handshake() {
     let mut early = Pair::of(&P256, &TLS13);
     let Pair { client, .. } = &mut early;

@@ -6,6 +6,7 @@
 #![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[macro_use]
 mod support;
 
 use std::sync::Arc;
@@ -17,6 +18,26 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, P
 use shardpoll_tls::{ClientContext, Error, Progress, ServerContext};
 use support::forge::{self, ALERT, APPLICATION_DATA, HANDSHAKE, OVERSIZED, forged};
 use support::{ED25519, End, P256, Pair, VERSIONS};
+
+on_each_provider! {
+    plain_http_is_the_peers_fault_and_is_answered_with_an_alert,
+    garbage_is_the_peers_fault_however_it_is_cut,
+    an_sslv2_hello_is_refused,
+    close_notify_before_any_handshake_neither_ends_nor_hangs_it,
+    a_storm_of_warning_alerts_ends_the_handshake,
+    an_oversized_record_is_refused_by_its_header,
+    an_oversized_plaintext_is_answered_with_record_overflow,
+    empty_records_by_the_thousand_end_the_session,
+    sealed_empty_records_by_the_thousand_end_the_session,
+    plaintext_before_an_error_is_delivered,
+    an_unknown_authority_is_the_clients_policy_and_the_servers_peer,
+    a_storm_of_key_updates_ends_the_session,
+    held_back_handshake_data_is_bounded,
+    handshake_messages_that_never_end_together_with_a_record_are_bounded,
+    a_handshake_message_over_64_kib_is_refused_by_its_header,
+    a_64_kib_client_hello_may_come_in_pieces_of_any_size,
+    what_comes_after_our_close_cannot_harm,
+}
 
 const CLOSE_NOTIFY: [u8; 7] = [ALERT, 3, 3, 0, 2, 1, 0];
 
@@ -36,7 +57,6 @@ fn peer_error(error: &Error) -> &rustls::Error {
     }
 }
 
-#[test]
 fn plain_http_is_the_peers_fault_and_is_answered_with_an_alert() {
     let mut server = fresh_server();
     let error = server.refuse(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n".to_vec());
@@ -45,7 +65,6 @@ fn plain_http_is_the_peers_fault_and_is_answered_with_an_alert() {
     assert_eq!(server.wire, fatal(AlertDescription::DecodeError));
 }
 
-#[test]
 fn garbage_is_the_peers_fault_however_it_is_cut() {
     for seed in 0..2000 {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -71,14 +90,12 @@ fn garbage_is_the_peers_fault_however_it_is_cut() {
     }
 }
 
-#[test]
 fn an_sslv2_hello_is_refused() {
     let error =
         fresh_server().refuse(vec![0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10, 1, 0, 0x80]);
     peer_error(&error);
 }
 
-#[test]
 fn close_notify_before_any_handshake_neither_ends_nor_hangs_it() {
     let mut server = fresh_server();
     assert_eq!(server.feed(CLOSE_NOTIFY.to_vec()), Progress::Handshaking);
@@ -86,7 +103,6 @@ fn close_notify_before_any_handshake_neither_ends_nor_hangs_it() {
     assert!(matches!(server.session.end_of_input(), Err(Error::Truncated)));
 }
 
-#[test]
 fn a_storm_of_warning_alerts_ends_the_handshake() {
     let mut server = fresh_server();
     let error = server.refuse(CLOSE_NOTIFY.repeat(1000));
@@ -94,7 +110,6 @@ fn a_storm_of_warning_alerts_ends_the_handshake() {
     assert_eq!(peer_error(&error), &expected.into());
 }
 
-#[test]
 fn an_oversized_record_is_refused_by_its_header() {
     let mut server = fresh_server();
     let error = server.refuse(vec![HANDSHAKE, 3, 3, 0xff, 0xff]);
@@ -112,7 +127,6 @@ fn an_oversized_record_is_refused_by_its_header() {
     }
 }
 
-#[test]
 fn an_oversized_plaintext_is_answered_with_record_overflow() {
     let mut pair = forging_client();
     pair.client.send(&forged(OVERSIZED, b""));
@@ -123,7 +137,6 @@ fn an_oversized_plaintext_is_answered_with_record_overflow() {
     assert_eq!(peer_error(&error), &expected);
 }
 
-#[test]
 fn empty_records_by_the_thousand_end_the_session() {
     let mut server = fresh_server();
     peer_error(&server.refuse([APPLICATION_DATA, 3, 3, 0, 0].repeat(1000)));
@@ -134,7 +147,6 @@ fn empty_records_by_the_thousand_end_the_session() {
     }
 }
 
-#[test]
 fn sealed_empty_records_by_the_thousand_end_the_session() {
     let mut pair = forging_client();
     for _ in 0..1000 {
@@ -145,7 +157,6 @@ fn sealed_empty_records_by_the_thousand_end_the_session() {
     assert!(pair.server.plain.is_empty());
 }
 
-#[test]
 fn plaintext_before_an_error_is_delivered() {
     for version in VERSIONS {
         let mut pair = Pair::established(&P256, version);
@@ -163,7 +174,6 @@ fn plaintext_before_an_error_is_delivered() {
     }
 }
 
-#[test]
 fn an_unknown_authority_is_the_clients_policy_and_the_servers_peer() {
     for version in VERSIONS {
         let mut pair = Pair::new(&ED25519.client(version), &P256.server());
@@ -181,7 +191,6 @@ fn an_unknown_authority_is_the_clients_policy_and_the_servers_peer() {
     }
 }
 
-#[test]
 fn a_storm_of_key_updates_ends_the_session() {
     let key_update = forged(HANDSHAKE, &[24, 0, 0, 1, 1]);
     let mut pair = forging_client();
@@ -198,7 +207,6 @@ fn a_storm_of_key_updates_ends_the_session() {
     peer_error(&pair.server.refuse(pair.client.owed()));
 }
 
-#[test]
 fn held_back_handshake_data_is_bounded() {
     // A ClientHello of the largest size, in records of one byte each: six times its size.
     let mut server = fresh_server();
@@ -216,7 +224,6 @@ fn held_back_handshake_data_is_bounded() {
     assert!(most <= 164 * 1024, "{most}");
 }
 
-#[test]
 fn handshake_messages_that_never_end_together_with_a_record_are_bounded() {
     // Each record ends the last ticket and begins the next, so rustls never lets go of any.
     let mut pair = forging_server();
@@ -238,14 +245,12 @@ fn handshake_messages_that_never_end_together_with_a_record_are_bounded() {
     assert_eq!(peer_error(&failed.expect("refused")), &expected.into());
 }
 
-#[test]
 fn a_handshake_message_over_64_kib_is_refused_by_its_header() {
     let error = fresh_server().refuse(vec![HANDSHAKE, 3, 3, 0, 4, 1, 1, 0, 0]);
     let expected = InvalidMessage::HandshakePayloadTooLarge;
     assert_eq!(peer_error(&error), &expected.into());
 }
 
-#[test]
 fn a_64_kib_client_hello_may_come_in_pieces_of_any_size() {
     // Single bytes; pieces of a record; pieces that hold a whole record and part of the next.
     for piece in [1, 3000, 16_388, 20_000, 40_000] {
@@ -270,7 +275,6 @@ fn large_client_hello(piece: usize) {
     assert_eq!((pair.client.established, pair.server.established), (1, 1));
 }
 
-#[test]
 fn what_comes_after_our_close_cannot_harm() {
     for version in VERSIONS {
         let mut pair = Pair::established(&P256, version);
@@ -280,6 +284,84 @@ fn what_comes_after_our_close_cannot_harm() {
         assert_eq!((pair.server.wire.len(), pair.server.session.buffered()), (0, 0));
         pair.server.session.end_of_input().expect("we closed first");
         assert_eq!(pair.client.feed(notice), Progress::PeerClosed);
+    }
+}
+
+/// The handshake messages of plaintext records, in records of so many bytes each.
+fn reframed(wire: &[u8], size: usize) -> Vec<u8> {
+    let records = support::records(wire);
+    assert!(records.iter().all(|(kind, _)| *kind == HANDSHAKE), "nothing is sealed yet");
+    let messages: Vec<u8> = records.into_iter().flat_map(|(_, payload)| payload).copied().collect();
+    let record = |part: &[u8]| {
+        let len = u16::try_from(part.len()).unwrap().to_be_bytes();
+        [&[HANDSHAKE, 3, 3][..], &len, part].concat()
+    };
+    messages.chunks(size).flat_map(record).collect()
+}
+
+#[test]
+fn a_client_hello_may_come_in_records_of_any_size() {
+    for version in VERSIONS {
+        for size in (1..40).chain([100, 1000]) {
+            let mut pair = Pair::of(&P256, version);
+            let hello = reframed(&pair.client.owed(), size);
+            pair.server.feed(hello);
+            pair.settle();
+            assert_eq!((pair.client.established, pair.server.established), (1, 1), "{size}");
+        }
+    }
+}
+
+#[test]
+fn close_notify_in_the_middle_of_a_handshake_hangs_nothing() {
+    // The pattern of CVE-2024-32650, at each point where the server waits: it is as good as
+    // nothing, or an alert like any other once TLS 1.3 is agreed on.
+    for version in VERSIONS {
+        for flights in 0..3 {
+            let Pair { mut client, mut server } = Pair::of(&P256, version);
+            for _ in 0..flights {
+                server.feed(client.owed());
+                client.feed(server.owed());
+            }
+            if server.session.is_established() {
+                continue;
+            }
+            if version.version == TLS13.version && flights > 0 {
+                peer_error(&server.refuse(CLOSE_NOTIFY.to_vec()));
+                continue;
+            }
+            assert_eq!(server.feed(CLOSE_NOTIFY.to_vec()), Progress::Handshaking);
+            assert!(server.wire.is_empty() && !server.peer_closed);
+            assert!(matches!(server.session.end_of_input(), Err(Error::Truncated)));
+        }
+    }
+}
+
+#[test]
+fn an_end_right_behind_the_finished_is_a_truncation_of_an_established_session() {
+    for version in VERSIONS {
+        let Pair { mut client, mut server } = Pair::of(&P256, version);
+        while !server.session.is_established() {
+            server.feed(client.owed());
+            client.feed(server.owed());
+        }
+        assert!(matches!(server.session.end_of_input(), Err(Error::Truncated)));
+        assert!(server.session.is_established() && server.plain.is_empty());
+    }
+}
+
+#[test]
+fn plaintext_after_the_handshake_is_never_delivered() {
+    // In the clear: a record of data, one of a handshake, none at all.
+    let data = [&[APPLICATION_DATA, 3, 3, 0, 30][..], &[b'x'; 30]].concat();
+    let hello = Pair::of(&P256, &TLS13).client.owed();
+    for version in VERSIONS {
+        for plaintext in [data.clone(), hello.clone(), b"QUIT\r\nQUIT\r\n".to_vec()] {
+            let mut pair = Pair::established(&P256, version);
+            peer_error(&pair.server.refuse(plaintext));
+            assert!(pair.server.plain.is_empty());
+            pair.client.refuse(pair.server.wire);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[macro_use]
 mod support;
 
 use std::collections::VecDeque;
@@ -13,6 +14,17 @@ use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use shardpoll_tls::Progress;
 use support::{ED25519, End, Identity, P256, Pair, VERSIONS};
+
+on_each_provider! {
+    any_single_cut_of_tls_1_3_with_p256_changes_nothing,
+    any_single_cut_of_tls_1_3_with_ed25519_changes_nothing,
+    any_single_cut_of_tls_1_2_with_p256_changes_nothing,
+    any_single_cut_of_tls_1_2_with_ed25519_changes_nothing,
+    single_bytes_change_nothing,
+    coalescing_changes_nothing,
+    random_cuts_change_nothing,
+    established_data_and_close_may_come_in_one_input,
+}
 
 /// How a stream is cut into inputs.
 enum Cuts {
@@ -130,22 +142,18 @@ fn every_cut(identity: &Identity, version: &'static SupportedProtocolVersion) {
     }
 }
 
-#[test]
 fn any_single_cut_of_tls_1_3_with_p256_changes_nothing() {
     every_cut(&P256, &TLS13);
 }
 
-#[test]
 fn any_single_cut_of_tls_1_3_with_ed25519_changes_nothing() {
     every_cut(&ED25519, &TLS13);
 }
 
-#[test]
 fn any_single_cut_of_tls_1_2_with_p256_changes_nothing() {
     every_cut(&P256, &TLS12);
 }
 
-#[test]
 fn any_single_cut_of_tls_1_2_with_ed25519_changes_nothing() {
     every_cut(&ED25519, &TLS12);
 }
@@ -161,14 +169,12 @@ fn matrix(up: &[u8], down: &[u8], mut play: impl FnMut(&Plan<'_>)) {
     }
 }
 
-#[test]
 fn single_bytes_change_nothing() {
     matrix(&[1; 20_000], &[2; 300], |plan| {
         plan.play(&mut Cuts::Bytes, &mut Cuts::Bytes);
     });
 }
 
-#[test]
 fn coalescing_changes_nothing() {
     matrix(&[1; 100_000], &[2; 100_000], |plan| {
         plan.play(&mut Cuts::Nowhere, &mut Cuts::Nowhere);
@@ -176,7 +182,6 @@ fn coalescing_changes_nothing() {
     });
 }
 
-#[test]
 fn random_cuts_change_nothing() {
     for seed in 0..12 {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -190,7 +195,6 @@ fn random_cuts_change_nothing() {
     }
 }
 
-#[test]
 fn established_data_and_close_may_come_in_one_input() {
     for version in VERSIONS {
         let Pair { mut client, mut server } = Pair::of(&P256, version);

@@ -6,6 +6,7 @@ use super::{Handler, Local, Peer};
 use crate::core::{Due, Wish};
 use crate::id::{ConnId, ListenerId};
 use crate::listener::Listener;
+use shardpoll_tls::ServerContext;
 use std::time::Duration;
 
 /// Decides on the connections of one listener, on one shard.
@@ -53,6 +54,33 @@ impl Local<'_> {
     /// Accepts again. On this shard; false when it has no such listener.
     pub fn resume_listener(&mut self, id: ListenerId) -> bool {
         self.set_listener(id, |listener| listener.paused = false)
+    }
+
+    /// What a listener's later connections speak from their first byte on: TLS of this context, or
+    /// plain text for `None` (S120). Those accepted before keep what they have. A pause goes on. On
+    /// this shard; false when it has no such listener.
+    ///
+    /// To replace certificates only, [`ServerContext::replace_certificates`] is simpler: it holds
+    /// for all shards at once, and tickets stay valid.
+    ///
+    /// ```no_run
+    /// # use shardpoll_reactor::{ListenerId, Local, tls::ServerContext};
+    /// # fn example(local: &mut Local<'_>, listener: ListenerId, context: ServerContext) {
+    /// local.set_listener_tls(listener, context);
+    /// local.set_listener_tls(listener, None);
+    /// # }
+    /// ```
+    pub fn set_listener_tls(
+        &mut self,
+        id: ListenerId,
+        tls: impl Into<Option<ServerContext>>,
+    ) -> bool {
+        let key = self.core.listener_key(id);
+        let Some(listener) = key.and_then(|key| self.core.table.listener_mut(key)) else {
+            return false;
+        };
+        listener.options.tls = tls.into();
+        true
     }
 
     /// Stops listening on this shard; connections that were accepted live on (S128). Those who wait

@@ -1,7 +1,7 @@
 //! One cell of the matrix: where, what, and the handlers that do it.
 
 use shardpoll::{Accept, Conn, ConnId, Handler, Local, Peer as Accepted};
-use shardpoll_tests::{Call, Event, Recorder, Seen, is_simulated};
+use shardpoll_tests::{Call, Event, Recorder, Seen, is_simulated, server_context};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -85,6 +85,7 @@ pub(super) enum Deed {
     ChangeHandler,
     Panic,
     WritePastTheCap,
+    StartTls,
 }
 
 pub(super) const WATER: usize = 20_000;
@@ -218,6 +219,12 @@ impl Cell {
             }
             Deed::ChangeHandler => self.hand_over(conn),
             Deed::Panic => panic!("a test's panic"),
+            Deed::StartTls => {
+                let (available, result) =
+                    (conn.start_tls_available(), conn.start_tls(server_context()));
+                let plain = conn.tls().is_none() && self.place != Place::Disconnect;
+                assert_eq!((available, result.is_ok()), (plain, plain), "{result:?}");
+            }
             Deed::WritePastTheCap => {
                 let written = conn.write_vec(vec![b'!'; self.flood * 2]);
                 let over = self.place == Place::Disconnect;

@@ -4,8 +4,11 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod chain;
 pub(crate) mod forge;
+pub(crate) mod hello;
 
+use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
@@ -13,14 +16,58 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use shardpoll_tls::{ClientContext, Error, Progress, ServerContext, Session};
+use shardpoll_tls::{
+    Certificate, Certificates, ClientContext, Error, Progress, Roots, ServerContext,
+    ServerContextBuilder, Session,
+};
 
 pub(crate) const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 pub(crate) const NAME: &str = "shard.example";
 
-/// The cryptography that the features chose.
+/// Makes a test of each of these functions for each provider that the features bring.
+macro_rules! on_each_provider {
+    ($($name:ident),+ $(,)?) => {
+        #[cfg(feature = "ring")]
+        mod ring {
+            $(
+                #[test]
+                fn $name() {
+                    crate::support::on(shardpoll_tls::provider::ring(), super::$name);
+                }
+            )+
+        }
+        #[cfg(feature = "aws-lc-rs")]
+        mod aws_lc_rs {
+            $(
+                #[test]
+                fn $name() {
+                    crate::support::on(shardpoll_tls::provider::aws_lc_rs(), super::$name);
+                }
+            )+
+        }
+    };
+}
+
+thread_local! {
+    static PROVIDER: RefCell<Option<Arc<CryptoProvider>>> = const { RefCell::new(None) };
+}
+
+/// Runs a test on a provider.
+pub(crate) fn on(provider: Arc<CryptoProvider>, test: fn()) {
+    with(&provider, test);
+    let process_wide = CryptoProvider::get_default();
+    assert!(process_wide.is_none(), "a provider was installed for the process: {process_wide:?}");
+}
+
+/// Makes something with a provider.
+pub(crate) fn with<R>(provider: &Arc<CryptoProvider>, make: impl FnOnce() -> R) -> R {
+    PROVIDER.set(Some(Arc::clone(provider)));
+    make()
+}
+
+/// The cryptography of the running test.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    ClientContext::insecure().config().crypto_provider().clone()
+    PROVIDER.with_borrow(Option::clone).expect("tests run on a provider")
 }
 
 pub(crate) struct Identity {
@@ -29,12 +76,30 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn new(algorithm: &'static rcgen::SignatureAlgorithm) -> Self {
+    pub(crate) fn new(algorithm: &'static rcgen::SignatureAlgorithm) -> Self {
         let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
         let mut params = rcgen::CertificateParams::new([NAME.to_string()]).unwrap();
         // One issuer for each identity: else one authority looks like a bad copy of the other.
         params.distinguished_name.push(rcgen::DnType::CommonName, format!("{algorithm:?}"));
         Self { cert: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+    }
+
+    /// A certificate for this name only.
+    pub(crate) fn of(name: &str) -> Self {
+        Self::made(name, |_| {})
+    }
+
+    /// A certificate for this name, changed before it is signed.
+    pub(crate) fn made(name: &str, change: impl FnOnce(&mut rcgen::CertificateParams)) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new([name.to_string()]).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        change(&mut params);
+        Self { cert: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+    }
+
+    pub(crate) fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap().to_vec()
     }
 
     pub(crate) fn roots(&self) -> RootCertStore {
@@ -43,8 +108,18 @@ impl Identity {
         roots
     }
 
+    pub(crate) fn certificate(&self) -> Certificate {
+        let (chain, key) = (self.cert.as_bytes(), self.key.as_bytes());
+        Certificate::from_pem_with(chain, key, &provider()).unwrap()
+    }
+
+    /// A server of this certificate, with all else to be said.
+    pub(crate) fn builder(&self) -> ServerContextBuilder {
+        ServerContext::builder(Certificates::single(self.certificate())).provider(provider())
+    }
+
     pub(crate) fn server(&self) -> ServerContext {
-        ServerContext::from_pem(self.cert.as_bytes(), self.key.as_bytes()).unwrap()
+        self.builder().build().unwrap()
     }
 
     /// A client configuration that trusts this identity only.
@@ -66,6 +141,16 @@ pub(crate) static P256: LazyLock<Identity> =
 pub(crate) static ED25519: LazyLock<Identity> =
     LazyLock::new(|| Identity::new(&rcgen::PKCS_ED25519));
 
+/// A client of this version that accepts any certificate.
+pub(crate) fn insecure(version: &'static SupportedProtocolVersion) -> ClientContext {
+    let builder = ClientContext::builder(Roots::none()).insecure();
+    builder.provider(provider()).versions(&[version]).build().unwrap()
+}
+
+pub(crate) fn insecure_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
+    ClientConfig::clone(insecure(version).config())
+}
+
 /// One session, what it has been given, and what it owes.
 pub(crate) struct End {
     pub(crate) session: Session,
@@ -76,7 +161,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    fn new(session: Session) -> Self {
+    pub(crate) fn new(session: Session) -> Self {
         Self { session, plain: Vec::new(), wire: Vec::new(), established: 0, peer_closed: false }
     }
 
@@ -123,7 +208,12 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new(client: &ClientContext, server: &ServerContext) -> Self {
-        let name = NAME.try_into().unwrap();
+        Self::to(NAME, client, server)
+    }
+
+    /// A client that takes the server for this host, or address.
+    pub(crate) fn to(host: &str, client: &ClientContext, server: &ServerContext) -> Self {
+        let name = host.to_owned().try_into().unwrap();
         let mut pair = Self {
             client: End::new(Session::client(client, name).unwrap()),
             server: End::new(Session::server(server).unwrap()),
