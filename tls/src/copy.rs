@@ -34,7 +34,7 @@ mod tests {
     #[test]
     fn what_is_appended_in_pieces_is_what_came() {
         for len in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES + 7] {
-            let data: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let data: Vec<u8> = (0_u8..251).cycle().take(len).collect();
             let mut to = b"before".to_vec();
             append(&mut to, &data);
             assert_eq!(to, [&b"before"[..], &data].concat(), "{len} bytes");
