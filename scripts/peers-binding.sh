@@ -7,49 +7,13 @@
 # The program: $BINDING, else target/release/binding.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/peers-common.sh
+source scripts/peers-common.sh
 
-binding=${BINDING:-target/release/binding}
-require=${REQUIRE_PEERS:-0}
-work=$(mktemp -d)
-started=()
-failures=0
+binding=$(program BINDING release/binding --release -p shardpoll-tests --bin binding)
 
 own_label=EXPERIMENTAL-shardpoll
 channel_label=EXPORTER-Channel-Binding
-
-finish() {
-    for pid in "${started[@]}"; do
-        kill -KILL "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap finish EXIT
-
-[ -x "$binding" ] || {
-    echo "peers-binding: no program at $binding; build it:" \
-        "cargo build --release -p shardpoll-tests --bin binding" >&2
-    exit 2
-}
-
-report() { # name, 0 or 1
-    if [ "$2" -eq 0 ]; then
-        echo "ok      $1"
-    else
-        echo "FAILED  $1"
-        failures=$((failures + 1))
-    fi
-}
-
-# have TOOL: whether it is there; an absent one is named.
-have() {
-    command -v "$1" >/dev/null && return 0
-    if [ "$require" = 1 ]; then
-        report "$1 is not installed" 1
-    else
-        echo "skipped $1 is not installed"
-    fi
-    return 1
-}
 
 # same NAME OURS THEIRS: equal, and values at all; the case of the digits is the peer's.
 same() {
@@ -61,8 +25,8 @@ same() {
     fi
 }
 
-# certificate NAME DIGEST OPTIONS...: makes one, and what RFC 5929 says of it.
-certificate() {
+# server_certificate NAME DIGEST OPTIONS...: makes one, and what RFC 5929 says of it.
+server_certificate() {
     local name=$1 digest=$2
     shift 2
     # Trusted as it is, and no authority: those do not serve.
@@ -92,12 +56,18 @@ serve() {
     mkfifo "$work/said.$1" "$work/hold.$1"
     "$binding" serve "$work/$1.pem" "$work/$1.key" \
         >"$work/said.$1" <"$work/hold.$1" 2>>"$work/ours.log" &
-    started+=("$!")
+    served=$!
+    started[$served]=1
     exec 7<"$work/said.$1" 8>"$work/hold.$1"
     read -r -t 20 -u 7 _ addr
 }
 
-served() { exec 7<&- 8>&-; wait "${started[-1]}" || report "our server ends with its input" 1; }
+# Ends it.
+served() {
+    exec 7<&- 8>&-
+    waited "$served"
+    [ "$status" -eq 0 ] || report "our server ends with its input" 1
+}
 
 # until_line WANT: reads the coprocess until a line holds WANT; all of it is added to `heard`.
 until_line() {
@@ -180,7 +150,7 @@ calls() {
     "$binding" connect "127.0.0.1:$port" localhost "$work/$cert.pem" 2 \
         >"$work/called.$port" 2>>"$work/ours.log" &
     local id=$!
-    started+=("$id")
+    started[$id]=1
     exec 7<"$work/called.$port"
     for turn in "" ", resumed"; do
         heard=""
@@ -193,7 +163,8 @@ calls() {
         if [ -z "$turn" ]; then resumed_is "$name$turn" false; else resumed_is "$name$turn" true; fi
     done
     exec 7<&-
-    wait "$id" || report "$name: our client ends well" 1
+    waited "$id"
+    [ "$status" -eq 0 ] || report "$name: our client ends well" 1
 }
 
 as_client() { # certificate, version, label, what
@@ -204,18 +175,18 @@ as_client() { # certificate, version, label, what
         -key "$work/$cert.key" "-tls${version/./_}" -keymatexport "$label" -keymatexportlen 32 \
         2>>"$work/peer.log"; }
     local id=$peer_PID
-    started+=("$id")
+    started[$id]=1
     until_line "ACCEPT 127.0.0.1:" || { report "$name: it listens" 1; return; }
     port=$(sed -n 's/^ACCEPT 127.0.0.1:\([0-9]*\).*/\1/p' <<<"$heard")
     calls "$name" "$cert" "$port" go "$what"
     kill -KILL "$id" 2>/dev/null || true
-    wait "$id" 2>/dev/null || true
+    waited "$id"
 }
 
 if have openssl; then
-    certificate p256 sha256 -newkey ec -pkeyopt ec_paramgen_curve:P-256
-    certificate p384 sha384 -newkey ec -pkeyopt ec_paramgen_curve:P-384
-    certificate rsa sha512 -newkey rsa:2048
+    server_certificate p256 sha256 -newkey ec -pkeyopt ec_paramgen_curve:P-256
+    server_certificate p384 sha384 -newkey ec -pkeyopt ec_paramgen_curve:P-384
+    server_certificate rsa sha512 -newkey rsa:2048
     for cert in p256 p384 rsa; do
         as_server "$cert"
         as_client "$cert" 1.2 "$own_label" keying-material
@@ -224,9 +195,4 @@ if have openssl; then
     done
 fi
 
-if [ "$failures" -gt 0 ]; then
-    echo "peers-binding: $failures failed; what they said:" >&2
-    tail -n 40 "$work"/*.log >&2
-    exit 1
-fi
-echo "peers-binding: all passed"
+ends peers-binding

@@ -39,9 +39,11 @@ mod semantics {
     mod signals;
     mod sni;
     mod starttls;
+    mod starttls_examples;
     mod starttls_order;
     mod timers;
     mod tls;
+    mod tls_end;
     mod turn;
     mod upgrade;
     mod watch;

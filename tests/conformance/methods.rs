@@ -89,11 +89,7 @@ fn starttls_unavailable(run: &Run, label: &str) {
 fn inform(run: &Arc<Run>, conn: &mut Conn<'_>, action: &Action, label: &str) {
     let mark = |text: &str| run.record.server(label, "mark", vec![Arg::text(text)]);
     match &action.verb {
-        Verb::Ssl => {
-            // At its end a connection has nothing left that could be asked.
-            let is_tls = conn.tls().is_some() || run.known().encrypted.contains(label);
-            mark(if is_tls { "tls" } else { "plain" });
-        }
+        Verb::Ssl => mark(if conn.tls().is_some() { "tls" } else { "plain" }),
         Verb::HasStarttls if conn.start_tls_available() => mark("starttls available"),
         Verb::HasStarttls => mark("starttls unavailable"),
         Verb::Server => match conn.listener() {

@@ -119,7 +119,6 @@ impl Handler for Player {
 
     fn on_starttls(&mut self, conn: &mut Conn<'_>) {
         self.handshaking = true;
-        self.run.known().encrypted.insert(self.label.clone());
         self.call(conn, "starttls", Vec::new());
     }
 

@@ -46,8 +46,6 @@ pub(crate) struct Known {
     pub(crate) timers: HashMap<String, TimerId>,
     /// The engine was told to quit: it refuses new sockets from its next turn on (S150).
     pub(crate) quitting: bool,
-    /// Whose TLS has begun.
-    pub(crate) encrypted: HashSet<String>,
     pub(crate) read_sizes: HashMap<ConnId, usize>,
     calls: HashMap<(String, String), u64>,
     strangers: usize,

@@ -13,7 +13,7 @@ both_worlds! {
     a_resumed_connection_says_so_and_binds_to_other_values,
     during_the_handshake_there_is_no_binding_yet,
     a_context_that_was_not_asked_binds_to_nothing,
-    a_connection_without_tls_or_at_its_end_tells_nothing,
+    a_connection_without_tls_tells_nothing_and_one_with_it_to_its_end,
 }
 
 /// A listener whose connections can be bound to.
@@ -124,7 +124,7 @@ fn a_context_that_was_not_asked_binds_to_nothing() {
     let _trace = world.finish();
 }
 
-fn a_connection_without_tls_or_at_its_end_tells_nothing() {
+fn a_connection_without_tls_tells_nothing_and_one_with_it_to_its_end() {
     // S119: a typed answer, never a panic
     let mut world = Setup::new().start(|call| {
         if *call.event == Event::Connect {
@@ -136,18 +136,18 @@ fn a_connection_without_tls_or_at_its_end_tells_nothing() {
         if let Event::Incoming(_) = call.event {
             call.abort();
         }
-        let gone = call.tls().is_none();
-        call.note(format!("{:?} {gone}", call.event));
+        let version = call.tls().and_then(|info| info.protocol_version());
+        call.note(format!("{:?} {version:?}", call.event));
     });
     let _plain = world.connect();
     world.wait_for_event(&Event::note("plain true"));
     let mut peer = shardpoll_tests::TlsPeer::connect(addr, Version::Tls13);
     peer.send(b"!");
-    world.wait_for_event(&Event::note("Connect false"));
-    world.wait_for_event(&Event::note("Incoming(\"!\") true"));
+    world.wait_for_event(&Event::note("Connect Some(TLSv1_3)"));
+    world.wait_for_event(&Event::note("Incoming(\"!\") Some(TLSv1_3)"));
     // An abort is not told of, the peer's own end is.
     let mut peer = shardpoll_tests::TlsPeer::connect(addr, Version::Tls13);
     peer.finish();
-    world.wait_for_event(&Event::note("Disconnect(\"closed\") true"));
+    world.wait_for_event(&Event::note("Disconnect(\"closed\") Some(TLSv1_3)"));
     let _trace = world.finish();
 }

@@ -18,7 +18,8 @@ pub(crate) const TLS_EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 pub enum BindingError {
     /// The context was not asked to let its sessions keep what this needs
     /// ([`ServerContext::with_exporter`](crate::ServerContext::with_exporter),
-    /// [`ClientContext::with_exporter`](crate::ClientContext::with_exporter)): ours to change.
+    /// [`ClientContext::with_exporter`](crate::ClientContext::with_exporter), or their builders'
+    /// `exporter`): ours to change.
     NotKept,
     /// The handshake is not done yet, or was never finished.
     Handshaking,

@@ -21,7 +21,10 @@ use rustls::{
     ClientConfig, ClientConnection, Connection, KeyLog, ServerConfig, ServerConnection,
     SupportedCipherSuite, SupportedProtocolVersion,
 };
-use shardpoll_tls::{BindingError, ClientContext, ServerContext, Session};
+use shardpoll_tls::{
+    BindingError, Certificate, Certificates, ClientContext, DaneMode, Roots, ServerContext,
+    Session, Tlsa,
+};
 use support::{ED25519, Identity, NAME, P256, Pair, VERSIONS};
 
 on_each_provider! {
@@ -38,6 +41,7 @@ on_each_provider! {
     a_client_needs_not_be_asked_for_the_servers_end_point,
     a_session_resumed_over_an_exchange_of_certificates_binds_to_the_old_one_at_the_client_only,
     a_session_that_keeps_secrets_does_not_show_them,
+    a_builder_asks_for_it_and_what_is_made_of_a_context_keeps_it,
 }
 
 const LABEL: &[u8] = b"EXPERIMENTAL shardpoll";
@@ -362,4 +366,34 @@ fn a_session_that_keeps_secrets_does_not_show_them() {
     let pair = settled(&contexts(&P256, &TLS13));
     let debug = format!("{:?} {:?}", pair.client.session, pair.client.session.info());
     assert!(!debug.contains("secret") && !debug.contains("exporter"), "{debug}");
+}
+
+fn a_builder_asks_for_it_and_what_is_made_of_a_context_keeps_it() {
+    let certificate = Certificate::from_pem(P256.cert.as_bytes(), P256.key.as_bytes()).unwrap();
+    let build = |asked| {
+        let server = ServerContext::builder(Certificates::single(certificate.clone()));
+        let roots = Roots::from_pem(P256.cert.as_bytes()).unwrap();
+        let client = ClientContext::builder(roots).provider(support::provider());
+        let server = server.provider(support::provider()).exporter(asked).build().unwrap();
+        (client.exporter(asked).build().unwrap(), server)
+    };
+    let (client, server) = build(true);
+    // Certificates are replaced, and records are for one server, in the same context.
+    server.replace_certificates(Certificates::single(certificate.clone())).unwrap();
+    let records = [Tlsa::parse("3 1 1 00").unwrap()];
+    let recording = client.with_dane(records, DaneMode::Record).unwrap();
+    for client in [client, recording] {
+        // The second is resumed, by a ticket.
+        for resumed in [false, true] {
+            let pair = settled(&(client.clone(), server.clone()));
+            assert_eq!(pair.server.session.info().resumed(), Some(resumed));
+            exported(&pair, 32, None);
+            let points =
+                [&pair.client, &pair.server].map(|end| end.session.info().tls_server_end_point());
+            assert!(points[0].is_ok() && points[0] == points[1], "{points:?}");
+        }
+    }
+    let pair = settled(&build(false));
+    assert_eq!(export(&pair.server.session, 32, None), Err(BindingError::NotKept));
+    assert_eq!(export(&pair.client.session, 32, None), Err(BindingError::NotKept));
 }

@@ -203,10 +203,12 @@ impl Conn<'_> {
         self.core.revisit(self.id);
     }
 
-    /// What TLS has agreed on; `None` without TLS, or when the connection is gone.
+    /// What TLS has agreed on so far, from the beginning of the handshake to the end of
+    /// [`Handler::on_disconnect`](crate::Handler::on_disconnect); `None` without TLS (S119).
     #[must_use]
     pub fn tls(&self) -> Option<tls::Info<'_>> {
-        self.line().stage.tls().map(|tls| tls.session.info())
+        let line = self.line();
+        line.stage.tls().or(line.ended_tls.as_deref()).map(|tls| tls.session.info())
     }
 
     /// This shard: its timers and other connections.

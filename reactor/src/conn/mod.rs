@@ -84,6 +84,8 @@ pub(crate) struct Line {
     /// How much of what it has queued the shard has counted, in bytes.
     pub(crate) counted: usize,
     pub(crate) when_full: WhenFull,
+    /// What its TLS has agreed on, for the handler that is told of the end.
+    pub(crate) ended_tls: Option<Box<TlsChannel>>,
     #[cfg(feature = "sim")]
     pub(crate) journey: journey::Journey,
 }
@@ -121,6 +123,7 @@ impl Line {
             race: None,
             counted: 0,
             when_full: WhenFull::Cut,
+            ended_tls: None,
         }
     }
 
@@ -344,6 +347,8 @@ impl Line {
     /// Ends the connection now; what is queued is lost. The first reason stands.
     pub(crate) fn fail(&mut self, reason: CloseReason) {
         if !matches!(self.stage, Stage::Closed(_)) {
+            let ended = self.stage.take();
+            self.ended_tls = ended.into_tls();
             self.enter(Stage::Closed(reason));
         }
     }

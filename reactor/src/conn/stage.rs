@@ -122,6 +122,15 @@ impl Stage {
         }
     }
 
+    pub(crate) fn into_tls(self) -> Option<Box<TlsChannel>> {
+        match self {
+            Self::Handshaking(tls)
+            | Self::Open(Channel::Tls(tls))
+            | Self::Flushing { channel: Channel::Tls(tls), .. } => Some(tls),
+            _ => None,
+        }
+    }
+
     pub(crate) fn tls_mut(&mut self) -> Option<&mut TlsChannel> {
         match self {
             Self::Handshaking(tls)

@@ -118,7 +118,10 @@ impl<S: Sys> Reactor<S> {
         let line = self.core.line(id);
         let reason = match line.stage.take() {
             Stage::Closed(reason) => reason,
-            Stage::Flushing { reason, .. } => {
+            Stage::Flushing { channel, reason } => {
+                if let Channel::Tls(tls) = channel {
+                    line.ended_tls = Some(tls);
+                }
                 if line.input_ended {
                     line.enter(Stage::Closed(CloseReason::Asked));
                 } else {
@@ -140,6 +143,8 @@ impl<S: Sys> Reactor<S> {
             log::debug!("connection {id}: ended: {reason}");
             self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
         }
+        // It may linger for a while, and is asked by nobody.
+        self.core.line(id).ended_tls = None;
         self.core.calling = Callback::Drop;
         drop(held.take());
     }

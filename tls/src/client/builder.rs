@@ -35,6 +35,7 @@ pub struct ClientContextBuilder {
     alpn: Vec<Vec<u8>>,
     identity: Option<Arc<CertifiedKey>>,
     checks: Checks,
+    exporter: bool,
 }
 
 impl ClientContextBuilder {
@@ -47,6 +48,7 @@ impl ClientContextBuilder {
             alpn: Vec::new(),
             identity: None,
             checks: Checks::Enforced,
+            exporter: false,
         }
     }
 
@@ -104,6 +106,13 @@ impl ClientContextBuilder {
         self
     }
 
+    /// Whether sessions keep what channel binding needs. Default: no; see
+    /// [`ClientContext::with_exporter`].
+    pub fn exporter(mut self, kept: bool) -> Self {
+        self.exporter = kept;
+        self
+    }
+
     /// Puts it together.
     ///
     /// # Errors
@@ -141,6 +150,8 @@ impl ClientContextBuilder {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn;
-        Ok(ClientContext::of(Arc::new(config), Some(self.roots), recorded.then_some(judge)))
+        let judge = recorded.then_some(judge);
+        let context = ClientContext::of(Arc::new(config), Some(self.roots), judge);
+        Ok(if self.exporter { context.with_exporter() } else { context })
     }
 }

@@ -29,6 +29,7 @@ pub struct ServerContextBuilder {
     client_auth: ClientAuth,
     tls12: bool,
     tickets: bool,
+    exporter: bool,
 }
 
 /// Whether a server asks its clients for a certificate, and what becomes of it.
@@ -62,6 +63,7 @@ impl ServerContextBuilder {
             client_auth: ClientAuth::None,
             tls12: true,
             tickets: true,
+            exporter: false,
         }
     }
 
@@ -114,6 +116,13 @@ impl ServerContextBuilder {
         self
     }
 
+    /// Whether sessions keep what channel binding needs. Default: no; see
+    /// [`ServerContext::with_exporter`].
+    pub fn exporter(mut self, kept: bool) -> Self {
+        self.exporter = kept;
+        self
+    }
+
     /// Makes the context.
     ///
     /// # Errors
@@ -147,7 +156,9 @@ impl ServerContextBuilder {
             Some(ticketer) => config.ticketer = ticketer,
             None => config.send_tls13_tickets = 0,
         }
-        Ok(ServerContext { config: Arc::new(config), in_use: Some(in_use), judge, exports: false })
+        let config = Arc::new(config);
+        let context = ServerContext { config, in_use: Some(in_use), judge, exports: false };
+        Ok(if self.exporter { context.with_exporter() } else { context })
     }
 }
 
@@ -158,6 +169,7 @@ impl fmt::Debug for ServerContextBuilder {
             .field("client_auth", &self.client_auth)
             .field("tls12", &self.tls12)
             .field("tickets", &self.tickets)
+            .field("exporter", &self.exporter)
             .finish_non_exhaustive()
     }
 }
