@@ -73,7 +73,7 @@ impl Backlog {
 
     /// Appends a copy.
     pub(crate) fn extend(&mut self, more: &[u8]) {
-        if self.gone > 0 && !more.is_empty() {
+        if self.gone > 0 {
             self.bytes.drain(..self.gone);
             self.gone = 0;
         }

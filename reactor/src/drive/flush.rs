@@ -275,7 +275,13 @@ impl<S: Sys> Out<'_, S> {
         while sealed < SEAL_BYTES {
             match self.seal(wire, SEAL_BYTES - sealed) {
                 Ok(0) => break,
-                Ok(count) => sealed += count,
+                Ok(count) => {
+                    sealed += count;
+                    // Asked here, it costs a small answer less than one more look.
+                    if self.staging.is_empty() && self.line.outbox.is_empty() {
+                        break;
+                    }
+                }
                 Err(error) => {
                     self.line.fail(CloseReason::from_tls(error));
                     break;
