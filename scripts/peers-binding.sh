@@ -4,13 +4,13 @@
 # (RFC 5929), as server and as client, in TLS 1.2 and 1.3, resumed and not.
 #
 # An absent tool is skipped, and named; with REQUIRE_PEERS=1 it is a failure.
-# The program: $BINDING, else target/release/binding.
+# The program: $BINDING, else target/debug/binding.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/peers-common.sh
 source scripts/peers-common.sh
 
-binding=$(program BINDING release/binding --release -p shardpoll-tests --bin binding)
+binding=$(program BINDING debug/binding -p shardpoll-tests --bin binding)
 
 own_label=EXPERIMENTAL-shardpoll
 channel_label=EXPORTER-Channel-Binding
@@ -87,7 +87,7 @@ s_client() {
     local cert=$1 name=$2 label=$3 what=$4
     shift 4
     heard=""
-    coproc peer { timeout 20 openssl s_client -connect "$addr" -servername localhost \
+    coproc peer { exec timeout 20 openssl s_client -connect "$addr" -servername localhost \
         -keymatexport "$label" -keymatexportlen 32 "$@" 2>>"$work/peer.log"; }
     local id=$peer_PID input=${peer[1]}
     until_line greetings || true
@@ -171,7 +171,7 @@ as_client() { # certificate, version, label, what
     local cert=$1 version=$2 label=$3 what=$4 port
     local name="openssl s_server, TLS $version, $cert"
     heard=""
-    coproc peer { openssl s_server -accept 127.0.0.1:0 -cert "$work/$cert.pem" \
+    coproc peer { exec openssl s_server -accept 127.0.0.1:0 -cert "$work/$cert.pem" \
         -key "$work/$cert.key" "-tls${version/./_}" -keymatexport "$label" -keymatexportlen 32 \
         2>>"$work/peer.log"; }
     local id=$peer_PID

@@ -13,6 +13,7 @@ mod semantics {
     mod close_all;
     mod connect;
     mod credit;
+    mod dane;
     mod detach;
     mod disconnect;
     mod drain;
@@ -46,6 +47,7 @@ mod semantics {
     mod tls_end;
     mod turn;
     mod upgrade;
+    mod verdict;
     mod watch;
     mod watch_end;
     mod with;

@@ -4,14 +4,11 @@
 
 use crate::fields::Outcome;
 use rcgen::{CertificateParams, DnType, KeyPair};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection,
-    SignatureScheme, SupportedProtocolVersion,
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConnection, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use shardpoll::tls::{
+    Certificate, Certificates, ClientContext, Roots, ServerContext, provider, rustls,
 };
-use shardpoll::tls::{Certificate, Certificates, ClientContext, ServerContext, rustls};
 use std::sync::{Arc, LazyLock};
 
 /// The names that certificates are made for.
@@ -84,10 +81,6 @@ pub(crate) fn server_name(name: Option<&str>) -> Outcome<ServerName<'static>> {
     ServerName::try_from(name).map_err(|error| error.to_string())
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::clone(ClientContext::insecure().config().crypto_provider())
-}
-
 type Versions = &'static [&'static SupportedProtocolVersion];
 
 static ONLY_TLS12: Versions = &[&rustls::version::TLS12];
@@ -103,67 +96,20 @@ fn versions(only: Option<&str>) -> Versions {
 
 /// The client's side of a script's handshake.
 pub(crate) fn script_client(sni: Option<&str>, version: Option<&str>) -> Outcome<ClientConnection> {
-    let provider = provider();
-    let verifier = Arc::new(Anyone(Arc::clone(&provider)));
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions(version))
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    let made = ClientConnection::new(Arc::new(config), server_name(sni)?);
+    let builder = ClientContext::builder(Roots::none()).insecure().versions(versions(version));
+    let context = builder.build().map_err(|error| error.to_string())?;
+    let made = ClientConnection::new(Arc::clone(context.config()), server_name(sni)?);
     made.map_err(|error| error.to_string())
 }
 
 /// The server's side of a script's handshake.
 pub(crate) fn script_server(name: &str, version: Option<&str>) -> Outcome<ServerConnection> {
     let cert = cert(name)?;
-    let config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(provider::default())
         .with_protocol_versions(versions(version))
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(cert.cert.chain().to_vec(), cert.key.clone_key())
         .map_err(|error| error.to_string())?;
     ServerConnection::new(Arc::new(config)).map_err(|error| error.to_string())
-}
-
-/// Accepts every certificate, but not a false signature of the handshake.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

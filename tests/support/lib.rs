@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
+mod family;
 mod lab;
 pub mod leak;
 pub mod mutation;
@@ -30,6 +31,7 @@ mod tls;
 mod trace;
 mod world;
 
+pub use family::Family;
 pub use lab::{in_sim, is_on as is_simulated};
 pub use peer::{Held, Peer, blackhole, refused_addr};
 pub use process::Alone;

@@ -3,10 +3,10 @@
 //! Never: keeps a key in a file.
 
 use crate::peer::{drain, read_until};
-use crate::{PATIENCE, Peer, Stream};
+use crate::{PATIENCE, Peer, Setup, Stream};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConnection};
-use shardpoll::tls::{Certificate, ClientContext, ServerContext, rustls};
+use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection};
+use shardpoll::tls::{Certificate, ClientContext, Roots, ServerContext, rustls};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -43,6 +43,21 @@ pub fn client_context() -> ClientContext {
     ClientContext::from_roots_pem(PEM.0.as_bytes()).expect("made a moment ago")
 }
 
+impl Setup {
+    /// With TLS from the first byte.
+    #[must_use]
+    pub fn tls(self) -> Self {
+        self.tls_context(server_context())
+    }
+
+    /// With TLS from the first byte, of this context.
+    #[must_use]
+    pub fn tls_context(mut self, context: ServerContext) -> Self {
+        self.tls = Some(context);
+        self
+    }
+}
+
 /// A protocol version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Version {
@@ -56,35 +71,22 @@ impl Version {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Tls12, Self::Tls13];
 
+    /// As rustls calls it.
+    #[must_use]
+    pub fn of_rustls(self) -> &'static rustls::SupportedProtocolVersion {
+        match self {
+            Self::Tls12 => &rustls::version::TLS12,
+            Self::Tls13 => &rustls::version::TLS13,
+        }
+    }
+
     /// A client that speaks this version only.
     #[must_use]
     pub fn client(self) -> ClientContext {
-        let both = client_context();
-        let version = match self {
-            Self::Tls12 => &rustls::version::TLS12,
-            Self::Tls13 => &rustls::version::TLS13,
-        };
-        let mut roots = rustls::RootCertStore::empty();
-        let (_, mut certs) = rustls_pem(PEM.0.as_bytes());
-        roots.add(certs.remove(0)).expect("made a moment ago");
-        let provider = Arc::clone(both.config().crypto_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .expect("the provider knows both versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        ClientContext::new(Arc::new(config))
+        let roots = Roots::from_pem(PEM.0.as_bytes()).expect("made a moment ago");
+        let builder = ClientContext::builder(roots).versions(&[self.of_rustls()]);
+        builder.build().expect("the provider knows both versions")
     }
-}
-
-type Certificates = Vec<rustls::pki_types::CertificateDer<'static>>;
-
-fn rustls_pem(pem: &[u8]) -> (usize, Certificates) {
-    use rustls::pki_types::pem::PemObject;
-    let certs: Certificates = rustls::pki_types::CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .expect("made a moment ago");
-    (certs.len(), certs)
 }
 
 /// A connection and its transport, as one blocking stream.

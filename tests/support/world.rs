@@ -19,7 +19,7 @@ pub struct Setup {
     shards: usize,
     config: Config,
     listen: Option<Listen>,
-    tls: Option<ServerContext>,
+    pub(crate) tls: Option<ServerContext>,
 }
 
 impl Default for Setup {
@@ -53,13 +53,6 @@ impl Setup {
     #[must_use]
     pub fn listen(mut self, listen: Listen) -> Self {
         self.listen = Some(listen);
-        self
-    }
-
-    /// With TLS from the first byte.
-    #[must_use]
-    pub fn tls(mut self) -> Self {
-        self.tls = Some(crate::server_context());
         self
     }
 

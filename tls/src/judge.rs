@@ -5,6 +5,7 @@
 //! Invariants:
 //! 1. A verdict without an authority has findings, and one with an authority has none.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -83,6 +84,8 @@ impl Judge {
         if let Some(record) = of_leaf(DANE_EE) {
             return Verdict::vouched(tlsa(record));
         }
+        let all = with_authorities(records, chain.others);
+        let chain = Chain { leaf: chain.leaf, others: &all };
         let by_roots = self.pkix(&self.roots.anchors().roots).findings(chain, purpose, now);
         let mut near = Vec::new();
         match self.by_own_anchors(records, chain, purpose, now) {
@@ -199,6 +202,22 @@ impl Judge {
 
 fn verdict(findings: Vec<Finding>, authority: Authority) -> Verdict {
     if findings.is_empty() { Verdict::vouched(authority) } else { Verdict::refuted(findings) }
+}
+
+/// The certificates shown, and those that records of usage 0 hold whole: the server need not show
+/// what the client has.
+fn with_authorities<'a>(
+    records: &'a [Tlsa],
+    shown: &'a [CertificateDer<'a>],
+) -> Cow<'a, [CertificateDer<'a>]> {
+    let is_whole =
+        |record: &&Tlsa| (record.usage, record.selector, record.matching) == (PKIX_TA, 0, 0);
+    let mut held = records.iter().filter(is_whole).peekable();
+    if held.peek().is_none() {
+        return shown.into();
+    }
+    let held = held.map(|record| CertificateDer::from(record.data.as_slice()));
+    shown.iter().cloned().chain(held).collect::<Vec<_>>().into()
 }
 
 /// An authority's certificate as a root, if it is one's and within its dates.

@@ -5,6 +5,10 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+#[cfg(not(feature = "ring"))]
+use ::aws_lc_rs::digest;
+#[cfg(feature = "ring")]
+use ::ring::digest;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
@@ -14,7 +18,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::TimeProvider;
-use shardpoll_tls::{ClientContext, Error, Progress, ServerContext, Session};
+use shardpoll_tls::{ClientContext, Error, Progress, ServerContext, Session, Tlsa};
+use webpki::EndEntityCert;
 
 use super::NAME;
 
@@ -190,4 +195,22 @@ pub(crate) fn shake(client: &ClientContext, server: &ServerContext, name: &str) 
         error = client.receive(&mut std::mem::take(&mut down), &mut plain, &mut up).err();
     }
     Ends { client, server, error }
+}
+
+/// The record that says this of a certificate.
+pub(crate) fn tlsa(
+    usage: u8,
+    selector: u8,
+    matching: u8,
+    certificate: &CertificateDer<'_>,
+) -> Tlsa {
+    let read = EndEntityCert::try_from(certificate).expect("X.509 version 3");
+    let spki = read.subject_public_key_info();
+    let selected = if selector == 0 { certificate.as_ref() } else { spki.as_ref() };
+    let data = match matching {
+        0 => selected.to_vec(),
+        1 => digest::digest(&digest::SHA256, selected).as_ref().to_vec(),
+        _ => digest::digest(&digest::SHA512, selected).as_ref().to_vec(),
+    };
+    Tlsa { usage, selector, matching, data }
 }
