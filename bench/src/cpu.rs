@@ -1,4 +1,4 @@
-//! Processor time of a process, in nanoseconds.
+//! Processor time of a process, in nanoseconds; and of the whole machine, in ticks.
 //!
 //! Read from `/proc/PID/task/*/schedstat` (proc_pid_schedstat(5)), the first field: the time the
 //! thread has run, user and system together, as the scheduler counts it. Of what safe Rust can read
@@ -47,6 +47,36 @@ fn time_of_threads(directory: &str) -> io::Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
+/// What all CPUs of this machine have done since it was started, in ticks of 10 ms (proc_stat(5)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MachineTime {
+    /// They ran something: processes, the kernel, interrupts.
+    pub busy: Duration,
+    /// They had something to run, and the host ran somebody else.
+    pub stolen: Duration,
+}
+
+/// What the CPUs of this machine have done so far.
+///
+/// # Errors
+/// When `/proc/stat` cannot be read.
+pub fn machine_time() -> io::Result<MachineTime> {
+    machine_line(&fs::read_to_string("/proc/stat")?)
+}
+
+/// `cpu USER NICE SYSTEM IDLE IOWAIT IRQ SOFTIRQ STEAL ...`
+fn machine_line(text: &str) -> io::Result<MachineTime> {
+    let line = text.lines().next().unwrap_or_default();
+    let wrong = || io::Error::other(format!("{line:?} is no line of /proc/stat"));
+    let fields = line.strip_prefix("cpu ").ok_or_else(wrong)?.split_ascii_whitespace();
+    let ticks: Vec<u64> = fields.map_while(|field| field.parse().ok()).collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks[..] else {
+        return Err(wrong());
+    };
+    let time = |ticks| Duration::from_millis(10 * ticks);
+    Ok(MachineTime { busy: time(user + nice + system + irq + softirq), stolen: time(steal) })
+}
+
 /// What a kernel without the count says of every thread. The last field is how often it was given
 /// a CPU, so of a thread that has run it is never 0 where there is a count.
 const NOT_COUNTED: &str = "0 0 0";
@@ -93,6 +123,16 @@ mod tests {
     fn a_process_that_is_not_there_is_an_error() {
         let error = process_time(u32::MAX).expect_err("no such process");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_line_of_the_machine_is_read() {
+        let time = machine_line("cpu  1 2 3 400 500 6 7 8 0 0\ncpu0 1 2 3\n").expect("sound");
+        let expected =
+            MachineTime { busy: Duration::from_millis(190), stolen: Duration::from_millis(80) };
+        assert_eq!(time, expected);
+        assert!(machine_line("cpu0 1 2 3 4 5 6 7 8\n").is_err());
+        assert!(machine_time().expect("there is one").busy > Duration::ZERO);
     }
 
     #[test]

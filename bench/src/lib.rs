@@ -1,16 +1,27 @@
-//! What the load harness and the benches share: what machine this is, what time it is, and how much
-//! processor time a process has had.
+//! What the programs of this package share: what machine this is, what time it is, how much
+//! processor time a process has had; servers in child processes, and the tools that count what they
+//! do.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`machine`] | CPU, number of CPUs, kernel: the line that stands above every figure |
 //! | [`clock`] | the monotonic clock that latencies are measured with |
 //! | [`cpu`] | processor time of this or another process, in nanoseconds |
+//! | [`memory`] | what a process has in memory, and how many descriptors |
+//! | [`child`] | a server in a child process |
+//! | [`course`] | one connection's messages as data: what was sent, what must come back |
+//! | [`tools`], [`counted`] | strace and callgrind: are they there, and what have they counted |
 //!
-//! Never: draws load, or knows the command line; `src/bin/shardload` does.
+//! Never: draws load, or knows the command line; the programs in `src/bin` do.
 
 #![forbid(unsafe_code)]
 
+pub mod child;
 pub mod clock;
+pub mod counted;
+pub mod course;
 pub mod cpu;
 pub mod machine;
+pub mod memory;
+mod pattern;
+pub mod tools;

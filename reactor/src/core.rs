@@ -14,7 +14,7 @@ use crate::api::{
 use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
-use crate::staging::STAGED_BYTES;
+use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
@@ -82,6 +82,8 @@ pub(crate) struct Core {
     /// What a connection may have queued, and of that staged, in bytes.
     pub(crate) queue_cap: usize,
     pub(crate) staged_cap: usize,
+    /// Of that what a service may stage at first.
+    pub(crate) first_room: usize,
     /// What all connections have queued, and what they may, in bytes.
     pub(crate) queued: usize,
     pub(crate) shard_queue_cap: usize,
@@ -109,6 +111,7 @@ impl Core {
         now: Tick,
         wall_time: fn(Tick) -> SystemTime,
     ) -> Self {
+        let staged_cap = config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1;
         Self {
             place: at,
             table: Table::new(at.shard, at.generation),
@@ -120,7 +123,8 @@ impl Core {
             staging: Staging::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
-            staged_cap: config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1,
+            staged_cap,
+            first_room: staged_cap.min(FIRST_ROOM),
             queued: 0,
             shard_queue_cap: config.shard_queue_cap(),
             config,

@@ -3,6 +3,7 @@
 //! Never: holds bytes between two services.
 
 use crate::id::ConnId;
+use shardpoll_tls::copy::{PIECE_BYTES, append};
 
 /// What the callbacks of the line that is being served have written to it: sent when they have
 /// returned, so that most bytes are never queued at all.
@@ -15,10 +16,15 @@ use crate::id::ConnId;
 pub(crate) struct Staging {
     line: Option<ConnId>,
     direct: bool,
-    /// One more than may still be staged, so that none may when it is 0, not even an empty write.
+    /// One more than may be staged before [`Staging::take_large`] is asked. Nothing may be when it
+    /// is 0, not even an empty write, and not there either.
     room: usize,
     bytes: Vec<u8>,
 }
+
+/// What a service may stage at first, and one more: what is larger, or comes after it, is copied by
+/// [`Staging::take_large`].
+pub(crate) const FIRST_ROOM: usize = PIECE_BYTES + 1;
 
 /// The most that is staged: more waits in the outbox, where it is sent in pieces.
 pub(crate) const STAGED_BYTES: usize = 256 * 1024;
@@ -57,6 +63,17 @@ impl Staging {
         if fits {
             self.room -= data.len();
             self.bytes.extend_from_slice(data);
+        }
+        fits
+    }
+
+    /// As [`take`](Self::take), for what does not fit the room that was given at first: `cap` is
+    /// one more than may be staged in all.
+    pub(crate) fn take_large(&mut self, id: ConnId, data: &[u8], cap: usize) -> bool {
+        let fits = self.line == Some(id) && self.room > 0 && self.bytes.len() + data.len() < cap;
+        if fits {
+            append(&mut self.bytes, data);
+            self.room = FIRST_ROOM.min(cap - self.bytes.len());
         }
         fits
     }

@@ -54,6 +54,8 @@ mod binding;
 mod certificate;
 mod certificates;
 mod client;
+#[doc(hidden)]
+pub mod copy;
 mod dane;
 mod date;
 mod der;

@@ -18,6 +18,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 
+use crate::copy::append;
 use crate::exporter::Exporter;
 use crate::judge::Trial;
 use crate::record::{check_pending, missing, whole_records};
@@ -206,7 +207,7 @@ impl Session {
         while !self.pending.is_empty() {
             let lack = missing(&self.pending[self.tail..]);
             let (head, rest) = input.split_at_mut(lack.min(input.len()));
-            self.pending.extend_from_slice(head);
+            append(&mut self.pending, head);
             if head.len() < lack {
                 return Ok(());
             }
@@ -235,7 +236,7 @@ impl Session {
             self.pending = Vec::new();
         } else {
             // What the last incomplete record needed serves the next one.
-            self.pending.extend_from_slice(&input[taken..]);
+            append(&mut self.pending, &input[taken..]);
         }
         Ok(())
     }

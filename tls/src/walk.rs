@@ -16,6 +16,7 @@ use rustls::unbuffered::{
 use rustls::{CommonState, ContentType};
 
 use crate::Error;
+use crate::copy::append;
 
 /// Steps a walk may take without input: a flight of the handshake is one step for each record, and
 /// 4096 records of the smallest size a configuration may ask for hold a 64 KiB chain.
@@ -129,7 +130,7 @@ fn step<M: Machine>(
         Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
             match traffic.next_record() {
                 Some(Ok(record)) => {
-                    out.plain.extend_from_slice(record.payload);
+                    append(out.plain, record.payload);
                     discard += record.discard;
                 }
                 Some(Err(error)) => break Err(Error::blame(error)),

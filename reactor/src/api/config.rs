@@ -37,8 +37,8 @@ pub struct Config {
     pub max_handshakes: usize,
     /// The largest chunk given to [`Handler::on_incoming`](crate::Handler::on_incoming), in bytes,
     /// 1 to 1 MiB; the loop owns one buffer of this size, and one of the largest that a connection
-    /// or a listener has set for itself. Default 16 KiB: the size of a TLS record, and small enough
-    /// to stay in a processor's cache.
+    /// or a listener has set for itself, or of up to 64 KiB as soon as TLS is read. Default 16 KiB:
+    /// the size of a TLS record, and small enough to stay in a processor's cache.
     pub read_size_bytes: usize,
     /// How many bytes a connection may queue; a write that does not fit ends it (S69). 0: no limit.
     /// Default 32 MiB.

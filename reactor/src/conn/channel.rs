@@ -8,6 +8,7 @@
 
 use shardpoll_timers::Tick;
 use shardpoll_tls::Session;
+use shardpoll_tls::copy::append;
 
 /// A closed set, so one branch instead of a call through a table.
 pub(crate) enum Channel {
@@ -76,7 +77,7 @@ impl Backlog {
             self.bytes.drain(..self.gone);
             self.gone = 0;
         }
-        self.bytes.extend_from_slice(more);
+        append(&mut self.bytes, more);
     }
 
     /// Drops the first `count` bytes, and the memory with the last of them.

@@ -11,6 +11,7 @@
 //! 2. `len` is the number of bytes not yet consumed, over all chunks.
 //! 3. No chunk is empty, and `sent` is less than the length of the front one.
 
+use shardpoll_tls::copy::append;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Chunk {
     fn extend(&mut self, more: &[u8]) -> bool {
         match self {
             Self::Owned(bytes) if bytes.len() + more.len() <= CHUNK_BYTES => {
-                bytes.extend_from_slice(more);
+                append(bytes, more);
                 true
             }
             _ => false,
@@ -77,7 +78,9 @@ impl Outbox {
                 return;
             }
         }
-        self.push_chunk(Chunk::Owned(data.to_vec()));
+        let mut bytes = Vec::new();
+        append(&mut bytes, data);
+        self.push_chunk(Chunk::Owned(bytes));
     }
 
     /// Appends a chunk without a copy.

@@ -33,6 +33,13 @@ pub(crate) struct Tuning {
     pub(crate) fin: Fin,
 }
 
+impl Tuning {
+    /// Whether nothing limits how much is read.
+    pub(crate) fn lets_all_in(&self) -> bool {
+        self.rate.is_none() && self.credit.is_none() && self.link.is_none()
+    }
+}
+
 /// Where the input of a line goes, instead of to its handler.
 #[derive(Clone, Copy)]
 pub(crate) struct Link {

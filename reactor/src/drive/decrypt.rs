@@ -37,7 +37,9 @@ fn open(
     let tls = line.stage.tls_mut()?;
     let failure = tls.session.receive(input, plain, wire).err();
     let owed_nothing = tls.owed.is_empty();
-    tls.owed.extend(wire);
+    if !wire.is_empty() {
+        tls.owed.extend(wire);
+    }
     let established = handshaking && tls.session.is_established();
     // A step of the handshake, or the first byte owed, starts the timeout anew (S93, S92).
     if handshaking || owed_nothing && !wire.is_empty() {

@@ -19,8 +19,11 @@ use std::io;
 /// The most one line sends before others have their turn.
 pub(super) const FLUSH_BYTES: usize = 256 * 1024;
 
-/// The most that is sealed at once: what fits one record, so the wire buffer stays small.
-const SEAL_BYTES: usize = 16 * 1024;
+/// How much is sealed for one send: a send of four records costs little more than one of one.
+const SEAL_BYTES: usize = 64 * 1024;
+
+/// The most that was sealed before and is copied once more, to leave with what follows it.
+const JOINED_BYTES: usize = 4 * 1024;
 
 impl<S: Sys> Reactor<S> {
     /// Predrain, one attempt to send, and drain when all has gone (S58 to S62), in the common case:
@@ -208,15 +211,15 @@ impl<S: Sys> Out<'_, S> {
     fn send_tls(&mut self, wire: &mut Vec<u8>) {
         let mut budget = FLUSH_BYTES;
         while budget > 0 {
-            if !self.send_sealed() {
+            wire.clear();
+            if !self.join_owed(wire) && !self.send_sealed() {
                 return;
             }
-            wire.clear();
-            let sealed = match self.seal(wire) {
-                Ok(0) => return,
-                Ok(sealed) => sealed,
-                Err(error) => return self.line.fail(CloseReason::from_tls(error)),
-            };
+            let waited = !wire.is_empty();
+            let sealed = self.seal_pieces(wire);
+            if wire.is_empty() {
+                return;
+            }
             budget = budget.saturating_sub(sealed);
             let result = self.sys.send(self.fd, wire);
             let taken = self.account(result, wire.len());
@@ -224,11 +227,29 @@ impl<S: Sys> Out<'_, S> {
                 if let Some(tls) = self.line.stage.tls_mut() {
                     tls.owed.extend(&wire[taken..]);
                 }
-                // They have only now begun to wait.
-                self.line.begins_to_wait(self.now);
+                if !waited {
+                    // They have only now begun to wait.
+                    self.line.begins_to_wait(self.now);
+                }
                 return;
             }
         }
+    }
+
+    /// Moves what was sealed before to `wire`, to leave in one send with what follows: tickets with
+    /// the first answer, a Finished with the first question. False when it is not so little.
+    fn join_owed(&mut self, wire: &mut Vec<u8>) -> bool {
+        let Some(tls) = self.line.stage.tls_mut() else { return false };
+        if tls.owed.is_empty() {
+            return true;
+        }
+        let owed = tls.owed.as_slice();
+        let joins = owed.len() <= JOINED_BYTES;
+        if joins {
+            wire.extend_from_slice(owed);
+            tls.owed.consume(wire.len());
+        }
+        joins
     }
 
     /// Sends what was sealed before; false when some of it is left.
@@ -247,9 +268,32 @@ impl<S: Sys> Out<'_, S> {
         taken == offered
     }
 
-    /// Seals the next piece of plaintext into `wire`; gives how many bytes it took, 0 when there is
-    /// nothing to seal or no session that could.
-    fn seal(&mut self, wire: &mut Vec<u8>) -> Result<usize, shardpoll_tls::Error> {
+    /// Seals what one send is to take; gives how many bytes of plaintext that was. A session that
+    /// fails meanwhile has failed the line; what it sealed before, and its alert, are in `wire`.
+    fn seal_pieces(&mut self, wire: &mut Vec<u8>) -> usize {
+        let mut sealed = 0;
+        while sealed < SEAL_BYTES {
+            match self.seal(wire, SEAL_BYTES - sealed) {
+                Ok(0) => break,
+                Ok(count) => {
+                    sealed += count;
+                    // Asked here, it costs a small answer less than one more look.
+                    if self.staging.is_empty() && self.line.outbox.is_empty() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.line.fail(CloseReason::from_tls(error));
+                    break;
+                }
+            }
+        }
+        sealed
+    }
+
+    /// Seals the next piece of plaintext into `wire`, of at most so many bytes; gives how many it
+    /// took, 0 when there is nothing to seal or no session that could.
+    fn seal(&mut self, wire: &mut Vec<u8>, most: usize) -> Result<usize, shardpoll_tls::Error> {
         if !self.line.is_unlocked() {
             return Ok(0);
         }
@@ -259,7 +303,7 @@ impl<S: Sys> Out<'_, S> {
         };
         let queued = outbox.front();
         let next = if queued.is_empty() { self.staging.as_slice() } else { queued };
-        let piece = &next[..next.len().min(SEAL_BYTES)];
+        let piece = &next[..next.len().min(most)];
         if piece.is_empty() {
             return Ok(0);
         }

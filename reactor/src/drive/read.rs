@@ -16,18 +16,36 @@ use crate::sys::Sys;
 use shardpoll_timers::Tick;
 use std::io;
 
+/// How many chunks a TLS line is read at once. A record that lies across two reads is copied: with
+/// reads of the size of a record nearly all are, and each read brings one, so each send one, too.
+const RECORDS_AT_A_TIME: usize = 4;
+
+/// The most of that: what is decrypted and may not be delivered is held back.
+const TLS_READ_BYTES: usize = 64 * 1024;
+
 impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings; of a plain one so many
     /// bytes at most.
     fn read(&mut self, id: ConnId, held: &mut Held, most: usize) {
         let discards =
             matches!(self.core.line(id).stage, Stage::Flushing { .. } | Stage::Lingering { .. });
-        let size = if discards { self.rx.len() } else { self.core.read_size(id) };
+        let size = if discards { self.rx.len() } else { self.read_size(id) };
         match self.receive(id, size, most) {
             Ok(0) => self.input_ended(id),
             Ok(count) => self.take_in(id, held, size, count),
             Err(error) => self.read_failed(id, error),
         }
+    }
+
+    /// How much to ask the kernel for at once.
+    fn read_size(&mut self, id: ConnId) -> usize {
+        let chunk = self.core.read_size(id);
+        let line = self.core.line(id);
+        let free = line.tuning.as_ref().is_none_or(|tuning| tuning.lets_all_in());
+        if free && matches!(line.stage, Stage::Open(Channel::Tls(_))) {
+            return (RECORDS_AT_A_TIME * chunk).min(TLS_READ_BYTES).max(chunk);
+        }
+        chunk
     }
 
     /// One `recv` into the read buffer of this size.

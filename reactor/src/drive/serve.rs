@@ -76,7 +76,7 @@ impl<S: Sys> Reactor<S> {
         let writable = line.ready.has(Ready::WRITABLE);
         let simple = line.is_simple() && cause != Cause::Silence;
         let direct = simple && line.outbox.is_empty();
-        let room = if direct || line.may_stage() { core.staged_cap } else { 0 };
+        let room = if direct || line.may_stage() { core.first_room } else { 0 };
         staging.begin(id, room, direct);
         match fds.get(id.slot()) {
             _ if !simple => self.take_in_other(id, held, cause),

@@ -6,7 +6,6 @@
 //! Never: waits for an echo without a limit.
 
 use crate::failure::Failure;
-use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -100,12 +99,6 @@ fn expect(stream: &mut TcpStream, sent: &[u8; SIZE]) -> Result<(), Failure> {
 
 fn went_wrong(error: io::Error) -> Failure {
     Failure::Echo { why: error.to_string() }
-}
-
-/// How many descriptors a process has open.
-pub(crate) fn descriptors(pid: u32) -> Result<usize, Failure> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
-    Ok(entries.map_err(Failure::io("the server's descriptors"))?.count())
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Never: prints more than one line, or leaves out the value that was wrong.
 
 use shardpoll::StartError;
+use shardpoll_bench::child::ChildError;
+use shardpoll_bench::tools::ToolError;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -21,10 +23,8 @@ pub(crate) enum Failure {
     NoServer { path: PathBuf },
     /// The server was built before one of its sources was changed.
     Stale { server: PathBuf, newer: PathBuf },
-    /// A tool that counts is not installed.
-    NoTool { tool: &'static str },
-    /// A tool is installed and did not do what was asked of it.
-    Tool { tool: &'static str, why: String },
+    /// A tool that counts is not installed, or did not do what was asked of it.
+    Tool(ToolError),
     /// The server did not start, serve or end as it should.
     Server { why: String },
     /// The echo was not what was sent, or did not come.
@@ -56,12 +56,12 @@ impl Failure {
         ExitCode::from(match self {
             Self::Told => 0,
             Self::Missed(_) => 1,
-            Self::NoTool { .. } => 3,
+            Self::Tool(ToolError::Missing { .. }) => 3,
             Self::Usage(_)
             | Self::Unoptimised
             | Self::NoServer { .. }
             | Self::Stale { .. }
-            | Self::Tool { .. }
+            | Self::Tool(_)
             | Self::Server { .. }
             | Self::Echo { .. }
             | Self::Descriptors { .. }
@@ -74,6 +74,18 @@ impl Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self::Start(error)
+    }
+}
+
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        Self::Tool(error)
+    }
+}
+
+impl From<ChildError> for Failure {
+    fn from(error: ChildError) -> Self {
+        Self::Server { why: error.to_string() }
     }
 }
 
@@ -91,10 +103,7 @@ impl fmt::Display for Failure {
             Self::Stale { server, newer } => {
                 write!(f, "{} is older than {}; {BUILD}", server.display(), newer.display())
             }
-            Self::NoTool { tool } => {
-                write!(f, "{tool} is missing: install it (Debian: apt-get install {tool})")
-            }
-            Self::Tool { tool, why } => write!(f, "{tool}: {why}"),
+            Self::Tool(error) => error.fmt(f),
             Self::Server { why } => write!(f, "the server {why}"),
             Self::Echo { why } => write!(f, "the echo failed: {why}"),
             Self::Descriptors { connections, needed, limit } => write!(
@@ -114,6 +123,7 @@ impl Error for Failure {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::Start(source) => Some(source),
+            Self::Tool(source) => Some(source),
             _ => None,
         }
     }

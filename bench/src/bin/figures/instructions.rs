@@ -8,12 +8,12 @@
 //!
 //! Never: counts what the kernel does, or a cache miss.
 
-use crate::counted::{self, Calls, HOLD_MICROS, Trace};
 use crate::driver::{self, Driver};
 use crate::failure::Failure;
 use crate::report::{Figure, Section};
-use crate::server::Server;
-use crate::tools::{self, STRACE, Scratch, VALGRIND};
+use crate::server;
+use shardpoll_bench::counted::{self, Calls, HOLD_MICROS, Trace};
+use shardpoll_bench::tools::{self, STRACE, Scratch, VALGRIND};
 use std::path::Path;
 
 const ON: [&str; 2] = ["--read-timeout", "60s"];
@@ -61,9 +61,9 @@ struct Cost {
     units: f64,
 }
 
-pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
-    let scratch = Scratch::new()?;
-    let cost = |load, options| cost(server, &scratch, load, options);
+pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
+    let scratch = Scratch::new().map_err(Failure::io("a folder for the tools' output"))?;
+    let cost = |load, options| cost(program, &scratch, load, options);
     let on = cost(Load::Ready, ON)?;
     let off = cost(Load::Ready, OFF)?;
     let alone = cost(Load::Alone, ON)?;
@@ -104,17 +104,22 @@ pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
     Ok(Section { title: "User-space instructions", figures, how })
 }
 
-fn cost(server: &Path, scratch: &Scratch, load: Load, options: [&str; 2]) -> Result<Cost, Failure> {
+fn cost(
+    program: &Path,
+    scratch: &Scratch,
+    load: Load,
+    options: [&str; 2],
+) -> Result<Cost, Failure> {
     let [few, many] = load.times();
-    let (less, fewer) = run(server, scratch, load, few, options)?;
-    let (more, waits) = run(server, scratch, load, many, options)?;
+    let (less, fewer) = run(program, scratch, load, few, options)?;
+    let (more, waits) = run(program, scratch, load, many, options)?;
     let units = ((many - few) * load.units()) as f64;
     let turns = waits.since(&fewer).total() as f64 / units;
     Ok(Cost { instructions: (more - less) as f64 / units, turns, units })
 }
 
 fn run(
-    server: &Path,
+    program: &Path,
     scratch: &Scratch,
     load: Load,
     times: u64,
@@ -124,7 +129,7 @@ fn run(
     let hold = matches!(load, Load::Ready);
     let mut under = counted::strace(&waits, Trace { only_waits: true, hold });
     under.extend(counted::callgrind(&counts, &scratch.file("valgrind.log")));
-    let server = Server::start(server, &under, &options)?;
+    let server = server::start(program, &under, &options)?;
     let mut driver = Driver::new(server.addr);
     match load {
         Load::Ready => {

@@ -5,10 +5,8 @@
 //! | `cli` | what may be asked for |
 //! | `failure` | why there is no figure, and the exit code of each reason |
 //! | `syscalls`, `instructions`, `memory`, `heap` | one figure each: how it is got |
-//! | `counted` | the difference of two runs, and the strace and callgrind files it is read from |
 //! | `driver`, `crowd` | the clients: plain blocking sockets; and TLS, by the engine's own client |
 //! | `server` | the echo server in a child process, alone or under a tool |
-//! | `tools` | strace, valgrind, the date: are they there, and which |
 //! | `report` | goals, verdicts, text and JSON |
 //!
 //! Never: rests a verdict on time; counts and bytes repeat on a busy machine, times do not.
@@ -16,7 +14,6 @@
 #![forbid(unsafe_code)]
 
 mod cli;
-mod counted;
 mod crowd;
 mod driver;
 mod failure;
@@ -26,11 +23,11 @@ mod memory;
 mod report;
 mod server;
 mod syscalls;
-mod tools;
 
 use cli::What;
 use failure::Failure;
 use report::Report;
+use shardpoll_bench::tools;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -3,12 +3,13 @@
 //! Never: counts what the kernel keeps for a socket.
 
 use crate::crowd::Crowd;
-use crate::driver::{Driver, descriptors};
+use crate::driver::Driver;
 use crate::failure::Failure;
 use crate::report::{Figure, Section};
-use crate::server::Server;
+use crate::server;
 use shardpoll::raise_descriptor_limit;
-use std::fs;
+use shardpoll_bench::child::Child;
+use shardpoll_bench::memory::{Resident, descriptors, resident};
 use std::path::Path;
 
 /// Connections at the first and at the second look.
@@ -21,14 +22,6 @@ const SPARE: u64 = 100;
 /// Longer than opening all connections can take: none may be closed as too silent.
 const OPTIONS: [&str; 2] = ["--read-timeout", "1h"];
 
-/// What a process has in memory, in bytes.
-#[derive(Clone, Copy, Debug)]
-struct Resident {
-    all: u64,
-    /// Without pages of files, such as the program itself.
-    anonymous: u64,
-}
-
 /// Makes sure that this process and its servers may have all the connections.
 pub(crate) fn prepare() -> Result<(), Failure> {
     let needed = MANY as u64 + SPARE;
@@ -39,9 +32,9 @@ pub(crate) fn prepare() -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
+pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
     let figures =
-        vec![figure("plain", 400.0, plain(server)?), figure("TLS 1.3", 4300.0, tls(server)?)];
+        vec![figure("plain", 400.0, plain(program)?), figure("TLS 1.3", 4300.0, tls(program)?)];
     let how = format!(
         "the server's resident set (Rss of /proc/PID/smaps_rollup) with {MANY} connections less \
          that with {FEW}, divided by the {} between: what it takes to start is in both. Each \
@@ -66,8 +59,8 @@ fn figure(name: &'static str, goal: f64, [few, many]: [Resident; 2]) -> Figure {
     Figure { name, value: per_connection(few.all, many.all), goal: Some(goal), digits: 0, detail }
 }
 
-fn plain(server: &Path) -> Result<[Resident; 2], Failure> {
-    let server = Server::start(server, &[], &OPTIONS)?;
+fn plain(program: &Path) -> Result<[Resident; 2], Failure> {
+    let server = server::start(program, &[], &OPTIONS)?;
     let mut driver = Driver::new(server.addr);
     driver.grow_to(FEW)?;
     let few = look(&server, FEW)?;
@@ -77,8 +70,8 @@ fn plain(server: &Path) -> Result<[Resident; 2], Failure> {
     Ok([few, many])
 }
 
-fn tls(server: &Path) -> Result<[Resident; 2], Failure> {
-    let server = Server::start(server, &[], &[OPTIONS[0], OPTIONS[1], "--tls"])?;
+fn tls(program: &Path) -> Result<[Resident; 2], Failure> {
+    let server = server::start(program, &[], &[OPTIONS[0], OPTIONS[1], "--tls"])?;
     let mut crowd = Crowd::start(server.addr)?;
     crowd.grow_to(FEW)?;
     let few = look(&server, FEW)?;
@@ -90,37 +83,18 @@ fn tls(server: &Path) -> Result<[Resident; 2], Failure> {
 }
 
 /// Looks at the server, having made sure that it still has all its connections.
-fn look(server: &Server, connections: usize) -> Result<Resident, Failure> {
-    let open = descriptors(server.pid)?;
+fn look(server: &Child, connections: usize) -> Result<Resident, Failure> {
+    let open = descriptors(server.pid).map_err(Failure::io("the server's descriptors"))?;
     if open < connections {
         let why = format!("has {open} descriptors open, fewer than the {connections} connections");
         return Err(Failure::Server { why });
     }
-    let path = format!("/proc/{}/smaps_rollup", server.pid);
-    let text = fs::read_to_string(path).map_err(Failure::io("the server's memory"))?;
-    let bytes = |field| {
-        let none = || Failure::Server { why: format!("has no {field} in smaps_rollup") };
-        kilobytes(&text, field).map(|count| count * 1024).ok_or_else(none)
-    };
-    Ok(Resident { all: bytes("Rss:")?, anonymous: bytes("Anonymous:")? })
-}
-
-fn kilobytes(text: &str, field: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
+    resident(server.pid).map_err(Failure::io("the server's memory"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_rollup_is_read_by_field() {
-        let text = "5581 r-xp 00000000 [rollup]\nRss:    1234 kB\nAnonymous:       56 kB\n";
-        assert_eq!(kilobytes(text, "Rss:"), Some(1234));
-        assert_eq!(kilobytes(text, "Anonymous:"), Some(56));
-        assert_eq!(kilobytes(text, "Swap:"), None);
-    }
 
     #[test]
     fn a_figure_is_the_growth_by_connection() {

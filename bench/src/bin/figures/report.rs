@@ -3,9 +3,9 @@
 //! Never: rounds before it judges, or what JSON gives.
 
 use crate::failure::Failure;
-use crate::tools;
 use serde::Serialize;
 use shardpoll_bench::machine::Machine;
+use shardpoll_bench::tools;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
@@ -82,7 +82,8 @@ pub(crate) struct Report {
 impl Report {
     /// Begins with when and where this is; as text it is printed piece by piece.
     pub(crate) fn begin(tools: Vec<String>, json: bool) -> Result<Self, Failure> {
-        let (version, date) = (env!("CARGO_PKG_VERSION"), tools::today()?);
+        let (version, date) =
+            (env!("CARGO_PKG_VERSION"), tools::today().map_err(Failure::io("date"))?);
         let report =
             Self { version, date, machine: Machine::read(), tools, sections: Vec::new(), json };
         if !json {

@@ -2,12 +2,12 @@
 //!
 //! Never: counts a call of the client; only the server runs under strace.
 
-use crate::counted::{self, Calls, HOLD_MICROS, Trace};
 use crate::driver::Driver;
 use crate::failure::Failure;
 use crate::report::{Figure, Section};
-use crate::server::Server;
-use crate::tools::{self, STRACE, Scratch};
+use crate::server;
+use shardpoll_bench::counted::{self, Calls, HOLD_MICROS, Trace};
+use shardpoll_bench::tools::{self, STRACE, Scratch};
 use std::path::Path;
 
 /// Connections, rounds of the shorter and the longer run, and whether the server is held.
@@ -21,10 +21,10 @@ struct Shape {
 const READY: Shape = Shape { connections: 50, rounds: [20, 220], hold: true };
 const ALONE: Shape = Shape { connections: 1, rounds: [100, 2100], hold: false };
 
-pub(crate) fn measure(server: &Path) -> Result<Section, Failure> {
-    let scratch = Scratch::new()?;
-    let ready = difference(server, &scratch, READY)?;
-    let alone = difference(server, &scratch, ALONE)?;
+pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
+    let scratch = Scratch::new().map_err(Failure::io("a folder for the tools' output"))?;
+    let ready = difference(program, &scratch, READY)?;
+    let alone = difference(program, &scratch, ALONE)?;
     let per_echo = |name, shape: Shape, goal, calls: &Calls| {
         let echoes = shape.echoes();
         let value = calls.total() as f64 / echoes;
@@ -65,19 +65,19 @@ impl Shape {
     }
 }
 
-fn difference(server: &Path, scratch: &Scratch, shape: Shape) -> Result<Calls, Failure> {
+fn difference(program: &Path, scratch: &Scratch, shape: Shape) -> Result<Calls, Failure> {
     let [few, many] = shape.rounds;
-    let fewer = run(server, scratch, shape, few)?;
-    Ok(run(server, scratch, shape, many)?.since(&fewer))
+    let fewer = run(program, scratch, shape, few)?;
+    Ok(run(program, scratch, shape, many)?.since(&fewer))
 }
 
-fn run(server: &Path, scratch: &Scratch, shape: Shape, rounds: u64) -> Result<Calls, Failure> {
+fn run(program: &Path, scratch: &Scratch, shape: Shape, rounds: u64) -> Result<Calls, Failure> {
     let out = scratch.file("strace");
     let under = counted::strace(&out, Trace { only_waits: false, hold: shape.hold });
-    let server = Server::start(server, &under, &[])?;
+    let server = server::start(program, &under, &[])?;
     let mut driver = Driver::new(server.addr);
     driver.grow_to(shape.connections)?;
     driver.rounds(rounds)?;
     server.end()?;
-    Calls::parse(&tools::read(STRACE, &out)?)
+    Ok(Calls::parse(&tools::read(STRACE, &out)?)?)
 }

@@ -8,9 +8,9 @@
 //!
 //! Never: allocates for a message.
 
-use crate::course::Course;
 use crate::swarm::{Phase, Swarm};
 use shardpoll::{CloseReason, Conn, Handler};
+use shardpoll_bench::course::Course;
 use std::rc::Rc;
 
 pub(crate) struct Client {

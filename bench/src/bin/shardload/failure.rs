@@ -4,6 +4,7 @@
 
 use crate::units::show_size;
 use shardpoll::{StartError, tls};
+use shardpoll_bench::child::ChildError;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -97,6 +98,12 @@ impl Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         Self::Start(error)
+    }
+}
+
+impl From<ChildError> for Failure {
+    fn from(error: ChildError) -> Self {
+        Self::Server { why: error.to_string() }
     }
 }
 

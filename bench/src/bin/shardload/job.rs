@@ -2,7 +2,7 @@
 //!
 //! Never: runs two loads at once; the machine's CPUs are for one.
 
-use crate::child::Server;
+use crate::child;
 use crate::cli::Job;
 use crate::failure::Failure;
 use crate::live::Live;
@@ -12,6 +12,7 @@ use crate::run::interrupts;
 use crate::target::{Endpoint, Target};
 use serde::Serialize;
 use shardpoll::tls::ClientContext;
+use shardpoll_bench::child::Child;
 use shardpoll_bench::machine::Machine;
 use std::sync::atomic::AtomicBool;
 
@@ -58,13 +59,13 @@ fn all_loads(
 ) -> Result<(), Failure> {
     let live = Live::new();
     for tls in [false, true] {
-        let server = Server::start(tls)?;
+        let server = child::start(tls)?;
         for (size, depth) in SHAPES {
             let report = load(&server, tls, size, depth, options)?.drive(interrupted, &live)?;
             let over = report.errors > 0 || report.interrupted;
             reports.push(report);
             if over {
-                return server.end();
+                return Ok(server.end()?);
             }
         }
         server.end()?;
@@ -73,7 +74,7 @@ fn all_loads(
 }
 
 fn load(
-    server: &Server,
+    server: &Child,
     tls: bool,
     size: usize,
     depth: usize,
@@ -89,6 +90,6 @@ fn load(
         depth,
         duration: options.duration,
         threads: 1,
-        server_pid: Some(server.pid()),
+        server_pid: Some(server.pid),
     })
 }

@@ -8,7 +8,6 @@
 //! | `job`, `child` | no arguments: servers in child processes, and the load on each |
 //! | `run`, `load` | one load: a client engine, its phases, its outcome |
 //! | `swarm`, `client` | what runs on a client shard: connections and their phases |
-//! | `course`, `pattern` | one connection's messages as data: what was sent, what must come back |
 //! | `live`, `report` | the progress line; the table and the JSON |
 //! | `notices` | the engine's warnings, on standard error |
 //!
@@ -19,13 +18,11 @@
 mod child;
 mod cli;
 mod client;
-mod course;
 mod failure;
 mod job;
 mod live;
 mod load;
 mod notices;
-mod pattern;
 mod report;
 mod run;
 mod serve;

@@ -11,7 +11,7 @@ use std::fmt;
 
 /// What is between the first byte sent and the last one echoed.
 #[derive(Debug)]
-pub(crate) struct Course {
+pub struct Course {
     pattern: Pattern,
     size: usize,
     /// Messages queued so far.
@@ -26,7 +26,7 @@ pub(crate) struct Course {
 
 /// What is wrong with an echo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wrong {
+pub enum Wrong {
     /// The byte at this offset of the stream is not the one that was sent.
     Byte(u64),
     /// There came more bytes than were sent; this many more.
@@ -43,7 +43,9 @@ impl fmt::Display for Wrong {
 }
 
 impl Course {
-    pub(crate) fn new(connection: u64, size: usize, depth: usize) -> Self {
+    /// That of the connection of this number: no two send the same.
+    #[must_use]
+    pub fn new(connection: u64, size: usize, depth: usize) -> Self {
         Self {
             pattern: Pattern::new(connection),
             size,
@@ -54,7 +56,9 @@ impl Course {
         }
     }
 
-    pub(crate) fn in_flight(&self) -> u64 {
+    /// Messages sent that are not back whole.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
         self.sent - self.echoed
     }
 
@@ -64,7 +68,7 @@ impl Course {
     }
 
     /// Makes the next message and lends it to `queue`, in pieces of at most `scratch`.
-    pub(crate) fn send(&mut self, now: u64, scratch: &mut [u8], mut queue: impl FnMut(&[u8])) {
+    pub fn send(&mut self, now: u64, scratch: &mut [u8], mut queue: impl FnMut(&[u8])) {
         let start = self.sent * self.size as u64;
         let mut done = 0;
         while done < self.size {
@@ -80,11 +84,10 @@ impl Course {
     }
 
     /// Checks what came back, and gives the time each message was queued whose last byte is in it.
-    pub(crate) fn receive(
-        &mut self,
-        data: &[u8],
-        mut echoed: impl FnMut(u64),
-    ) -> Result<(), Wrong> {
+    ///
+    /// # Errors
+    /// [`Wrong`] when it is not what was sent; what is right before that counts.
+    pub fn receive(&mut self, data: &[u8], mut echoed: impl FnMut(u64)) -> Result<(), Wrong> {
         let offset = self.echoed * self.size as u64 + self.partial as u64;
         if let Some(at) = self.pattern.first_difference(offset, data) {
             return Err(Wrong::Byte(at));

@@ -5,8 +5,7 @@
 //!
 //! Never: samples; both tools count everything.
 
-use crate::failure::Failure;
-use crate::tools::{STRACE, VALGRIND};
+use crate::tools::{STRACE, ToolError, VALGRIND};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,22 +13,23 @@ use std::path::Path;
 
 /// How long strace holds the server before each of its waits. The client needs some 500 us to send
 /// 50 messages; in this time it has sent them all, so the wait finds all 50 ready, in every round.
-pub(crate) const HOLD_MICROS: u32 = 10_000;
+pub const HOLD_MICROS: u32 = 10_000;
 
 /// The calls that wait for events, whichever of them the server uses.
 const WAITS: &str = "/^epoll_p?wait2?$";
 
 /// What strace is to do.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Trace {
+pub struct Trace {
     /// Count the waits only, so that nothing else is slowed down.
-    pub(crate) only_waits: bool,
+    pub only_waits: bool,
     /// Hold the server before each wait, for [`HOLD_MICROS`].
-    pub(crate) hold: bool,
+    pub hold: bool,
 }
 
 /// The command line of strace that writes its counts to `out`.
-pub(crate) fn strace(out: &Path, trace: Trace) -> Vec<OsString> {
+#[must_use]
+pub fn strace(out: &Path, trace: Trace) -> Vec<OsString> {
     let mut words: Vec<OsString> =
         [STRACE, "--follow-forks", "--summary-only", "--output"].map(OsString::from).to_vec();
     words.push(out.into());
@@ -43,7 +43,8 @@ pub(crate) fn strace(out: &Path, trace: Trace) -> Vec<OsString> {
 }
 
 /// The command line of callgrind that writes its counts to `out`, and its complaints to `log`.
-pub(crate) fn callgrind(out: &Path, log: &Path) -> Vec<OsString> {
+#[must_use]
+pub fn callgrind(out: &Path, log: &Path) -> Vec<OsString> {
     let option = |name: &str, path: &Path| {
         let mut word = OsString::from(name);
         word.push(path);
@@ -59,11 +60,14 @@ pub(crate) fn callgrind(out: &Path, log: &Path) -> Vec<OsString> {
 
 /// System calls by name.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Calls(BTreeMap<String, i64>);
+pub struct Calls(BTreeMap<String, i64>);
 
 impl Calls {
     /// Reads the table that `strace -c` writes.
-    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn parse(text: &str) -> Result<Self, ToolError> {
         let row = |line: &str| {
             let fields: Vec<_> = line.split_ascii_whitespace().collect();
             // % time, seconds, usecs/call, calls, errors (may be blank), syscall
@@ -73,29 +77,38 @@ impl Calls {
         };
         let calls: BTreeMap<_, _> = text.lines().filter_map(row).collect();
         if calls.is_empty() {
-            return Err(Failure::Tool { tool: STRACE, why: format!("wrote no counts: {text:?}") });
+            return Err(ToolError::Failed {
+                tool: STRACE,
+                why: format!("wrote no counts: {text:?}"),
+            });
         }
         Ok(Self(calls))
     }
 
     /// What `self` has more than `fewer`, of each.
-    pub(crate) fn since(&self, fewer: &Self) -> Self {
+    #[must_use]
+    pub fn since(&self, fewer: &Self) -> Self {
         let names = self.0.keys().chain(fewer.0.keys());
         let difference = |name: &String| (name.clone(), self.of(name) - fewer.of(name));
         Self(names.map(difference).collect())
     }
 
-    pub(crate) fn of(&self, name: &str) -> i64 {
+    /// How many of this name.
+    #[must_use]
+    pub fn of(&self, name: &str) -> i64 {
         self.0.get(name).copied().unwrap_or(0)
     }
 
-    pub(crate) fn total(&self) -> i64 {
+    /// How many of all.
+    #[must_use]
+    pub fn total(&self) -> i64 {
         self.0.values().sum()
     }
 
     /// `sendto 1.000, recvfrom 1.000`: each call per unit, the most frequent first, without those
     /// that three digits do not show.
-    pub(crate) fn per(&self, units: f64) -> String {
+    #[must_use]
+    pub fn per(&self, units: f64) -> String {
         let shows = |calls: i64| calls.abs() as f64 / units >= 0.0005;
         let mut rows: Vec<_> = self.0.iter().filter(|(_, calls)| shows(**calls)).collect();
         rows.sort_by_key(|(_, calls)| -**calls);
@@ -109,12 +122,15 @@ impl Calls {
 }
 
 /// Reads the number of instructions from the file that callgrind writes.
-pub(crate) fn instructions(text: &str) -> Result<i64, Failure> {
+///
+/// # Errors
+/// When there is none.
+pub fn instructions(text: &str) -> Result<i64, ToolError> {
     let total = |line: &str| {
         let rest = line.strip_prefix("totals:").or_else(|| line.strip_prefix("summary:"))?;
         rest.trim().parse().ok()
     };
-    let none = || Failure::Tool { tool: VALGRIND, why: "wrote no total".into() };
+    let none = || ToolError::Failed { tool: VALGRIND, why: "wrote no total".into() };
     text.lines().rev().find_map(total).ok_or_else(none)
 }
 

@@ -1,0 +1,245 @@
+//! The clients: one shard of this engine in this process, the same for every server.
+//!
+//! Every byte that comes back is compared with what was sent.
+//!
+//! Never: leaves a message in flight when a window ends.
+//!
+//! Invariants:
+//! 1. `in_flight` is changed by the shard alone, and is 0 between windows.
+//! 2. [`News::Quiet`] comes once for each time something was begun.
+
+use crate::failure::Failure;
+use crate::line::Line;
+use crate::scenario::Lines;
+use crate::visit::Visit;
+use shardpoll::tls::ClientContext;
+use shardpoll::tls::rustls::pki_types::ServerName;
+use shardpoll::{Config, ConnId, Connect, Engine, Local, Pinning, Refused};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use crate::credentials;
+
+/// Connections established at a time: well below what listeners queue.
+const DIALS_AT_A_TIME: usize = 50;
+
+/// How long anything may take that is not a window.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the shard tells the main thread.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A lasting connection is up.
+    Up(ConnId),
+    /// Nothing is in flight any more.
+    Quiet,
+    /// Something was not as it should be; the first such is the end of the run.
+    Wrong(String),
+}
+
+/// What the connections to one server have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) addr: SocketAddr,
+    pub(crate) tls: Option<ClientContext>,
+    /// How many more may be begun; the main thread sets it to 0 to end a window.
+    left: AtomicU64,
+    in_flight: AtomicU64,
+    done: AtomicU64,
+    tell: Sender<News>,
+}
+
+impl Shared {
+    pub(crate) fn connect(&self) -> Connect {
+        let connect = Connect::to(self.addr);
+        match &self.tls {
+            None => connect,
+            Some(context) => {
+                let name = ServerName::try_from(credentials::NAME).expect("it is a name");
+                connect.tls(context.clone(), name)
+            }
+        }
+    }
+
+    pub(crate) fn tell(&self, news: News) {
+        // A main thread that no longer listens has given up already.
+        let _gone = self.tell.send(news);
+    }
+
+    pub(crate) fn refused(&self, refused: Refused) {
+        self.tell(News::Wrong(refused.to_string()));
+    }
+
+    /// These are in flight now.
+    pub(crate) fn begun(&self, count: u64) {
+        self.in_flight.fetch_add(count, Relaxed);
+    }
+
+    /// One is done; true when another is to be begun in its place.
+    pub(crate) fn another(&self) -> bool {
+        self.done.fetch_add(1, Relaxed);
+        if self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return true;
+        }
+        if self.in_flight.fetch_sub(1, Relaxed) == 1 {
+            self.tell(News::Quiet);
+        }
+        false
+    }
+}
+
+/// The shard that all clients run on.
+#[derive(Debug)]
+pub(crate) struct Load {
+    engine: Engine,
+}
+
+/// The connections to one server, as the main thread sees them.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    load: &'a Load,
+    shared: Arc<Shared>,
+    news: Receiver<News>,
+    ids: Vec<ConnId>,
+}
+
+impl Load {
+    /// On this CPU, or wherever the scheduler puts it.
+    pub(crate) fn start(cpu: Option<usize>) -> Result<Self, Failure> {
+        let mut config = Config::default();
+        config.read_timeout = None;
+        let pinning = cpu.map_or(Pinning::None, |cpu| Pinning::List(vec![cpu]));
+        let engine = Engine::builder().shards(1).pinning(pinning).config(config).start()?;
+        Ok(Self { engine })
+    }
+
+    pub(crate) fn group(&self, addr: SocketAddr, tls: Option<ClientContext>) -> Group<'_> {
+        let (tell, news) = mpsc::channel();
+        let count = || AtomicU64::new(0);
+        let shared = Shared { addr, tls, left: count(), in_flight: count(), done: count(), tell };
+        Group { load: self, shared: Arc::new(shared), news, ids: Vec::new() }
+    }
+
+    /// Ends them all.
+    pub(crate) fn end(self) -> Result<(), Failure> {
+        self.engine.quit(Duration::ZERO);
+        Ok(self.engine.join()?)
+    }
+
+    fn run(&self, letter: impl FnOnce(&mut Local<'_>) + Send + 'static) -> Result<(), Failure> {
+        let sent = self.engine.remote().run(0, letter);
+        sent.map_err(|undelivered| Failure::Echo { why: undelivered.to_string() })
+    }
+}
+
+impl Group<'_> {
+    fn next(&self, patience: Duration) -> Result<Option<News>, Failure> {
+        match self.news.recv_timeout(patience) {
+            Ok(News::Wrong(why)) => Err(Failure::Echo { why }),
+            Ok(news) => Ok(Some(news)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn expect(&self, waiting_for: &str) -> Result<News, Failure> {
+        let late = || Failure::Echo { why: format!("{waiting_for}: not within {PATIENCE:?}") };
+        self.next(PATIENCE)?.ok_or_else(late)
+    }
+
+    /// Opens lasting connections until there are this many.
+    pub(crate) fn grow_to(&mut self, shape: Lines) -> Result<(), Failure> {
+        while self.ids.len() < shape.connections {
+            let first = self.ids.len();
+            let numbers = first..(first + DIALS_AT_A_TIME).min(shape.connections);
+            let (count, shared) = (numbers.len(), Arc::clone(&self.shared));
+            self.load.run(move |local| {
+                for number in numbers {
+                    let line = Line::new(Arc::clone(&shared), number as u64, shape);
+                    if let Err(refused) = local.connect(shared.connect(), line) {
+                        shared.refused(refused);
+                    }
+                }
+            })?;
+            for _ in 0..count {
+                if let News::Up(id) = self.expect("a connection")? {
+                    self.ids.push(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every connection send its messages; `left` more follow as they come back.
+    fn begin_lines(&self, left: u64, ids: &[ConnId]) -> Result<(), Failure> {
+        self.shared.left.store(left, Relaxed);
+        let ids = ids.to_vec();
+        self.load.run(move |local| {
+            for id in ids {
+                // One that is gone has told it.
+                local.with::<Line, _>(id, Line::begin);
+            }
+        })
+    }
+
+    fn begin_visits(&self, left: u64, at_a_time: u64) -> Result<(), Failure> {
+        self.shared.left.store(left, Relaxed);
+        let shared = Arc::clone(&self.shared);
+        self.load.run(move |local| {
+            shared.begun(at_a_time);
+            for _ in 0..at_a_time {
+                Visit::pay(&shared, local);
+            }
+        })
+    }
+
+    fn quiet(&self) -> Result<(), Failure> {
+        self.expect("the last echo").map(drop)
+    }
+
+    /// Messages that have come back so far, or visits that are over.
+    pub(crate) fn done(&self) -> u64 {
+        self.shared.done.load(Relaxed)
+    }
+
+    /// Keeps all connections busy for this long, then lets what is in flight come back.
+    pub(crate) fn lines_for(&self, time: Duration) -> Result<(), Failure> {
+        self.begin_lines(u64::MAX, &self.ids)?;
+        self.stop_after(time)
+    }
+
+    /// Keeps so many visits going for this long, then lets them end.
+    pub(crate) fn visits_for(&self, time: Duration, at_a_time: u64) -> Result<(), Failure> {
+        self.begin_visits(u64::MAX, at_a_time)?;
+        self.stop_after(time)
+    }
+
+    /// Only bad news comes before the end.
+    fn stop_after(&self, time: Duration) -> Result<(), Failure> {
+        self.next(time)?;
+        self.shared.left.store(0, Relaxed);
+        self.quiet()
+    }
+
+    /// One message on every connection, then all echoes; so many times.
+    pub(crate) fn rounds(&self, count: u64) -> Result<(), Failure> {
+        (0..count).try_for_each(|_| {
+            self.begin_lines(0, &self.ids)?;
+            self.quiet()
+        })
+    }
+
+    /// One echo on each connection from this one on.
+    pub(crate) fn echo_from(&self, first: usize) -> Result<(), Failure> {
+        self.begin_lines(0, &self.ids[first..])?;
+        self.quiet()
+    }
+
+    /// So many visits, one after the other.
+    pub(crate) fn visits(&self, count: u64) -> Result<(), Failure> {
+        self.begin_visits(count - 1, 1)?;
+        self.quiet()
+    }
+}

@@ -1,0 +1,80 @@
+//! tokio: the current-thread runtime, a task and a buffer for each connection; with TLS,
+//! tokio-rustls.
+//!
+//! The read timeout is `tokio::time::timeout` round each read, as its users write it. Writes have
+//! none, where this engine has one: that is in tokio's favour.
+//!
+//! Never: reads less than there is room for.
+
+use crate::failure::Failure;
+use crate::serve::{Patience, ready, until_input_ends};
+use shardpoll::tls::rustls::ServerConfig;
+use shardpoll_bench::tools;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+/// As much as this engine reads at once.
+const READ_BYTES: usize = 16 * 1024;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(crate) fn serve(tls: Option<Arc<ServerConfig>>, patience: Patience) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("tokio's runtime"))?;
+    let (end, ended) = oneshot::channel();
+    let wait = move || {
+        until_input_ends();
+        let _gone = end.send(());
+    };
+    tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))?;
+    let serve = async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        ready(listener.local_addr()?);
+        tokio::select! {
+            result = accept(&listener, tls, patience) => result,
+            _ = ended => Ok(()),
+        }
+    };
+    runtime.block_on(serve).map_err(Failure::io("tokio's listener"))
+}
+
+async fn accept(
+    listener: &TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    patience: Patience,
+) -> std::io::Result<()> {
+    let acceptor = tls.map(TlsAcceptor::from);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        match acceptor.clone() {
+            None => drop(tokio::spawn(echo(stream, patience))),
+            Some(acceptor) => drop(tokio::spawn(async move {
+                let accept = acceptor.accept(stream);
+                if let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, accept).await {
+                    echo(stream, patience).await;
+                }
+            })),
+        }
+    }
+}
+
+/// Until the client has finished, is silent for too long, or is gone.
+async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin, patience: Patience) {
+    let mut buffer = vec![0; READ_BYTES];
+    while let Ok(Ok(count @ 1..)) = timeout(patience.read, stream.read(&mut buffer)).await {
+        // What tokio-rustls has sealed may wait inside it: only a flush sends all of it.
+        if stream.write_all(&buffer[..count]).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+    }
+    let _gone = stream.shutdown().await;
+}
