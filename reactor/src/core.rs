@@ -272,11 +272,15 @@ impl Core {
 
     /// Those named for this line take over, one after the other; one that is named meanwhile waits
     /// for the next service, so that two which hand over to each other cannot stop the loop.
-    #[cold]
+    #[inline]
     pub(crate) fn exchange_handlers(&mut self, id: ConnId, held: &mut Held) {
-        if !self.line(id).marks.take(Marks::ATTACH) {
-            return;
+        if self.line(id).marks.take(Marks::ATTACH) {
+            self.attach_all(id, held);
         }
+    }
+
+    #[cold]
+    fn attach_all(&mut self, id: ConnId, held: &mut Held) {
         let count = self.next_handlers.iter().filter(|(to, _)| *to == id).count();
         for _ in 0..count {
             // Aborted: nothing more is called (S79).
