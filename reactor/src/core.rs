@@ -236,6 +236,13 @@ impl Core {
         }
     }
 
+    /// Ends a connection now, from wherever; what TLS has sealed for it is lost at once.
+    pub(crate) fn fail(&mut self, id: ConnId, reason: CloseReason) {
+        self.line(id).fail(reason);
+        self.recount(id);
+        self.revisit(id);
+    }
+
     /// Over a snapshot: what is opened meanwhile stays (S146).
     pub(crate) fn close_all(&mut self, reason: &dyn Fn() -> CloseReason) {
         for id in self.table.snapshot() {

@@ -60,10 +60,9 @@ impl Core {
         if self.handshakes.live > self.config.max_handshakes {
             let one = self.too_old().unwrap_or(id);
             self.counters.shed_handshakes += 1;
-            self.line(one).fail(CloseReason::TooManyHandshakes);
+            self.fail(one, CloseReason::TooManyHandshakes);
             // Now: if it is the one that is served, its service has looked already.
             self.count_handshake(one);
-            self.revisit(one);
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the simulation once found, each kept for ever.
 
+use shardpoll_reactor::tls::ClientContext;
+use shardpoll_reactor::tls::rustls::pki_types::ServerName;
 use shardpoll_reactor::{
     Config, Conn, ConnId, Handler, ListenerId, ListenerOptions, PanicPolicy, Silence, Simulation,
-    Wait, incoming,
+    TlsPlan, Wait, incoming,
 };
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -170,4 +172,31 @@ fn who_panics_in_another_handler_while_it_is_replaced_is_replaced_once() {
     world.local(move |local| local.conn(one).expect("it is there").set_handler(next));
     world.settle();
     assert_eq!(*log.borrow(), ["detach"]);
+}
+
+#[test]
+fn what_tls_has_sealed_for_a_line_that_is_cut_from_elsewhere_is_counted_no_more() {
+    // What a shard has queued must be right between any two turns, and a line that is ended from
+    // outside its own callbacks is served only in the next.
+    let mut world = world(|_| {});
+    // Less than a ClientHello.
+    world.sim().set_window(100);
+    let name = ServerName::try_from("localhost").expect("a host name");
+    let plan = TlsPlan::client(ClientContext::insecure(), name);
+    let stuck = Rc::new(Cell::new(None));
+    let found = Rc::clone(&stuck);
+    let peer = world.connect(incoming(move |conn: &mut Conn<'_>, _: &[u8]| {
+        found.set(Some(conn.id()));
+        conn.start_tls(plan.clone()).expect("an open connection is upgraded");
+    }));
+    peer.send(b"go");
+    world.settle();
+    let id: ConnId = stuck.get().expect("it was called");
+    world.local(|local| {
+        let mut conn = local.conn(id).expect("it waits for room");
+        assert!(conn.backlog() > 0, "all of the hello has left");
+        conn.abort();
+    });
+    world.reactor().check().expect("the count of what is queued");
+    world.settle();
 }

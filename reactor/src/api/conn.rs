@@ -147,8 +147,7 @@ impl Conn<'_> {
 
     pub(super) fn fail(&mut self, reason: CloseReason) {
         self.core.unstage(self.id);
-        self.line_mut().fail(reason);
-        self.core.revisit(self.id);
+        self.core.fail(self.id, reason);
     }
 
     /// How many bytes are queued and not yet given to the kernel; what TLS has sealed already

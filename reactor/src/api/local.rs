@@ -104,10 +104,8 @@ impl Local<'_> {
             self.core.count_panic(Some(id));
             // Here, and not while the panic goes on: a second one would end the process.
             self.core.drop_user_value(handler);
-            let line = self.core.line(id);
-            line.told = true;
-            line.fail(CloseReason::HandlerPanic);
-            self.core.revisit(id);
+            self.core.line(id).told = true;
+            self.core.fail(id, CloseReason::HandlerPanic);
             self.core.panic_counted = true;
             self.core.calling = calling;
             resume_unwind(panic);
