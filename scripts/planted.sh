@@ -13,7 +13,7 @@ seeds=${SEEDS:-2000}
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 
-tar --exclude=./target --exclude=./.git -cf - . | tar -xf - -C "$copy"
+tar --exclude=./target --exclude=./.git -cf - . | tar -xmf - -C "$copy"
 export CARGO_TARGET_DIR=${PLANTED_TARGET:-$copy/target} CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0
 patches=$PWD/tests/planted
 cd "$copy"
