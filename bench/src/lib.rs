@@ -10,14 +10,16 @@
 //! | [`memory`] | what a process has in memory, and how many descriptors |
 //! | [`child`] | a server in a child process |
 //! | [`course`] | one connection's messages as data: what was sent, what must come back |
+//! | [`command_line`] | how a command line is read, and what is said of a mistake in it |
 //! | [`tools`], [`counted`] | strace and callgrind: are they there, and what have they counted |
 //!
-//! Never: draws load, or knows the command line; the programs in `src/bin` do.
+//! Never: draws load, or knows what may be asked for; the programs in `src/bin` do.
 
 #![forbid(unsafe_code)]
 
 pub mod child;
 pub mod clock;
+pub mod command_line;
 pub mod counted;
 pub mod course;
 pub mod cpu;

@@ -2,8 +2,6 @@
 //!
 //! Never: carries anything out.
 
-use crate::failure::Failure;
-use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
 const HELP: &str = "\
@@ -43,27 +41,6 @@ impl Cli {
     pub(crate) fn wants(&self, what: What) -> bool {
         self.what == What::All || self.what == what
     }
-}
-
-/// Reads the command line of this process; `--help` and `--version` are answered here.
-pub(crate) fn parse() -> Result<Cli, Failure> {
-    Cli::try_parse().map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that went away has seen enough.
-            let _unread = error.print();
-            Failure::Told
-        }
-        _ => Failure::Usage(one_line(&error)),
-    })
-}
-
-/// clap says what is wrong in its first paragraph, then gives tips and usage.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let paragraph = text.lines().take_while(|line| !line.trim().is_empty());
-    let line = paragraph.map(str::trim).collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    format!("{line} (see --help)")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use shardpoll::StartError;
 use shardpoll_bench::child::ChildError;
+use shardpoll_bench::command_line::Unread;
 use shardpoll_bench::tools::ToolError;
 use std::error::Error;
 use std::fmt;
@@ -68,6 +69,15 @@ impl Failure {
             | Self::Start(_)
             | Self::Io { .. } => 2,
         })
+    }
+}
+
+impl From<Unread> for Failure {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Told => Self::Told,
+            Unread::Usage(line) => Self::Usage(line),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ mod syscalls;
 use cli::What;
 use failure::Failure;
 use report::Report;
-use shardpoll_bench::tools;
+use shardpoll_bench::{command_line, tools};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn carry_out() -> Result<(), Failure> {
-    let asked = cli::parse()?;
+    let asked: cli::Cli = command_line::parse()?;
     if cfg!(debug_assertions) {
         return Err(Failure::Unoptimised);
     }

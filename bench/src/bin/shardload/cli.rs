@@ -2,10 +2,8 @@
 //!
 //! Never: carries anything out.
 
-use crate::failure::Failure;
 use crate::target::Target;
 use crate::units::{Timeout, duration, duration_or_zero, size, timeout};
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -144,27 +142,6 @@ fn number<const MAX: usize>(text: &str) -> Result<usize, String> {
         Ok(number) if (1..=MAX).contains(&number) => Ok(number),
         _ => Err(format!("want a whole number from 1 to {MAX}")),
     }
-}
-
-/// Reads the command line of this process; `--help` and `--version` are answered here.
-pub(crate) fn parse() -> Result<Cli, Failure> {
-    Cli::try_parse().map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that went away has seen enough.
-            let _unread = error.print();
-            Failure::Told
-        }
-        _ => Failure::Usage(one_line(error)),
-    })
-}
-
-/// clap says what is wrong in its first paragraph, then gives tips and usage.
-fn one_line(error: clap::Error) -> String {
-    let text = error.render().to_string();
-    let paragraph = text.lines().take_while(|line| !line.trim().is_empty());
-    let line = paragraph.map(str::trim).collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    format!("{line} (see --help)")
 }
 
 #[cfg(test)]

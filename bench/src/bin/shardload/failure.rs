@@ -5,6 +5,7 @@
 use crate::units::show_size;
 use shardpoll::{StartError, tls};
 use shardpoll_bench::child::ChildError;
+use shardpoll_bench::command_line::Unread;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -92,6 +93,15 @@ impl Failure {
             | Self::Interrupted
             | Self::Wrong { .. } => 1,
         })
+    }
+}
+
+impl From<Unread> for Failure {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Told => Self::Told,
+            Unread::Usage(line) => Self::Usage(line),
+        }
     }
 }
 

@@ -30,11 +30,13 @@ mod swarm;
 mod target;
 mod units;
 
+use failure::Failure;
+use shardpoll_bench::command_line;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     notices::print();
-    match cli::parse().and_then(carry_out) {
+    match command_line::parse().map_err(Failure::from).and_then(carry_out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.tell();
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(command: cli::Cli) -> Result<(), failure::Failure> {
+fn carry_out(command: cli::Cli) -> Result<(), Failure> {
     match command.command {
         Some(cli::Command::Serve(serve)) => serve::serve(&serve),
         Some(cli::Command::Run(run)) => run::run(&run),

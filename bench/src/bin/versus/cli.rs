@@ -5,8 +5,8 @@
 use crate::candidate::{Peer, Provider};
 use crate::failure::Failure;
 use crate::scenario::Scenario;
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, value_parser};
+use shardpoll_bench::command_line;
 use std::path::PathBuf;
 
 const HELP: &str = "\
@@ -79,27 +79,11 @@ impl Cli {
 
 /// Reads the command line of this process; `--help` and `--version` are answered here.
 pub(crate) fn parse() -> Result<Cli, Failure> {
-    let asked = Cli::try_parse().map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that went away has seen enough.
-            let _unread = error.print();
-            Failure::Told
-        }
-        _ => Failure::Usage(one_line(&error)),
-    })?;
+    let asked: Cli = command_line::parse()?;
     match asked.provider.iter().find(|provider| !Provider::built_in().contains(provider)) {
         Some(provider) => Err(Failure::NotBuiltIn(*provider)),
         None => Ok(asked),
     }
-}
-
-/// clap says what is wrong in its first paragraph, then gives tips and usage.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let paragraph = text.lines().take_while(|line| !line.trim().is_empty());
-    let line = paragraph.map(str::trim).collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    format!("{line} (see --help)")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use crate::candidate::Provider;
 use shardpoll::{StartError, tls};
+use shardpoll_bench::command_line::Unread;
 use shardpoll_bench::tools::ToolError;
 use std::error::Error;
 use std::fmt;
@@ -70,6 +71,15 @@ impl Failure {
             | Self::SelfSigned(_)
             | Self::Io { .. } => 2,
         })
+    }
+}
+
+impl From<Unread> for Failure {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Told => Self::Told,
+            Unread::Usage(line) => Self::Usage(line),
+        }
     }
 }
 
