@@ -14,6 +14,7 @@ use shardpoll::{
     Signals, StartError, WhenExhausted, incoming,
 };
 use shardpoll_reactor::{Linux, Place, Reactor};
+use shardpoll_tests::program::{self, Outcome};
 use std::error::Error;
 use std::fs::File;
 use std::io::BufRead;
@@ -24,26 +25,15 @@ use std::time::Duration;
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Outcome = Result<(), Box<dyn Error>>;
-
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let outcome = match args[..] {
+    program::run("alone", |args| match *args {
         ["privileged"] => privileged(),
         ["starved", retry, shards] => starved(retry, shards.parse().unwrap_or(1)),
         ["fragile"] => fragile(),
         ["signals"] => signals(),
         ["interrupted", asked] => interrupted(asked == "asked"),
         _ => Err(format!("{args:?} is no scenario").into()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("alone: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 fn engine(config: Config) -> Result<Engine, StartError> {

@@ -10,7 +10,8 @@
 //! are PEM files.
 
 use shardpoll::tls::{BindingError, ClientContext, Info, ServerContext};
-use shardpoll::{CloseReason, Conn, Connect, Engine, Handler, Listen, Pinning};
+use shardpoll::{CloseReason, Conn, Connect, Handler, Listen};
+use shardpoll_tests::program::{self, Outcome, engine};
 use std::error::Error;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -22,27 +23,12 @@ const LABEL: &[u8] = b"EXPERIMENTAL-shardpoll";
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Outcome = Result<(), Box<dyn Error>>;
-
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let outcome = match args[..] {
+    program::run("binding", |args| match *args {
         ["serve", cert, key] => serve(cert, key),
         ["connect", addr, name, roots, times] => connect(addr, name, roots, times),
         _ => Err(format!("{args:?} is neither `serve` nor `connect`").into()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("binding: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn engine() -> Result<Engine, Box<dyn Error>> {
-    Ok(Engine::builder().shards(1).pinning(Pinning::None).start()?)
+    })
 }
 
 fn hex(value: Result<impl AsRef<[u8]>, BindingError>) -> String {

@@ -10,8 +10,8 @@
 
 use rustls::pki_types::ServerName;
 use shardpoll::tls::{ClientContext, DaneMode, Roots, ServerContext, Tlsa, rustls};
-use shardpoll::{CloseReason, Conn, Connect, Engine, Handler, Listen, Pinning};
-use std::error::Error;
+use shardpoll::{CloseReason, Conn, Connect, Engine, Handler, Listen};
+use shardpoll_tests::program::{self, Outcome, engine};
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -21,27 +21,12 @@ use std::time::Duration;
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 const PATIENCE: Duration = Duration::from_secs(20);
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
-
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let outcome = match args[..] {
+    program::run("dane", |args| match *args {
         ["serve", chain, key] => serve(chain, key),
         ["connect", addr, name, roots] => connect(addr, name, roots),
         _ => Err(format!("{args:?} is neither `serve` nor `connect`").into()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("dane: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn engine() -> Outcome<Engine> {
-    Ok(Engine::builder().shards(1).pinning(Pinning::None).start()?)
+    })
 }
 
 struct Echo;

@@ -5,7 +5,8 @@
 #![allow(clippy::disallowed_methods, reason = "a command measures its own time")]
 
 use shardpoll_tests::mutation::{Found, Hunt, Until, hunt};
-use shardpoll_tests::simulation::{all_cores, fresh_seed};
+use shardpoll_tests::program;
+use shardpoll_tests::simulation::fresh_seed;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -24,19 +25,13 @@ const REPLAY: &str = "replay: cargo run --release -p shardpoll-tests --bin mutat
 
 fn options(args: &[String]) -> Result<Hunt, String> {
     let (mut seconds, mut seeds, mut seed, mut threads) = (None, None, None, None);
-    let mut rest = args.iter();
-    while let Some(flag) = rest.next() {
-        let option = match flag.as_str() {
-            "--seconds" => &mut seconds,
-            "--seeds" => &mut seeds,
-            "--seed" => &mut seed,
-            "--threads" => &mut threads,
-            _ => return Err(format!("{flag:?} is no option")),
-        };
-        let value = rest.next().ok_or_else(|| format!("{flag} needs a number"))?;
-        let number = value.parse::<u64>();
-        *option = Some(number.map_err(|_| format!("{flag} {value:?} is not a number"))?);
-    }
+    let known = &mut [
+        ("--seconds", &mut seconds),
+        ("--seeds", &mut seeds),
+        ("--seed", &mut seed),
+        ("--threads", &mut threads),
+    ];
+    program::numbers(args, known)?;
     let until = match (seconds, seeds, seed) {
         (Some(_), Some(_), _) => return Err("--seconds and --seeds exclude each other".into()),
         (Some(seconds), None, _) => Until::Time(Duration::from_secs(seconds)),
@@ -44,11 +39,7 @@ fn options(args: &[String]) -> Result<Hunt, String> {
         (None, None, Some(_)) => Until::Seeds(1),
         (None, None, None) => Until::Time(Duration::from_secs(30)),
     };
-    let threads = match threads.map(usize::try_from) {
-        None => all_cores(),
-        Some(Ok(threads @ 1..=1024)) => threads,
-        Some(_) => return Err("--threads must be 1 to 1024".into()),
-    };
+    let threads = program::threads(threads)?;
     Ok(Hunt { first: seed.unwrap_or_else(fresh_seed), until, threads, hangs: (LONGEST, hangs) })
 }
 

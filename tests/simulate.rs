@@ -6,7 +6,8 @@
 #![allow(clippy::disallowed_methods, reason = "a command measures its own time")]
 
 use shardpoll_reactor::{Fault, Transitions};
-use shardpoll_tests::simulation::{DRAWN, Enough, Outcome, Search, all_cores, fresh_seed, search};
+use shardpoll_tests::program;
+use shardpoll_tests::simulation::{DRAWN, Enough, Outcome, Search, fresh_seed, search};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -28,20 +29,14 @@ struct Options {
 fn options(args: &[String]) -> Result<Options, String> {
     let (mut connections, mut seeds, mut seed) = (None, None, None);
     let (mut threads, mut least) = (None, None);
-    let mut rest = args.iter();
-    while let Some(flag) = rest.next() {
-        let option = match flag.as_str() {
-            "--connections" => &mut connections,
-            "--seeds" => &mut seeds,
-            "--seed" => &mut seed,
-            "--threads" => &mut threads,
-            "--least" => &mut least,
-            _ => return Err(format!("{flag:?} is no option")),
-        };
-        let value = rest.next().ok_or_else(|| format!("{flag} needs a number"))?;
-        let number = value.parse::<u64>();
-        *option = Some(number.map_err(|_| format!("{flag} {value:?} is not a number"))?);
-    }
+    let known = &mut [
+        ("--connections", &mut connections),
+        ("--seeds", &mut seeds),
+        ("--seed", &mut seed),
+        ("--threads", &mut threads),
+        ("--least", &mut least),
+    ];
+    program::numbers(args, known)?;
     let enough = match (connections, seeds, seed) {
         (Some(_), Some(_), _) => return Err("--connections and --seeds exclude each other".into()),
         (Some(connections), None, _) => Enough::Connections(connections),
@@ -53,11 +48,7 @@ fn options(args: &[String]) -> Result<Options, String> {
         Enough::Connections(count) => count / 1000,
         Enough::Seeds(_) => 0,
     };
-    let threads = match threads.map(usize::try_from) {
-        None => all_cores(),
-        Some(Ok(threads @ 1..=1024)) => threads,
-        Some(_) => return Err("--threads must be 1 to 1024".into()),
-    };
+    let threads = program::threads(threads)?;
     let first = seed.unwrap_or_else(fresh_seed);
     Ok(Options { search: Search { first, enough, threads }, least: least.unwrap_or(usual) })
 }

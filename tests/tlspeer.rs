@@ -20,7 +20,7 @@ use shardpoll::tls::{
 use shardpoll::{
     CloseReason, Conn, Connect, Engine, Handler, Listen, Pinning, Signals, Status, TlsPlan,
 };
-use std::error::Error;
+use shardpoll_tests::program::{self, Outcome, engine};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -33,23 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest line of a peer.
 const LONGEST: usize = 512;
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
-
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let outcome = match &args[..] {
+    program::run("tlspeer", |args| match args {
         ["serve", options @ ..] => serve(options),
         ["connect", addr, name, roots, options @ ..] => connect(addr, name, roots, options),
         _ => Err(format!("{args:?} is neither `serve` nor `connect`").into()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tlspeer: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 fn roots(path: &str) -> Outcome<Roots> {
@@ -201,7 +190,7 @@ fn connect(addr: &str, name: &str, roots_file: &str, options: &[&str]) -> Outcom
         };
     }
     let context = context.build()?;
-    let engine = Engine::builder().shards(1).pinning(Pinning::None).start()?;
+    let engine = engine()?;
     for _ in 0..times {
         let (ended, end) = channel();
         let plan = starttls.then(|| TlsPlan::client(context.clone(), name.clone()));

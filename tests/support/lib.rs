@@ -21,6 +21,7 @@ pub mod leak;
 pub mod mutation;
 mod peer;
 mod process;
+pub mod program;
 mod recorder;
 mod rig;
 mod side;
