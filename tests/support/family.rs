@@ -32,7 +32,7 @@ impl Family {
         Self { root, inter, leaf }
     }
 
-    /// The server's certificate, or another's that the authority issues, with the authority's.
+    /// The server's certificate, with the authority's.
     #[must_use]
     pub fn certificate(&self) -> Certificate {
         self.leaf.clone()

@@ -150,8 +150,8 @@ impl Certificates {
     }
 }
 
-/// A host name as it is kept, and looked for.
-fn canonical(host: &str) -> Cow<'_, str> {
+/// A host name as it is kept, looked for, and told.
+pub(crate) fn canonical(host: &str) -> Cow<'_, str> {
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())

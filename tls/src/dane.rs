@@ -9,7 +9,7 @@ use std::str::FromStr;
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-use crate::der::{self, Reader};
+use crate::der::{self, BIT_STRING, Reader, SEQUENCE};
 use crate::digest::{self, Hash};
 
 /// PKIX-TA: an authority on the path, which must lead to a trusted root.
@@ -129,7 +129,12 @@ impl Tlsa {
             let named = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
             named.map_or_else(|| word.parse().map_err(|_| TlsaError::Text), |found| Ok(found.1))
         };
-        let usages = [("PKIX-TA", 0), ("PKIX-EE", 1), ("DANE-TA", 2), ("DANE-EE", 3)];
+        let usages = [
+            ("PKIX-TA", PKIX_TA),
+            ("PKIX-EE", PKIX_EE),
+            ("DANE-TA", DANE_TA),
+            ("DANE-EE", DANE_EE),
+        ];
         let private = ("PrivCert", 255);
         let usage = field(usages)?;
         let selector = field([("Cert", 0), ("SPKI", 1), ("PrivSel", 255), private])?;
@@ -214,10 +219,10 @@ impl fmt::Display for Tlsa {
 
 /// A sequence of an algorithm and a bit string (RFC 5280, section 4.1), and nothing behind it.
 fn is_public_key(spki: &[u8]) -> Option<()> {
-    let (mut outer, sequence) = (Reader::new(spki), 0x30);
-    let mut fields = Reader::new(outer.expect(sequence)?);
-    fields.expect(sequence)?;
-    fields.expect(0x03)?;
+    let mut outer = Reader::new(spki);
+    let mut fields = Reader::new(outer.expect(SEQUENCE)?);
+    fields.expect(SEQUENCE)?;
+    fields.expect(BIT_STRING)?;
     (outer.is_empty() && fields.is_empty()).then_some(())
 }
 

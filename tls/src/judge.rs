@@ -15,12 +15,10 @@ use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, OtherError};
 
 use crate::dane::{DANE_EE, DANE_TA, PKIX_EE, PKIX_TA};
-use crate::der::{self, Reader};
+use crate::der::{self, Reader, SEQUENCE};
 use crate::pkix::{Chain, NOT_AN_AUTHORITY, Pkix, Purpose, out_of_date};
 use crate::verdict::{Authority, Finding, Problem, Verdict};
 use crate::{DaneMode, Roots, Tlsa};
-
-const SEQUENCE: u8 = 0x30;
 
 /// The records of one server that count, and what follows from them.
 #[derive(Clone, Debug)]

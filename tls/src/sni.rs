@@ -16,6 +16,7 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::certificates::canonical;
 use crate::exporter;
 
 thread_local! {
@@ -33,9 +34,8 @@ pub(crate) struct Overheard(pub(crate) Arc<dyn ResolvesServerCert>);
 
 impl ResolvesServerCert for Overheard {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // A dot at the end says nothing more: handlers compare names.
-        let name = hello.server_name().map(|name| name.strip_suffix('.').unwrap_or(name));
-        ASKED.set(name.map(Box::from));
+        // Handlers compare names.
+        ASKED.set(hello.server_name().map(|name| canonical(name).into()));
         let certified = self.0.resolve(hello);
         exporter::chosen(certified.as_ref());
         certified
