@@ -40,7 +40,7 @@
 //! All `unsafe` is in `reactor/src/sys/linux`.
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
-//! connections, `worker` is what runs on one, `mailbox` is how the others reach it, `remote` what
+//! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the others reach it, `remote` what
 //! they say, `listen` one socket a shard, `pin` which CPU, `latch` who waits for whom, `shortage`
 //! who waits for descriptors. Whatever concerns more than one thread is in this crate, and only
 //! here.
@@ -58,6 +58,7 @@
 
 mod accept;
 mod builder;
+mod census;
 mod engine;
 mod error;
 mod latch;
@@ -77,7 +78,7 @@ pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
     EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local, NoAddress,
-    PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Signal, Signals, Silence,
+    PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined, Refused, Signal, Signals, Silence,
     SocketOption, StartTlsError, Status, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch,
     WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
     raise_descriptor_limit, tls,
