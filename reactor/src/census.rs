@@ -247,3 +247,52 @@ impl Census for Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use std::path::Path;
+
+    fn net(ip: &str) -> Option<PeerNet> {
+        let ip: IpAddr = ip.parse().expect("an address");
+        PeerNet::of(&SocketAddr::new(ip, 1).into())
+    }
+
+    #[test]
+    fn a_peer_is_an_ipv4_address_or_the_first_64_bits_of_an_ipv6_address() {
+        assert_ne!(net("192.0.2.1"), net("192.0.2.2"));
+        assert_eq!(net("2001:db8:1:2::1"), net("2001:db8:1:2:ffff::9"));
+        assert_ne!(net("2001:db8:1:2::1"), net("2001:db8:1:3::1"));
+        for written in ["::ffff:192.0.2.1", "64:ff9b::192.0.2.1"] {
+            assert_eq!(net(written), net("192.0.2.1"), "{written}");
+            assert_ne!(net(written), net("192.0.2.2"), "{written}");
+        }
+        // Only the well-known prefix is known to be one.
+        assert_ne!(net("64:ff9b:1::192.0.2.1"), net("192.0.2.1"));
+        assert_eq!(PeerNet::of(&Addr::Unix(None)), None);
+        assert_eq!(PeerNet::of(&Addr::Unix(Some(Path::new("/run/a").into()))), None);
+    }
+
+    #[test]
+    fn what_was_turned_away_is_counted_nowhere() {
+        let one = |max| Limits { max_connections: max, max_connections_per_peer: Some(1) };
+        let tally = Tally::new(one(None));
+        let id = ListenerId::new(7);
+        assert!(tally.add_listener(id, one(Some(2))));
+        let peer = |last| Addr::Ip(([192, 0, 2, last], 1).into());
+        for _ in 0..3 {
+            assert_eq!((tally.enter(id), tally.enter_peer(id, &peer(1))), (Ok(()), Ok(())));
+            assert_eq!(tally.enter(id), Ok(()));
+            assert_eq!(tally.enter_peer(id, &peer(1)), Err(TooMany::FromPeer));
+            assert_eq!(tally.enter(id), Err(TooMany::OfListener));
+            assert_eq!(tally.enter_peer(id, &peer(2)), Ok(()));
+            for last in [1, 2] {
+                tally.leave_peer(id, &peer(last));
+                tally.leave(id);
+            }
+            let state = tally.state.borrow();
+            assert_eq!((state.all, state.listeners[&id].1, state.peers.len()), (0, 0, 0));
+        }
+    }
+}

@@ -164,3 +164,127 @@ impl Census for Shared {
         self.0.leave_peer(id, peer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use std::sync::Barrier;
+
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 20_000;
+
+    /// The most that were in at a time, and those who are in now.
+    #[derive(Default)]
+    struct Seen {
+        now: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl Seen {
+        fn come(&self) {
+            let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+        }
+
+        fn go(&self) {
+            self.now.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// All, those of each listener, and those of each peer.
+    type AllSeen = [Seen; 6];
+
+    /// One connection, and where it is seen.
+    struct Line {
+        listener: ListenerId,
+        peer: Addr,
+        seen: [usize; 3],
+    }
+
+    impl Line {
+        fn new(listener: u8, peer: u8) -> Self {
+            let addr = SocketAddr::from(([192, 0, 2, peer], 1));
+            let seen = [0, 1 + usize::from(listener), 3 + usize::from(peer)];
+            Self { listener: ListenerId::new(listener.into()), peer: Addr::Ip(addr), seen }
+        }
+
+        fn come(&self, census: &Shared, seen: &AllSeen) -> bool {
+            if census.enter(self.listener).is_err() {
+                return false;
+            }
+            if census.enter_peer(self.listener, &self.peer).is_err() {
+                census.leave(self.listener);
+                return false;
+            }
+            self.seen.iter().for_each(|kind| seen[*kind].come());
+            true
+        }
+
+        fn go(&self, census: &Shared, seen: &AllSeen) {
+            self.seen.iter().for_each(|kind| seen[*kind].go());
+            census.leave_peer(self.listener, &self.peer);
+            census.leave(self.listener);
+        }
+    }
+
+    /// One shard's share of the storm: each comes, stays for a while, and goes.
+    fn storm(census: &Shared, thread: usize, seen: &AllSeen) -> usize {
+        let (mut inside, mut turned_away) = (Vec::new(), 0);
+        for round in 0..ROUNDS {
+            let number = |of: usize| u8::try_from((round / 2 + thread) % of).expect("small");
+            let line = Line::new(u8::from(round % 2 == 0), number(3));
+            if line.come(census, seen) {
+                inside.push(line);
+            } else {
+                turned_away += 1;
+            }
+            if inside.len() > round % 4 {
+                inside.swap_remove(0).go(census, seen);
+            }
+        }
+        inside.iter().for_each(|line| line.go(census, seen));
+        turned_away
+    }
+
+    #[test]
+    fn shards_that_storm_in_are_never_too_many_and_leave_nothing_behind() {
+        let mut config = Config::default();
+        config.max_connections = Some(6);
+        config.max_connections_per_peer = Some(3);
+        let census = EngineCensus::new(&config);
+        let mut limits = Limits::default();
+        limits.max_connections = Some(4);
+        limits.max_connections_per_peer = Some(2);
+        let seen: AllSeen = Default::default();
+        let start = Barrier::new(THREADS);
+        let turned_away: usize = std::thread::scope(|scope| {
+            let (census, seen, start) = (&census, &seen, &start);
+            let body = |thread| {
+                let own = Shared(Arc::clone(census));
+                for id in [0, 1] {
+                    assert!(own.add_listener(ListenerId::new(id), limits));
+                }
+                start.wait();
+                storm(&own, thread, seen)
+            };
+            let threads: Vec<_> =
+                (0..THREADS).map(|thread| scope.spawn(move || body(thread))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        let most = |kind: usize| seen[kind].most.load(Ordering::SeqCst);
+        assert!(
+            most(0) <= 6 && most(1) <= 4 && most(2) <= 4,
+            "{} {} {}",
+            most(0),
+            most(1),
+            most(2)
+        );
+        assert!(turned_away > 0, "the limits were reached");
+        assert_eq!(census.all.load(Ordering::SeqCst), 0);
+        for listener in census.listeners.read().values() {
+            assert_eq!(listener.open.load(Ordering::SeqCst), 0);
+        }
+        assert!(census.stripes.iter().all(|peers| peers.lock().is_empty()));
+    }
+}

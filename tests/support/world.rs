@@ -9,6 +9,7 @@ use shardpoll::{
     Accept, Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, ListenerId, Local,
     Peer as Accepted, Pinning, Remote,
 };
+use shardpoll_reactor::{Limits, ListenerOptions};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub struct Setup {
     shards: usize,
     config: Config,
     listen: Option<Listen>,
+    limits: Limits,
     pub(crate) tls: Option<ServerContext>,
 }
 
@@ -32,7 +34,13 @@ impl Setup {
     /// One shard, plain, on a port of the kernel's choice.
     #[must_use]
     pub fn new() -> Self {
-        Self { shards: 1, config: Config::default(), listen: None, tls: None }
+        Self {
+            shards: 1,
+            config: Config::default(),
+            listen: None,
+            limits: Limits::default(),
+            tls: None,
+        }
     }
 
     /// With so many shards.
@@ -56,10 +64,17 @@ impl Setup {
         self
     }
 
+    /// With these limits of its listener.
+    #[must_use]
+    pub fn limits(mut self, set: impl FnOnce(&mut Limits)) -> Self {
+        set(&mut self.limits);
+        self
+    }
+
     /// Starts it; every connection it accepts reacts so.
     #[must_use]
     pub fn start(self, react: impl React) -> World {
-        let Self { shards, config, listen, tls } = self;
+        let Self { shards, config, listen, limits, tls } = self;
         let side = if lab::is_on() {
             assert_eq!(shards, 1, "the simulation has one shard");
             Side::Sim { shard: lab::start(config) }
@@ -72,7 +87,11 @@ impl Setup {
         let mut world = World { side, addr: NOWHERE, log, events, seen, next: 0, panics: 0 };
         world.addr = match listen {
             Some(listen) => world.listen(listen, react),
-            None => world.listen_somewhere(tls, react),
+            None => {
+                let mut options = ListenerOptions::default();
+                (options.tls, options.limits) = (tls, limits);
+                world.listen_somewhere(options, react)
+            }
         };
         world
     }
@@ -135,20 +154,22 @@ impl World {
 
     /// Listens at one more address.
     pub fn listen_too(&self, react: impl React) -> SocketAddr {
-        self.listen_somewhere(None, react)
+        self.listen_somewhere(ListenerOptions::default(), react)
     }
 
     /// Listens at one more address, with TLS from the first byte.
     pub fn listen_tls(&self, react: impl React) -> SocketAddr {
-        self.listen_somewhere(Some(crate::server_context()), react)
+        let mut options = ListenerOptions::default();
+        options.tls = Some(crate::server_context());
+        self.listen_somewhere(options, react)
     }
 
-    fn listen_somewhere(&self, tls: Option<ServerContext>, react: impl React) -> SocketAddr {
+    fn listen_somewhere(&self, options: ListenerOptions, react: impl React) -> SocketAddr {
         let log = self.log();
         let accept = move |_: &Accepted| -> Box<dyn Handler> {
             Box::new(Recorder::new(log.clone(), react.clone()))
         };
-        self.listen_with(tls, accept)
+        self.listen_having(options, accept)
     }
 
     /// Listens at one more address, with handlers of another kind.
@@ -166,10 +187,24 @@ impl World {
         tls: Option<ServerContext>,
         accept: impl Accept + Clone + Send,
     ) -> SocketAddr {
+        let mut options = ListenerOptions::default();
+        options.tls = tls;
+        self.listen_having(options, accept)
+    }
+
+    fn listen_having(
+        &self,
+        options: ListenerOptions,
+        accept: impl Accept + Clone + Send,
+    ) -> SocketAddr {
         if let Some(shard) = self.side.shard() {
-            return lab::listen(shard, tls, Box::new(accept));
+            return lab::listen(shard, options, Box::new(accept));
         }
+        let ListenerOptions { tls, limits, .. } = options;
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
+        let Limits { max_connections, max_connections_per_peer, .. } = limits;
+        let at = max_connections.into_iter().fold(at, Listen::max_connections);
+        let at = max_connections_per_peer.into_iter().fold(at, Listen::max_connections_per_peer);
         let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
     }
