@@ -6,12 +6,13 @@ use crate::census::{EngineCensus, Shared};
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
+use crate::letter::TASKS;
 use crate::mailbox::mailbox;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
 use crate::shortage::{Share, Shortage};
 use crate::worker::WorkerStart;
-use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place};
+use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -129,9 +130,9 @@ impl EngineBuilder {
             loops.push(linux);
         }
         let census = EngineCensus::new(&self.config);
-        let shortage = Shortage::new(loops.iter().map(Linux::waker));
-        for (shard, (core, linux)) in cores.into_iter().zip(loops).enumerate() {
-            let (mailbox, inbox) = mailbox(linux.waker());
+        let shortage = Shortage::new(loops.iter().map(Sys::waker));
+        for (shard, (core, sys)) in cores.into_iter().zip(loops).enumerate() {
+            let (mailbox, inbox) = mailbox(TASKS, sys.waker());
             mailboxes.push(mailbox);
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
@@ -139,7 +140,7 @@ impl EngineBuilder {
             let ended = Ended::new(Arc::clone(&latch));
             let share = Share::new(Arc::clone(&shortage), shard);
             let census = Shared(Arc::clone(&census));
-            let start = WorkerStart { shard, at, core, linux, config, inbox, share, census, ended };
+            let start = WorkerStart { shard, at, core, sys, config, inbox, share, census, ended };
             workers.push(start);
         }
         Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
