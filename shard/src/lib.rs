@@ -41,9 +41,9 @@
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
 //! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
-//! others reach it, `letter` what they say, `remote` who says it, `listen` one socket a shard, `pin`
-//! which CPU, `latch` who waits for whom, `shortage` who waits for descriptors. Whatever concerns
-//! more than one thread is in this crate, and only here.
+//! others reach it, `letter` what they say, `remote` who says it, `listen` one socket a shard,
+//! `pin` which CPU, `latch` who waits for whom, `shortage` who waits for descriptors. Whatever
+//! concerns more than one thread is in this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!

@@ -35,9 +35,9 @@ pub struct Config {
     /// 1; `None`, the default: no limit. One too many is closed at once, no callback is called, and
     /// [`Counters::refused_in_all`](crate::Counters) counts it. Those that we open do not count.
     pub max_connections: Option<usize>,
-    /// How many accepted connections one peer may have at a time, over all listeners and shards, at
-    /// least 1; `None`, the default: no limit. What counts as one peer: [`PeerNet`](crate::PeerNet).
-    /// Unix sockets are not counted. One too many is treated as above, and counted in
+    /// How many accepted connections one [peer](crate::PeerNet) may have at a time, over all
+    /// listeners and shards, at least 1; `None`, the default: no limit. Unix sockets are not
+    /// counted. One too many is treated as above, and counted in
     /// [`Counters::refused_from_peer`](crate::Counters).
     pub max_connections_per_peer: Option<usize>,
     /// How many TLS handshakes may be under way on a shard, incoming and outgoing, at least 1.

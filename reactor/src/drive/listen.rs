@@ -27,9 +27,9 @@ impl<S: Sys> Reactor<S> {
     /// The descriptor must be non-blocking.
     ///
     /// # Errors
-    /// The kernel's when it cannot be watched; `InvalidInput` with a [`ConfigError`](crate::ConfigError)
-    /// when a limit is 0; also while quitting (S150), and when this shard's
-    /// table is full. The acceptor is dropped then, and not called.
+    /// The kernel's when it cannot be watched; `InvalidInput` with a
+    /// [`ConfigError`](crate::ConfigError) when a limit makes no sense; also while quitting (S150),
+    /// and when this shard's table is full. The acceptor is dropped then, and not called.
     pub fn add_listener(
         &mut self,
         id: ListenerId,

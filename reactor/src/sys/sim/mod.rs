@@ -171,16 +171,6 @@ impl Sim {
         SimPeer::new(&self.net, end)
     }
 
-    /// As [`peer`](Self::peer), from this address: nobody else shall use it at the same time.
-    #[must_use]
-    pub fn peer_from(&self, to: SocketAddr, from: SocketAddr) -> SimPeer {
-        let end = self.net.borrow_mut().open(to, None, None);
-        if let Some(end) = self.net.borrow_mut().end_mut(end) {
-            end.local = from;
-        }
-        SimPeer::new(&self.net, end)
-    }
-
     /// Takes one connection that waits at a listener that no reactor has: the far side of what a
     /// handler connects to.
     #[must_use]
