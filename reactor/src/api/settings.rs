@@ -37,9 +37,10 @@ impl Config {
     /// Sets the field of this name from text (S160).
     ///
     /// Times are whole numbers with a unit (`us`, `ms`, `s`, `m`, `h`), or `off` where the field is
-    /// optional; counts are whole numbers, or `off` likewise; sizes are numbers of bytes, or with `k`,
-    /// `m` or `g` of 1024, 1024^2 or 1024^3; switches are `on` or `off`; choices are spelled as
-    /// their variants are, in lower case with dashes. Whether all settings make sense together is [`check`](Self::check)'s to say.
+    /// optional; counts are whole numbers, or `off` likewise; sizes are numbers of bytes, or with
+    /// `k`, `m` or `g` of 1024, 1024^2 or 1024^3; switches are `on` or `off`; choices are spelled
+    /// as their variants are, in lower case with dashes. Whether all settings make sense together
+    /// is [`check`](Self::check)'s to say.
     ///
     /// # Errors
     /// Names a setting that does not exist, or the value that does not fit, and what would: the
