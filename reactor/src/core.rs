@@ -159,6 +159,24 @@ impl Core {
         }
     }
 
+    /// Moves the entry of a line in the timer heap if its deadline has become earlier; a later one
+    /// is found when the entry comes up.
+    #[inline]
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        let Self { table, timers, spans, .. } = self;
+        let line = table.served_mut(id);
+        let (due, _) = line.deadline(spans);
+        if due < line.entry_due {
+            line.entry_due = due;
+            match line.entry {
+                Some(entry) => {
+                    timers.reschedule(entry, due);
+                }
+                None => line.entry = Some(timers.insert(due, Due::Line(id))),
+            }
+        }
+    }
+
     /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
     #[cold]
     pub(crate) fn unstage(&mut self, id: ConnId) {

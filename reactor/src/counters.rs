@@ -37,6 +37,11 @@ pub struct Counters {
     pub refused_writes: u64,
     /// Handshakes that were given up because too many were under way.
     pub shed_handshakes: u64,
+    /// Connections that were ended because their peers were too slow
+    /// ([`MinRate`](crate::MinRate)).
+    pub too_slow: u64,
+    /// Connections that were ended because of their age ([`Lifetime`](crate::Lifetime)).
+    pub too_old: u64,
     /// Bytes taken from the kernel.
     pub bytes_in: u64,
     /// Bytes given to the kernel.

@@ -78,10 +78,10 @@ pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
-    ParseConnectError, Peer, Pipelined, Refused, Silence, SocketOption, StartTlsError, Status,
-    TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,
-    events, incoming,
+    EventAnswer, EventMode, Handler, Input, Lifetime, LinkError, LinkOptions, Local, MinRate,
+    NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Silence, SocketOption,
+    StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

@@ -5,7 +5,7 @@
 //! Invariants:
 //! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
 
-use crate::api::{Accept, Addr, WhenFull};
+use crate::api::{Accept, Addr, ConfigError, Lifetime, MinRate, WhenFull};
 use crate::census::Limits;
 use crate::id::ListenerId;
 use shardpoll_timers::TimerId;
@@ -28,6 +28,22 @@ pub struct ListenerOptions {
     pub read_size: Option<usize>,
     /// How many of them there may be, over all loops that share a census. Default: no limit.
     pub limits: Limits,
+    /// How slow their peers may be. Default: as slow as they like.
+    pub min_rate: Option<MinRate>,
+    /// How long they may live. Default: for ever.
+    pub max_lifetime: Option<Lifetime>,
+}
+
+impl ListenerOptions {
+    /// Says whether a listener can have these options.
+    ///
+    /// # Errors
+    /// Names the first limit that makes no sense, with its value: the caller's mistake.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.limits.check()?;
+        self.min_rate.map_or(Ok(()), |rate| rate.check())?;
+        self.max_lifetime.map_or(Ok(()), |time| time.check())
+    }
 }
 
 pub(crate) struct Listener {

@@ -7,6 +7,7 @@
 //!    S89), and its own end, when nobody waited then.
 
 use super::Line;
+use super::pace::Pace;
 use crate::api::Credit;
 use crate::id::ConnId;
 use shardpoll_timers::Tick;
@@ -31,6 +32,10 @@ pub(crate) struct Tuning {
     /// The lines that are linked to this one.
     pub(crate) sources: Vec<ConnId>,
     pub(crate) fin: Fin,
+    /// How slow its peer may be.
+    pub(crate) pace: Option<Box<Pace>>,
+    /// When it is too old.
+    pub(crate) life_ends: Option<Tick>,
 }
 
 impl Tuning {

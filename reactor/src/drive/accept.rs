@@ -9,7 +9,7 @@ use crate::api::{Addr, CloseReason, Peer, WhenExhausted};
 use crate::conn::{Channel, Line, Marks, Ready, Stage, TlsChannel};
 use crate::core::Callback;
 use crate::id::ConnId;
-use crate::listener::Listener;
+use crate::listener::{Listener, ListenerOptions};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_tls::Session;
@@ -117,7 +117,7 @@ impl<S: Sys> Reactor<S> {
         }
         let Some(listener) = self.core.table.listener_mut(key) else { return };
         let peer = Peer { addr, listener: id };
-        let read_size = listener.options.read_size;
+        let ListenerOptions { read_size, min_rate, max_lifetime, .. } = listener.options;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let session = listener.options.tls.as_ref().map(Session::server).transpose();
         let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
@@ -144,6 +144,7 @@ impl<S: Sys> Reactor<S> {
             line.set_read_size(bytes);
         }
         line.when_full = when_full;
+        line.set_min_rate(min_rate);
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         if panicked {
@@ -154,6 +155,7 @@ impl<S: Sys> Reactor<S> {
         let Some(id) = self.core.table.insert(entry) else { return };
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
+        self.core.line(id).set_lifetime(id, max_lifetime);
         self.core.counters.accepted += 1;
         if let Err(error) = registered {
             log::warn!("connection {id}: cannot be watched: {error}");

@@ -326,8 +326,7 @@ impl<S: Sys> Out<'_, S> {
             Ok(taken) => {
                 self.line.last_progress = self.now;
                 if let Some(tuning) = &mut self.line.tuning {
-                    // One that was set for this wait only (S89).
-                    tuning.write_due = None;
+                    tuning.sent(taken);
                 }
                 self.counters.bytes_out += taken as u64;
                 if taken < offered {
