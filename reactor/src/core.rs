@@ -14,6 +14,7 @@ use crate::api::{
 use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
+use crate::pressure::SEALED_EXTRA;
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -87,6 +88,8 @@ pub(crate) struct Core {
     /// What all connections have queued, and what they may, in bytes.
     pub(crate) queued: usize,
     pub(crate) shard_queue_cap: usize,
+    /// With this much queued, what one callback stages could be more than that.
+    pub(crate) nearly_full: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     /// What the calendar says at a time of the loop's clock.
@@ -127,6 +130,7 @@ impl Core {
             first_room: staged_cap.min(FIRST_ROOM),
             queued: 0,
             shard_queue_cap: config.shard_queue_cap(),
+            nearly_full: config.shard_queue_cap().saturating_sub(staged_cap + SEALED_EXTRA),
             config,
             now,
             wall_time,
@@ -192,13 +196,6 @@ impl Core {
             self.staging.clear();
             self.recount(id);
         }
-    }
-
-    /// Brings what the shard has counted as queued up to date for a line.
-    pub(crate) fn recount(&mut self, id: ConnId) {
-        let line = self.table.served_mut(id);
-        let len = line.queued();
-        self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
     }
 
     /// Whether all that was written to a line that is being served has gone to the kernel.

@@ -33,7 +33,7 @@ pub struct Counters {
     pub refused_options: u64,
     /// Connections that have ended, whether or not they were ever established.
     pub closed: u64,
-    /// Writes that were refused because a queue was full.
+    /// Writes that were refused, or end their connection, because a queue was full.
     pub refused_writes: u64,
     /// Handshakes that were given up because too many were under way.
     pub shed_handshakes: u64,

@@ -69,6 +69,7 @@ mod handshakes;
 mod id;
 mod links;
 mod listener;
+mod pressure;
 mod staging;
 mod sys;
 mod table;

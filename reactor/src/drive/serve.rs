@@ -179,6 +179,9 @@ impl<S: Sys> Reactor<S> {
             self.core.line(id).keep_pace(now);
         }
         self.core.count_handshake(id);
+        if self.core.queued >= self.core.nearly_full {
+            self.core.hold_to_shard_cap(id);
+        }
         if self.core.line(id).is_ending() {
             self.end(id, held);
         }
