@@ -3,9 +3,10 @@
 //! Never: holds the descriptor, or calls the acceptor.
 //!
 //! Invariants:
-//! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
+//! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused nor
+//!    has ended.
 
-use crate::api::{Accept, Addr, WhenFull};
+use crate::api::{Accept, Addr, ProxyProtocol, WhenFull};
 use crate::id::ListenerId;
 use shardpoll_timers::TimerId;
 use shardpoll_tls::ServerContext;
@@ -25,6 +26,8 @@ pub struct ListenerOptions {
     /// The largest chunk a handler is given, in bytes, as
     /// [`Conn::read_size`](crate::Conn::read_size) sets it. Default: as the configuration says.
     pub read_size: Option<usize>,
+    /// Whose PROXY headers are believed. Default: nobody's, and everybody is served as they are.
+    pub proxy: Option<ProxyProtocol>,
 }
 
 pub(crate) struct Listener {
@@ -40,6 +43,10 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// User code has stopped it (S128).
     pub(crate) paused: bool,
+    /// Its socket is closed; it is here for those that wait for their PROXY headers.
+    pub(crate) ended: bool,
+    /// Each of these has a clone.
+    pub(crate) prefaces: Rc<()>,
     /// What ends the pause, if it was given a time.
     pub(crate) pause_ends: Option<TimerId>,
 }
@@ -59,12 +66,19 @@ impl Listener {
             accept: Some(accept),
             resting: false,
             paused: false,
+            ended: false,
+            prefaces: Rc::new(()),
             pause_ends: None,
         })
     }
 
     /// Whether it takes connections now.
     pub(crate) fn is_accepting(&self) -> bool {
-        !self.resting && !self.paused
+        !self.resting && !self.paused && !self.ended
+    }
+
+    /// Whether its acceptor is still to be asked, though it has ended.
+    pub(crate) fn is_needed(&self) -> bool {
+        Rc::strong_count(&self.prefaces) > 1
     }
 }

@@ -76,11 +76,12 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local, NoAddress,
-    PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Signal, Signals, Silence,
-    SocketOption, StartTlsError, Status, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch,
-    WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
-    raise_descriptor_limit, tls,
+    Decoded, EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, ListenerId, Local,
+    NoAddress, Others, PanicPolicy, ParseConnectError, ParseNetworkError, Peer, Pipelined,
+    ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv, ProxyTlvError, ProxyVersion,
+    Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Tick, TimerId, TlsPlan,
+    Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull,
+    Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};
 

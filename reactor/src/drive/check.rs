@@ -7,10 +7,12 @@ use crate::conn::journey::{Step, Transitions};
 use crate::conn::{Fin, Line, Marks, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
+use crate::listener::Listener;
 use crate::sys::{Sim, Sys};
 use crate::table::Entry;
 use shardpoll_timers::Tick;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 /// Says what is broken, unless it is not.
 fn hold(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
@@ -78,7 +80,10 @@ impl<S: Sys> Reactor<S> {
     fn check_other(&self, id: ConnId) -> Result<(), String> {
         let has_fd = self.owns_fd(id);
         let Some(watch) = self.core.table.watch(id) else {
-            hold(has_fd, || format!("listener or attempt {id} has no descriptor"))?;
+            if let Some(Entry::Listener(listener)) = self.core.table.entry(id) {
+                return self.check_listener(id, listener);
+            }
+            hold(has_fd, || format!("attempt {id} has no descriptor"))?;
             return self.check_attempt(id);
         };
         // Its descriptor is in its entry.
@@ -92,6 +97,34 @@ impl<S: Sys> Reactor<S> {
         hold(flag || watch.watcher.is_some(), || format!("{id}: has lost its watcher"))?;
         let pending = |pause| self.core.timers.due(pause).is_some();
         hold(watch.pause.is_none_or(pending), || format!("{id}: is paused for ever"))
+    }
+
+    /// A listener that has ended is there for lines that wait for their headers, and for no others.
+    fn check_listener(&self, id: ConnId, listener: &Listener) -> Result<(), String> {
+        let listens = self.owns_fd(id);
+        let ended = listener.ended;
+        hold(listens != ended, || format!("listener {id}: listens {listens}, ended {ended}"))?;
+        let waits = |line: &Line| matches!(&line.stage, Stage::Preface(p) if p.listener == id);
+        let ids = self.core.table.snapshot();
+        let waiting = ids.iter().filter_map(|id| self.core.table.line(*id)).filter(|l| waits(l));
+        let (waiting, known) = (waiting.count(), Rc::strong_count(&listener.prefaces) - 1);
+        hold(waiting == known, || format!("listener {id}: {waiting} wait, {known} are known"))?;
+        let kept = self.ended_listeners.iter().filter(|kept| **kept == id).count();
+        let due = usize::from(ended);
+        hold(kept == due, || format!("listener {id}: ended {ended}, {kept} times kept"))?;
+        // Those that were ended from elsewhere are freed when they are served.
+        let needed = waiting > 0 || !self.core.agenda.is_empty();
+        hold(!ended || needed, || format!("listener {id} has ended, and nobody waits"))
+    }
+
+    /// Nobody knows of a line that waits for its header.
+    fn check_preface(&self, id: ConnId, line: &Line) -> Result<(), String> {
+        let Stage::Preface(preface) = &line.stage else { return Ok(()) };
+        let unknown = line.told && line.handler.is_none() && !line.connected;
+        hold(unknown, || format!("{id}: is known before its header is"))?;
+        let accepts = matches!(self.core.table.entry(preface.listener), Some(Entry::Listener(_)));
+        hold(accepts, || format!("{id}: nobody is left who accepts it"))?;
+        hold(line.queued() == 0, || format!("{id}: is written to before its header is there"))
     }
 
     /// An attempt belongs to one line, which knows of it.
@@ -135,6 +168,7 @@ impl<S: Sys> Reactor<S> {
         // One that was ended from elsewhere is no longer counted once it is served.
         hold(listed || counted, || format!("{id}: {stage:?}, and its handshake is not"))?;
         self.check_race(id, line, listed)?;
+        self.check_preface(id, line)?;
         let has_fd = self.owns_fd(id);
         // One that connects has none until its wish is carried out, or one of its attempts has won;
         // one that failed before may end.

@@ -26,6 +26,7 @@ mod ends;
 mod expire;
 mod flush;
 mod listen;
+mod preface;
 mod quit;
 mod race;
 mod read;
@@ -71,6 +72,9 @@ pub struct Reactor<S: Sys = Linux> {
     wire: Vec<u8>,
     /// Listeners that ran out of descriptors or memory.
     resting: Vec<ConnId>,
+    /// Listeners that have ended, and whose acceptors are still needed.
+    ended_listeners: Vec<ConnId>,
+    complaints: preface::Complaints,
     /// A descriptor good for nothing, whose number can be had when there are no others (S127).
     reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
@@ -120,6 +124,8 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            ended_listeners: Vec::new(),
+            complaints: preface::Complaints::default(),
             reserve: None,
             descriptor_freed: false,
             freed_for_others: false,
