@@ -3,8 +3,7 @@
 //! Never: holds the descriptor, or calls the acceptor.
 //!
 //! Invariants:
-//! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused nor
-//!    has ended.
+//! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
 
 use crate::api::{Accept, Addr, ProxyProtocol, WhenFull};
 use crate::id::ListenerId;
@@ -43,9 +42,7 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// User code has stopped it (S128).
     pub(crate) paused: bool,
-    /// Its socket is closed; it is here for those that wait for their PROXY headers.
-    pub(crate) ended: bool,
-    /// Each of these has a clone.
+    /// Each line that came to it and waits for its PROXY header has a clone.
     pub(crate) prefaces: Rc<()>,
     /// What ends the pause, if it was given a time.
     pub(crate) pause_ends: Option<TimerId>,
@@ -66,7 +63,6 @@ impl Listener {
             accept: Some(accept),
             resting: false,
             paused: false,
-            ended: false,
             prefaces: Rc::new(()),
             pause_ends: None,
         })
@@ -74,10 +70,10 @@ impl Listener {
 
     /// Whether it takes connections now.
     pub(crate) fn is_accepting(&self) -> bool {
-        !self.resting && !self.paused && !self.ended
+        !self.resting && !self.paused
     }
 
-    /// Whether its acceptor is still to be asked, though it has ended.
+    /// Whether its acceptor is yet to be asked, even if it has ended.
     pub(crate) fn is_needed(&self) -> bool {
         Rc::strong_count(&self.prefaces) > 1
     }

@@ -14,7 +14,6 @@
 //! 1. A loop is taken out of the lab while it turns, so that its callbacks may reach the lab.
 
 use crate::PATIENCE;
-use shardpoll::tls::ServerContext;
 use shardpoll::{Config, ConnId, ListenerId, Local, Tick};
 use shardpoll_reactor::{
     Acceptor, Events, Faults, ListenerOptions, Place, Reactor, Sim, SimFd, SimPeer, Sys, Turn,
@@ -184,7 +183,7 @@ pub(crate) fn start(config: Config) -> usize {
 }
 
 /// Listens at an address of its own.
-pub(crate) fn listen(index: usize, tls: Option<ServerContext>, accept: Acceptor) -> SocketAddr {
+pub(crate) fn listen(index: usize, options: ListenerOptions, accept: Acceptor) -> SocketAddr {
     let (addr, fd, id) = with(|lab| {
         lab.next += 1;
         let port = u16::try_from(lab.next).expect("a test has few listeners");
@@ -194,8 +193,6 @@ pub(crate) fn listen(index: usize, tls: Option<ServerContext>, accept: Acceptor)
         shard.listeners += 1;
         (addr, fd, ListenerId::new(shard.listeners - 1))
     });
-    let mut options = ListenerOptions::default();
-    options.tls = tls;
     let added = outside(index, |reactor| reactor.add_listener(id, fd, options, accept));
     added.expect("it is not over").expect("no faults");
     addr

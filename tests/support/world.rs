@@ -9,6 +9,7 @@ use shardpoll::{
     Accept, Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, ListenerId, Local,
     Peer as Accepted, Pinning, Remote,
 };
+use shardpoll_reactor::ListenerOptions;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -166,10 +167,23 @@ impl World {
         tls: Option<ServerContext>,
         accept: impl Accept + Clone + Send,
     ) -> SocketAddr {
+        let mut options = ListenerOptions::default();
+        options.tls = tls;
+        self.listen_having(options, accept)
+    }
+
+    /// Listens at one more address, with these options.
+    pub fn listen_having(
+        &self,
+        options: ListenerOptions,
+        accept: impl Accept + Clone + Send,
+    ) -> SocketAddr {
         if let Some(shard) = self.side.shard() {
-            return lab::listen(shard, tls, Box::new(accept));
+            return lab::listen(shard, options, Box::new(accept));
         }
+        let ListenerOptions { tls, proxy, .. } = options;
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
+        let at = proxy.into_iter().fold(at, Listen::proxy_protocol);
         let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
     }

@@ -23,10 +23,11 @@
 //! | Closed | no | no | none |
 //!
 //! Preface is left when the header is complete, for what the connection would have begun with, or
-//! when it is none, or is late; Connecting is left when connected or refused; Upgrading, which comes from Open, when all that
-//! was written before is out, for Handshaking; Handshaking when done, or failed with the alert
-//! sent; Open by close, end of input, an error, a timeout; Flushing when all is out and the handler
-//! was told; Lingering by the end of input, the bound or the deadline; a Closed line is freed.
+//! when it is none, or is late; Connecting when connected or refused; Upgrading, which comes from
+//! Open, when all that was written before is out, for Handshaking; Handshaking when done, or failed
+//! with the alert sent; Open by close, end of input, an error, a timeout; Flushing when all is out
+//! and the handler was told; Lingering by the end of input, the bound or the deadline; a Closed
+//! line is freed.
 //!
 //! Never: calls user code or the kernel.
 //!

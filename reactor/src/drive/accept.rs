@@ -9,7 +9,7 @@ use crate::api::{Addr, CloseReason, Peer, Welcome, WhenExhausted};
 use crate::conn::{Channel, Line, Marks, Preface, Ready, Stage, TlsChannel};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
-use crate::listener::Listener;
+use crate::listener::{Acceptor, Listener};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_tls::{ServerContext, Session};
@@ -176,12 +176,24 @@ impl<S: Sys> Reactor<S> {
             }
             Err(error) => (Stage::Closed(CloseReason::from_tls(error)), Marks::NOTHING),
         };
-        let mut accept = self.core.table.listener_mut(key)?.accept.take()?;
+        let mut accept = self.acceptor(key)?.take()?;
         let handler = self.core.run(Callback::Accept, |_| accept.accept(peer));
-        if let Some(listener) = self.core.table.listener_mut(key) {
-            listener.accept = Some(accept);
+        if let Some(place) = self.acceptor(key) {
+            *place = Some(accept);
         }
         Some((stage, owed, handler))
+    }
+
+    /// Where the acceptor of a listener is, which may have ended.
+    fn acceptor(&mut self, key: ConnId) -> Option<&mut Option<Acceptor>> {
+        let Self { core, ended_listeners, .. } = self;
+        match core.table.listener_mut(key) {
+            Some(listener) => Some(&mut listener.accept),
+            None => {
+                let (_, ended) = ended_listeners.iter_mut().find(|(known, _)| *known == key)?;
+                Some(&mut ended.accept)
+            }
+        }
     }
 }
 

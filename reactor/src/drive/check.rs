@@ -59,6 +59,9 @@ impl<S: Sys> Reactor<S> {
                 None => self.check_other(id)?,
             }
         }
+        for (id, listener) in &self.ended_listeners {
+            self.check_listener(*id, listener)?;
+        }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
         hold(queued == counted, || format!("{queued} bytes are counted as queued, not {counted}"))?;
@@ -80,10 +83,10 @@ impl<S: Sys> Reactor<S> {
     fn check_other(&self, id: ConnId) -> Result<(), String> {
         let has_fd = self.owns_fd(id);
         let Some(watch) = self.core.table.watch(id) else {
+            hold(has_fd, || format!("listener or attempt {id} has no descriptor"))?;
             if let Some(Entry::Listener(listener)) = self.core.table.entry(id) {
-                return self.check_listener(id, listener);
+                self.check_listener(id, listener)?;
             }
-            hold(has_fd, || format!("attempt {id} has no descriptor"))?;
             return self.check_attempt(id);
         };
         // Its descriptor is in its entry.
@@ -99,20 +102,15 @@ impl<S: Sys> Reactor<S> {
         hold(watch.pause.is_none_or(pending), || format!("{id}: is paused for ever"))
     }
 
-    /// A listener that has ended is there for lines that wait for their headers, and for no others.
+    /// A listener knows how many wait for their headers; one that has ended is kept for them.
     fn check_listener(&self, id: ConnId, listener: &Listener) -> Result<(), String> {
-        let listens = self.owns_fd(id);
-        let ended = listener.ended;
-        hold(listens != ended, || format!("listener {id}: listens {listens}, ended {ended}"))?;
         let waits = |line: &Line| matches!(&line.stage, Stage::Preface(p) if p.listener == id);
         let ids = self.core.table.snapshot();
         let waiting = ids.iter().filter_map(|id| self.core.table.line(*id)).filter(|l| waits(l));
         let (waiting, known) = (waiting.count(), Rc::strong_count(&listener.prefaces) - 1);
         hold(waiting == known, || format!("listener {id}: {waiting} wait, {known} are known"))?;
-        let kept = self.ended_listeners.iter().filter(|kept| **kept == id).count();
-        let due = usize::from(ended);
-        hold(kept == due, || format!("listener {id}: ended {ended}, {kept} times kept"))?;
         // Those that were ended from elsewhere are freed when they are served.
+        let ended = self.ended_listeners.iter().any(|(kept, _)| *kept == id);
         let needed = waiting > 0 || !self.core.agenda.is_empty();
         hold(!ended || needed, || format!("listener {id} has ended, and nobody waits"))
     }
@@ -122,7 +120,9 @@ impl<S: Sys> Reactor<S> {
         let Stage::Preface(preface) = &line.stage else { return Ok(()) };
         let unknown = line.told && line.handler.is_none() && !line.connected;
         hold(unknown, || format!("{id}: is known before its header is"))?;
-        let accepts = matches!(self.core.table.entry(preface.listener), Some(Entry::Listener(_)));
+        let key = preface.listener;
+        let accepts = matches!(self.core.table.entry(key), Some(Entry::Listener(_)))
+            || self.ended_listeners.iter().any(|(ended, _)| *ended == key);
         hold(accepts, || format!("{id}: nobody is left who accepts it"))?;
         hold(line.queued() == 0, || format!("{id}: is written to before its header is there"))
     }

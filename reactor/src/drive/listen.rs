@@ -5,7 +5,7 @@
 //! Invariants:
 //! 1. A listener that rests or is paused is muted. One that rests stands in `Reactor::resting`, and
 //!    has a timer that ends its rest.
-//! 2. A listener stands in `Core::listeners` exactly while it is in the table and has not ended.
+//! 2. A listener stands in `Core::listeners` exactly while it is in the table.
 
 use super::Reactor;
 use super::accept::AcceptError;
@@ -77,12 +77,12 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Accepts those who wait, and closes the socket.
+    /// Accepts those who wait, closes the socket, and tells and drops the acceptor.
     ///
     /// They were established before the listener's end; a socket of a group takes its queue with
     /// it.
     pub(super) fn free_listener(&mut self, key: ConnId) {
-        if self.core.table.listener_mut(key).is_none_or(|listener| listener.ended) {
+        if self.core.table.listener_mut(key).is_none() {
             return;
         }
         for _ in 0..LAST_ACCEPTS {
@@ -97,11 +97,10 @@ impl<S: Sys> Reactor<S> {
                 }
             }
         }
+        let Some(Entry::Listener(listener)) = self.core.table.remove(key) else { return };
         self.resting.retain(|&resting| resting != key);
         self.core.listeners.retain(|&(_, known)| known != key);
-        let Some(listener) = self.core.table.listener_mut(key) else { return };
-        listener.ended = true;
-        if let Some(timer) = listener.pause_ends.take() {
+        if let Some(timer) = listener.pause_ends {
             self.core.timers.remove(timer);
         }
         // Whoever has duplicated the descriptor keeps the registration alive.
@@ -111,16 +110,15 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.close_fd(key);
-        self.forget_listener(key);
+        self.tell_end(key, listener);
     }
 
     /// Tells and drops the acceptor of a listener that has ended, as soon as no line that came to
     /// it waits for its PROXY header.
-    pub(super) fn forget_listener(&mut self, key: ConnId) {
-        if self.core.table.listener_mut(key).is_some_and(|listener| listener.is_needed()) {
-            return self.ended_listeners.push(key);
+    pub(super) fn tell_end(&mut self, key: ConnId, mut listener: Box<Listener>) {
+        if listener.is_needed() {
+            return self.ended_listeners.push((key, listener));
         }
-        let Some(Entry::Listener(mut listener)) = self.core.table.remove(key) else { return };
         if let Some(accept) = &mut listener.accept {
             self.core.run(Callback::ListenerClosed, |local| accept.on_close(local));
         }

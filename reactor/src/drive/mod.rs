@@ -47,7 +47,8 @@ use crate::api::{Config, ConfigError, Local};
 use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
-use crate::sys::{Events, Linux, Sys, Waker};
+use crate::listener::Listener;
+use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
 use std::fmt;
 use std::io;
@@ -73,7 +74,7 @@ pub struct Reactor<S: Sys = Linux> {
     /// Listeners that ran out of descriptors or memory.
     resting: Vec<ConnId>,
     /// Listeners that have ended, and whose acceptors are still needed.
-    ended_listeners: Vec<ConnId>,
+    ended_listeners: Vec<(ConnId, Box<Listener>)>,
     complaints: preface::Complaints,
     /// A descriptor good for nothing, whose number can be had when there are no others (S127).
     reserve: Option<S::Fd>,
@@ -93,14 +94,6 @@ impl<S: Sys> fmt::Debug for Reactor<S> {
             .field("live", &self.core.table.live())
             .field("counters", &self.counters())
             .finish_non_exhaustive()
-    }
-}
-
-impl Reactor<Linux> {
-    /// A handle that ends this loop's wait from any thread.
-    #[must_use]
-    pub fn waker(&self) -> Waker {
-        self.sys.waker()
     }
 }
 
@@ -135,6 +128,12 @@ impl<S: Sys> Reactor<S> {
         })
     }
 
+    /// A handle that ends this loop's wait, on Linux from any thread.
+    #[must_use]
+    pub fn waker(&self) -> S::Waker {
+        self.sys.waker()
+    }
+
     /// One pass of the loop: waits at most this long (`None`: until something happens), then does
     /// all that is due.
     ///
@@ -163,8 +162,8 @@ impl<S: Sys> Reactor<S> {
     /// an interruption is a turn without events (S7).
     ///
     /// The turn does all that is due first. A signal that comes outside the wait interrupts
-    /// nothing; a handler that must be heard then calls [`Waker::wake`], which is a single
-    /// write(2), and so safe in a handler (signal-safety(7)).
+    /// nothing; a handler that must be heard then calls [`Wake::wake`](crate::Wake::wake),
+    /// which is a single write(2), and so safe in a handler (signal-safety(7)).
     pub fn interruptible(&mut self, interruptible: bool) {
         self.interruptible = interruptible;
     }

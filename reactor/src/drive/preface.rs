@@ -4,8 +4,8 @@
 //!
 //! Invariants:
 //! 1. A line that waits for its header has no handler, and counts as told: nobody hears of it.
-//! 2. A listener that has ended stays in the table, without its descriptor, while such lines of it
-//!    are left, since its acceptor is theirs.
+//! 2. A listener that has ended is kept beside the table while such lines of it are left, since its
+//!    acceptor is theirs.
 
 use super::Reactor;
 use super::read::receive;
@@ -131,8 +131,8 @@ impl<S: Sys> Reactor<S> {
 
     /// Lines that wait for their headers may have been the last of listeners that have ended.
     pub(super) fn forget_ended_listeners(&mut self) {
-        for key in std::mem::take(&mut self.ended_listeners) {
-            self.forget_listener(key);
+        for (key, listener) in std::mem::take(&mut self.ended_listeners) {
+            self.tell_end(key, listener);
         }
     }
 }

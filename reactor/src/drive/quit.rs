@@ -93,6 +93,9 @@ impl<S: Sys> Drop for Reactor<S> {
                 Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}
             }
         }
+        while let Some((_, listener)) = self.ended_listeners.pop() {
+            core.drop_user_value(listener);
+        }
         while let Some((_, handler)) = core.next_handlers.pop() {
             core.drop_user_value(handler);
         }

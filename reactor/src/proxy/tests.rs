@@ -1,4 +1,6 @@
 //! What a header says and how it is said, at every split.
+//!
+//! Never: opens a connection; `tests/semantics/proxy` does.
 
 use super::*;
 use std::path::Path;
