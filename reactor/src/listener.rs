@@ -6,6 +6,7 @@
 //! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
 
 use crate::api::{Accept, Addr, ProxyProtocol, WhenFull};
+use crate::census::Limits;
 use crate::id::ListenerId;
 use shardpoll_timers::TimerId;
 use shardpoll_tls::ServerContext;
@@ -27,6 +28,8 @@ pub struct ListenerOptions {
     pub read_size: Option<usize>,
     /// Whose PROXY headers are believed. Default: nobody's, and everybody is served as they are.
     pub proxy: Option<ProxyProtocol>,
+    /// How many of them there may be, over all loops that share a census. Default: no limit.
+    pub limits: Limits,
 }
 
 pub(crate) struct Listener {
@@ -36,6 +39,8 @@ pub(crate) struct Listener {
     /// the one that the last connection came to.
     pub(crate) local: Rc<Addr>,
     pub(crate) is_wildcard: bool,
+    /// Whether its connections are counted against limits.
+    pub(crate) counted: bool,
     /// `None` while it is called.
     pub(crate) accept: Option<Acceptor>,
     /// Descriptors or memory have run out (S127).
@@ -60,6 +65,7 @@ impl Listener {
             options,
             is_wildcard: local.is_wildcard(),
             local: Rc::new(local),
+            counted: false,
             accept: Some(accept),
             resting: false,
             paused: false,

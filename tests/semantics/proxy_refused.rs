@@ -1,9 +1,9 @@
 //! PROXY headers that do not come, or come from whom nobody believes: closed before anybody is
 //! asked.
 
-use super::proxy::{CLIENT, believing, counters, echo, header, listen, options};
-use shardpoll::{Conn, Handler, Others, PanicPolicy, Peer as Accepted, ProxyProtocol};
-use shardpoll_tests::{Call, Event, Peer, Setup, TlsPeer, Version, both_worlds};
+use super::proxy::{CLIENT, believing, counters, echo, header, ip, listen, options};
+use shardpoll::{Conn, Handler, Others, PanicPolicy, Peer as Accepted, ProxyHeader, ProxyProtocol};
+use shardpoll_tests::{Call, Event, Peer, Recorder, Setup, TlsPeer, Version, both_worlds};
 use std::time::Duration;
 
 both_worlds! {
@@ -13,6 +13,7 @@ both_worlds! {
     closing_all_ends_those_that_wait_for_headers_at_once,
     an_acceptor_that_panics_costs_that_client_only,
     a_listener_that_ends_waits_for_the_headers_of_those_who_came,
+    limits_count_the_clients_and_not_the_balancer,
 }
 
 fn what_is_no_header_ends_the_connection_before_anybody_is_asked() {
@@ -170,4 +171,35 @@ fn a_listener_that_ends_waits_for_the_headers_of_those_who_came() {
     let trace = world.finish();
     let over = trace.seen.iter().filter(|seen| seen.event == Event::note("over")).count();
     assert_eq!(over, 1);
+}
+
+fn limits_count_the_clients_and_not_the_balancer() {
+    let world = Setup::new().echo();
+    let mut options = options(believing(), false);
+    options.limits.max_connections_per_peer = Some(1);
+    let log = world.log();
+    let addr = world.listen_having(options, move |_: &Accepted| -> Box<dyn Handler> {
+        Box::new(Recorder::new(log.clone(), echo))
+    });
+    // One balancer, which has yet to say for whom it connects.
+    let _waiting = [Peer::connect(addr), Peer::connect(addr), Peer::connect(addr)];
+    let comes = |from: &str| {
+        let mut peer = Peer::connect(addr);
+        peer.send(&ProxyHeader::proxied(ip(from), ip("198.51.100.1:5222")).encode());
+        peer
+    };
+    let mut one = comes("192.0.2.7:1");
+    one.echo(b"one");
+    let mut other = comes("192.0.2.8:1");
+    other.echo(b"other");
+    assert_eq!(comes("192.0.2.7:2").read_all().0, b"");
+    let counted = counters(&world);
+    assert_eq!((counted.refused_from_peer, counted.bad_proxy_headers), (1, 0));
+    one.finish();
+    one.expect_end();
+    while world.run(|local| local.counters().closed) < 2 {
+        world.some_turns();
+    }
+    comes("192.0.2.7:3").echo(b"one again");
+    drop(world.finish());
 }

@@ -20,7 +20,7 @@ use shardpoll_reactor::{
 };
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -271,10 +271,24 @@ pub(crate) fn dial(to: SocketAddr, window: Option<usize>) -> usize {
             Some(window) => lab.sim.peer_with_window(to, window),
             None => lab.sim.peer(to),
         };
-        lab.next += 1;
-        lab.peers.insert(lab.next, peer);
-        lab.next
+        keep(lab, peer)
     })
+}
+
+/// Begins to connect from this address; gives the peer's number.
+pub(crate) fn dial_from(to: SocketAddr, from: IpAddr) -> usize {
+    with(|lab| {
+        // Ports of the simulation's own choice begin above.
+        let port = u16::try_from(lab.next).expect("a test has few peers");
+        let peer = lab.sim.peer_from(to, SocketAddr::new(from, port));
+        keep(lab, peer)
+    })
+}
+
+fn keep(lab: &mut Lab, peer: SimPeer) -> usize {
+    lab.next += 1;
+    lab.peers.insert(lab.next, peer);
+    lab.next
 }
 
 /// Does something with a peer.

@@ -102,19 +102,23 @@ impl<S: Sys> Reactor<S> {
         let now = self.core.now;
         if self.core.table.is_full() {
             self.core.counters.accept_failures += 1;
-            log::warn!("listener {key}: no room for {addr}: too many connections on this shard");
+            if let Some(others) = self.turned_away.speak(now) {
+                log::warn!("listener {key}: no room on this shard for {addr}, nor {others} others");
+            }
             return;
         }
-        let Some(listener) = self.core.table.listener_mut(key) else {
-            return;
-        };
-        let proxy = listener.options.proxy.as_ref();
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        let (id, proxy) = (listener.id, listener.options.proxy.as_ref());
         let welcome = proxy.map_or(Welcome::Direct, |proxy| proxy.welcome(&addr));
         if welcome == Welcome::Refused {
-            self.core.counters.refused_senders += 1;
-            return self.complaints.say(now, &addr, &"it sends no PROXY headers");
+            return self.refuse_sender(&addr);
         }
-        let of = listener.id;
+        let Some(mut origin) = self.enter(key, &addr) else { return };
+        // Behind a balancer the peer is yet to be known.
+        if welcome == Welcome::Direct && !self.enter_peer(id, &addr, &mut origin) {
+            return self.leave(id, &addr, origin);
+        }
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
         let read_size = listener.options.read_size;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
@@ -122,14 +126,16 @@ impl<S: Sys> Reactor<S> {
         let mut line = if let (Welcome::Header, Some(proxy)) = (welcome, &listener.options.proxy) {
             let due = now.saturating_add(proxy.time());
             let preface = Preface::new(key, due, tls, proxy.most(), Rc::clone(&listener.prefaces));
-            let mut line = Line::new(Stage::Preface(preface), None, addr, Some(of), now);
+            let mut line = Line::new(Stage::Preface(preface), None, addr, Some(id), now);
             line.told = true;
             line
         } else {
-            let peer = Peer { addr, listener: of, proxy: None };
-            let Some((stage, owed, handler)) = self.greet(key, tls.as_ref(), &peer) else { return };
+            let peer = Peer { addr, listener: id, proxy: None };
+            let Some((stage, owed, handler)) = self.greet(key, tls.as_ref(), &peer) else {
+                return self.leave(id, &peer.addr, origin);
+            };
             let panicked = handler.is_none();
-            let mut line = Line::new(stage, handler, peer.addr, Some(of), now);
+            let mut line = Line::new(stage, handler, peer.addr, Some(id), now);
             line.marks = owed;
             if panicked {
                 line.told = true;
@@ -137,6 +143,7 @@ impl<S: Sys> Reactor<S> {
             }
             line
         };
+        line.origin = origin;
         line.local = local;
         if let Some(bytes) = read_size {
             line.set_read_size(bytes);

@@ -9,44 +9,17 @@
 
 use super::Reactor;
 use super::read::receive;
-use crate::api::{CloseReason, Peer};
+use crate::api::{Addr, CloseReason, Peer};
 use crate::conn::{Ready, Stage};
 use crate::core::{Core, Held};
 use crate::id::ConnId;
 use crate::proxy::{ProxyError, ProxyHeader};
 use crate::sys::Sys;
-use shardpoll_timers::Tick;
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How often one line is read in a service: a header in one piece takes fewer, one of the largest
 /// that comes to a small buffer has several.
 const MOST_READS: u32 = 32;
-
-/// How often it is logged that somebody has sent no header, or is no sender.
-const SELDOM: Duration = Duration::from_secs(1);
-
-/// What is logged now and then, lest whoever is refused fills the log.
-#[derive(Default)]
-pub(super) struct Complaints {
-    next: Tick,
-    unsaid: u64,
-}
-
-impl Complaints {
-    pub(super) fn say(&mut self, now: Tick, who: &dyn fmt::Display, why: &dyn fmt::Display) {
-        if now < self.next {
-            self.unsaid += 1;
-            return;
-        }
-        self.next = now.saturating_add(SELDOM);
-        match std::mem::take(&mut self.unsaid) {
-            0 => log::warn!("{who} is refused: {why}"),
-            others => log::warn!("{who} is refused: {why}; {others} others were before"),
-        }
-    }
-}
 
 impl<S: Sys> Reactor<S> {
     /// Reads the header of a line; whether it was completed, and the line goes on like any other.
@@ -86,13 +59,25 @@ impl<S: Sys> Reactor<S> {
         false
     }
 
+    /// Somebody who is no sender of headers has come to a listener for those only.
+    #[cold]
+    pub(super) fn refuse_sender(&mut self, addr: &Addr) {
+        self.core.counters.refused_senders += 1;
+        if let Some(others) = self.no_headers.speak(self.core.now) {
+            log::warn!("{addr} turned away: no sender of PROXY headers; {others} others before it");
+        }
+    }
+
     /// What came is no header, or none came.
     #[cold]
     pub(super) fn refuse_header(&mut self, id: ConnId, error: ProxyError) -> bool {
         let now = self.core.now;
         self.core.counters.bad_proxy_headers += 1;
-        let line = self.core.line(id);
-        self.complaints.say(now, &line.peer, &error);
+        let Self { core, no_headers, .. } = self;
+        let line = core.line(id);
+        if let Some(others) = no_headers.speak(now) {
+            log::warn!("connection {id} of {}: {error}; {others} others before it", line.peer);
+        }
         line.fail(CloseReason::Proxy(error));
         false
     }
@@ -104,11 +89,17 @@ impl<S: Sys> Reactor<S> {
         let header = Arc::new(header);
         let line = self.core.line(id);
         line.introduce(&header);
-        let (Stage::Preface(preface), Some(listener)) = (&mut line.stage, line.listener) else {
-            return false;
-        };
+        let Stage::Preface(preface) = &mut line.stage else { return false };
         let (key, tls) = (preface.listener, preface.tls.take());
-        let peer = Peer { addr: line.peer.clone(), listener, proxy: Some(header) };
+        let (addr, listener, mut origin) = (line.peer.clone(), line.listener, line.origin);
+        let enters = self.enter_peer(listener, &addr, &mut origin);
+        let line = self.core.line(id);
+        line.origin = origin;
+        if !enters {
+            line.fail(CloseReason::Asked);
+            return false;
+        }
+        let peer = Peer { addr, listener, proxy: Some(header) };
         let Some((stage, owed, handler)) = self.greet(key, tls.as_ref(), &peer) else {
             self.core.line(id).fail(CloseReason::Internal);
             return false;
