@@ -10,8 +10,10 @@ use super::Line;
 use super::pace::Pace;
 use crate::api::Credit;
 use crate::id::ConnId;
+use crate::proxy::ProxyHeader;
 use shardpoll_timers::Tick;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings of one connection that differ from the configuration.
@@ -36,6 +38,8 @@ pub(crate) struct Tuning {
     pub(crate) pace: Option<Box<Pace>>,
     /// When it is too old.
     pub(crate) life_ends: Option<Tick>,
+    /// What the balancer in front has said.
+    pub(crate) proxy: Option<Arc<ProxyHeader>>,
 }
 
 impl Tuning {
