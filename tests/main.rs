@@ -9,6 +9,7 @@ mod semantics {
     mod attach;
     mod binding;
     mod callbacks;
+    mod cancel_quit;
     mod close;
     mod close_all;
     mod connect;
@@ -17,6 +18,7 @@ mod semantics {
     mod detach;
     mod disconnect;
     mod drain;
+    mod drain_begin;
     mod emulation;
     mod half_close;
     mod handshakes;

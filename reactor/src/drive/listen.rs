@@ -27,7 +27,8 @@ impl<S: Sys> Reactor<S> {
     /// The descriptor must be non-blocking.
     ///
     /// # Errors
-    /// The kernel's when it cannot be watched; also while quitting (S150), and when this shard's
+    /// The kernel's when it cannot be watched; also while quitting, or refusing in
+    /// a drain (S150), and when this shard's
     /// table is full. The acceptor is dropped then, and not called.
     pub fn add_listener(
         &mut self,
@@ -36,7 +37,7 @@ impl<S: Sys> Reactor<S> {
         options: ListenerOptions,
         accept: Acceptor,
     ) -> io::Result<()> {
-        if self.core.quitting.is_some() {
+        if self.core.phase.refuses() {
             return Err(io::Error::other("the loop is quitting"));
         }
         let local = self.sys.local_addr(&fd)?;
