@@ -329,6 +329,7 @@ impl World {
             panics: counters.panics,
             faults: self.sim.counts(),
             transitions,
+            ..Report::default()
         })
     }
 }
