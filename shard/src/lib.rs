@@ -83,11 +83,12 @@ pub use remote::{Job, Remote};
 pub use report::DrainReport;
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Linux,
-    ListenerId, Local, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined,
-    Refused, ShardReport, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
-    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
-    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkError,
+    LinkOptions, Linux, ListenerId, Local, MinRate, NoAddress, PanicPolicy, ParseConnectError,
+    Peer, PeerNet, Pipelined, Refused, ShardReport, Signal, Signals, Silence, SocketOption,
+    StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId,
+    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,
