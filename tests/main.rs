@@ -35,6 +35,7 @@ mod semantics {
     mod pause_for;
     mod predrain;
     mod proxy;
+    mod proxy_oracle;
     mod proxy_out;
     mod proxy_refused;
     mod quit;

@@ -16,6 +16,7 @@
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
 mod family;
+pub mod headers;
 mod lab;
 pub mod leak;
 pub mod mutation;
