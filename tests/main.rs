@@ -77,6 +77,7 @@ mod kernel {
     mod leaks;
     mod names;
     mod options;
+    mod proxy;
     mod resets;
     mod reuseport;
     mod unix;

@@ -1,5 +1,5 @@
-//! PROXY headers, most of them bad, beside a published decoder; the command `headers` plays the same
-//! by the million.
+//! PROXY headers, most of them bad, beside a published decoder; the command `headers` plays the
+//! same by the million.
 
 use shardpoll_tests::headers::{Tally, hunt};
 use shardpoll_tests::simulation::fresh_seed;
