@@ -39,6 +39,7 @@ mod semantics {
     mod pause_for;
     mod predrain;
     mod proxy;
+    mod proxy_oracle;
     mod proxy_out;
     mod proxy_refused;
     mod quit;
@@ -78,6 +79,7 @@ mod kernel {
     mod leaks;
     mod names;
     mod options;
+    mod proxy;
     mod resets;
     mod reuseport;
     mod unix;

@@ -17,6 +17,7 @@
 
 mod ending;
 mod family;
+pub mod headers;
 mod lab;
 pub mod leak;
 pub mod mutation;
