@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
-/// Rules of behaviour (S1 to S160, O1 to O9).
+/// Rules of behaviour (S1 to S160, O1 to O10).
 mod semantics {
     mod abort;
     mod admission;
@@ -51,6 +51,7 @@ mod semantics {
     mod starttls;
     mod starttls_examples;
     mod starttls_order;
+    mod storms;
     mod timers;
     mod tls;
     mod tls_end;
