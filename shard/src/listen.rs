@@ -6,7 +6,7 @@ use crate::error::StartError;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
     Addr, BindOptions, Config, ListenerOptions, SocketFile, WhenFull, bind_group, bind_unix,
-    share_listener,
+    is_group_member, share_listener,
 };
 use std::fmt;
 use std::io;
@@ -33,6 +33,7 @@ pub struct Listen {
     no_delay: Option<bool>,
     keep_alive: Option<Option<Duration>>,
     handshake_grace: Duration,
+    name: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,12 +42,37 @@ enum Place {
     Unix(PathBuf),
     /// Shared, so that a clone names the same socket.
     Inherited(Arc<OwnedFd>),
+    /// All that another process had of one listener.
+    Passed(Arc<Passed>),
+}
+
+/// The sockets of a listener as another process had them.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// One, or a group in its order.
+    pub(crate) sockets: Vec<OwnedFd>,
+    /// A program spreads over the group already, or others may be in it.
+    pub(crate) steered: bool,
+    /// The file of a unix socket is this process's to remove.
+    pub(crate) owns_file: bool,
+}
+
+/// How the sockets of a listener belong together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// Each is one of its own, and has a queue of its own.
+    Group,
+    /// All are one.
+    Shared,
 }
 
 /// What listens now.
 pub(crate) struct Sockets {
-    /// One for each shard.
+    /// One for each shard, or more, in the order of their group.
     pub(crate) each: Vec<OwnedFd>,
+    pub(crate) kind: Kind,
+    pub(crate) steered: bool,
+    pub(crate) name: Option<String>,
     pub(crate) addr: Addr,
     pub(crate) options: ListenerOptions,
     /// Removed when the last of those who hold it lets go.
@@ -63,6 +89,7 @@ impl Listen {
             no_delay: None,
             keep_alive: None,
             handshake_grace: Duration::from_secs(1),
+            name: None,
         }
     }
 
@@ -93,6 +120,10 @@ impl Listen {
     #[must_use]
     pub fn inherited(listener: impl Into<OwnedFd>) -> Self {
         Self::at(Place::Inherited(Arc::new(listener.into())))
+    }
+
+    pub(crate) fn passed(passed: Passed) -> Self {
+        Self::at(Place::Passed(Arc::new(passed)))
     }
 
     /// Listens on what is written as `127.0.0.1:7000`, `[::1]:7000` or `unix:/the/path`.
@@ -175,6 +206,26 @@ impl Listen {
         self
     }
 
+    /// What the listener is called when it is handed to another process, which finds it by this:
+    /// 1 to 255 bytes of printable ASCII without blanks and `:` (`FileDescriptorName` in
+    /// systemd.socket(5)). Default: its address as text.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Whether the address may be had although another process of the same user listens there, as
+    /// in a rolling restart: the kernel spreads over both. Default: no, it is "address already in
+    /// use" (S124). Nothing to a unix socket, and to one that was opened elsewhere.
+    ///
+    /// The one who comes later decides: the other is not asked (`SO_REUSEPORT` in socket(7)).
+    #[must_use]
+    pub fn share(mut self, on: bool) -> Self {
+        self.bind.share = on;
+        self
+    }
+
     /// How long a client that believes to be connected may take to be so, when the listener is
     /// closed: its last packet is still on its way. Default 1 s.
     ///
@@ -190,31 +241,101 @@ impl Listen {
 
     /// Opens the sockets, one for each shard.
     pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
-        let Self { place, mut options, mut bind, no_delay, keep_alive, handshake_grace } = self;
+        let Self { place, options, mut bind, no_delay, keep_alive, handshake_grace, name } = self;
+        if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
+            return Err(StartError::Name(name.clone()));
+        }
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
-        let failed = |addr: Addr| move |source| StartError::Listen { addr, source };
-        match place {
+        let mut sockets = match place {
             Place::Ip(addr) => {
-                options.handshake_grace = Some(handshake_grace);
-                let (each, bound) =
-                    bind_group(addr, shards, &bind).map_err(failed(Addr::Ip(addr)))?;
-                Ok(Sockets { each, addr: Addr::Ip(bound), options, file: None })
+                let (each, bound) = bind_group(addr, shards, &bind)
+                    .map_err(|source| StartError::Listen { addr: Addr::Ip(addr), source })?;
+                Sockets { steered: bind.share, ..Sockets::group(each, Addr::Ip(bound)) }
             }
             Place::Unix(path) => {
                 let addr = Addr::Unix(Some(path.as_path().into()));
-                let (each, file) =
-                    bind_unix(&path, shards, bind.backlog).map_err(failed(addr.clone()))?;
-                Ok(Sockets { each, addr, options, file: Some(Arc::new(file)) })
+                let (each, file) = bind_unix(&path, shards, bind.backlog)
+                    .map_err(|source| StartError::Listen { addr: addr.clone(), source })?;
+                Sockets { file: Some(Arc::new(file)), ..Sockets::shared(each, addr) }
             }
             Place::Inherited(listener) => {
                 let fd = listener.as_raw_fd();
                 let shared = own(listener).and_then(|own| share_listener(own, shards, &bind));
                 let (each, addr) = shared.map_err(|source| StartError::Inherited { fd, source })?;
-                Ok(Sockets { each, addr, options, file: None })
+                Sockets::shared(each, addr)
             }
+            Place::Passed(passed) => open_passed(passed, shards, bind)?,
+        };
+        sockets.options = options;
+        if sockets.kind == Kind::Group {
+            sockets.options.handshake_grace = Some(handshake_grace);
+        }
+        sockets.name = name;
+        Ok(sockets)
+    }
+}
+
+impl Sockets {
+    fn shared(each: Vec<OwnedFd>, addr: Addr) -> Self {
+        Self {
+            each,
+            kind: Kind::Shared,
+            steered: true,
+            name: None,
+            addr,
+            options: ListenerOptions::default(),
+            file: None,
         }
     }
+
+    fn group(each: Vec<OwnedFd>, addr: Addr) -> Self {
+        Self { kind: Kind::Group, steered: false, ..Self::shared(each, addr) }
+    }
+}
+
+/// A group goes on as it is, with as many more as there are shards without one; a single socket is
+/// shared.
+fn open_passed(
+    passed: Arc<Passed>,
+    shards: usize,
+    mut bind: BindOptions,
+) -> Result<Sockets, StartError> {
+    let mut each = Vec::new();
+    let mut bound = None;
+    let mut is_group = true;
+    for socket in &passed.sockets {
+        let fd = socket.as_raw_fd();
+        let failed = |source| StartError::Inherited { fd, source };
+        let own = socket.try_clone().map_err(failed)?;
+        is_group &= is_group_member(&own).map_err(failed)?;
+        let share = if is_group { 1 } else { shards };
+        let (shared, addr) = share_listener(own, share, &bind).map_err(failed)?;
+        each.extend(shared);
+        bound = Some(addr);
+    }
+    let addr = bound.ok_or(StartError::NoDescriptor)?;
+    let Some(ip) = addr.ip().filter(|_| is_group) else {
+        let file = match &addr {
+            Addr::Unix(Some(path)) if passed.owns_file => SocketFile::at(path).map(Arc::new).ok(),
+            _ => None,
+        };
+        return Ok(Sockets { file, ..Sockets::shared(each, addr) });
+    };
+    let missing = shards.saturating_sub(each.len());
+    if missing > 0 {
+        bind.share = true;
+        let (more, _) = bind_group(ip, missing, &bind)
+            .map_err(|source| StartError::Listen { addr: addr.clone(), source })?;
+        each.extend(more);
+    }
+    Ok(Sockets { steered: passed.steered, ..Sockets::group(each, addr) })
+}
+
+/// Whether this can be a listener's name, wherever names are told.
+pub(crate) fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    (1..=255).contains(&name.len()) && name.bytes().all(fits)
 }
 
 /// The descriptor itself, or one of the same socket while a clone of the [`Listen`] lives.
