@@ -60,6 +60,7 @@ compile_error!("shardpoll speaks epoll: it runs on Linux only");
 
 mod api;
 mod callback;
+mod census;
 mod conn;
 mod core;
 mod counters;
@@ -73,6 +74,7 @@ mod sys;
 mod table;
 mod watch;
 
+pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,

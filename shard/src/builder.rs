@@ -2,6 +2,7 @@
 //!
 //! Never: leaves anything running when it fails.
 
+use crate::census::{EngineCensus, Shared};
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
@@ -128,6 +129,7 @@ impl EngineBuilder {
             let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
             loops.push(linux);
         }
+        let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
         for (shard, (core, sys)) in cores.into_iter().zip(loops).enumerate() {
             let (mailbox, inbox) = mailbox(TASKS, sys.waker());
@@ -137,7 +139,9 @@ impl EngineBuilder {
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch));
             let share = Share::new(Arc::clone(&shortage), shard);
-            workers.push(WorkerStart { shard, at, core, sys, config, inbox, share, ended });
+            let census = Shared(Arc::clone(&census));
+            let start = WorkerStart { shard, at, core, sys, config, inbox, share, census, ended };
+            workers.push(start);
         }
         Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
     }

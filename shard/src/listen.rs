@@ -208,7 +208,8 @@ impl Listen {
 
     /// What the listener is called when it is handed to another process, which finds it by this:
     /// 1 to 255 bytes of printable ASCII without blanks and `:` (`FileDescriptorName` in
-    /// systemd.socket(5)). Default: its address as text.
+    /// systemd.socket(5)). Default: its number, counted from 0 in the order of
+    /// [`Engine::listen`](crate::Engine::listen).
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -223,6 +224,28 @@ impl Listen {
     #[must_use]
     pub fn share(mut self, on: bool) -> Self {
         self.bind.share = on;
+        self
+    }
+
+    /// How many accepted connections it may have at a time, over all shards, at least 1; one too
+    /// many is closed at once, no callback is called, and
+    /// [`Counters::refused_of_listener`](crate::Counters) counts it. Default: no limit.
+    ///
+    /// Those beyond the limit are refused rather than left in the kernel's queue, where an
+    /// attacker's would stand before everybody else's.
+    #[must_use]
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.options.limits.max_connections = Some(count);
+        self
+    }
+
+    /// How many accepted connections one [peer](crate::PeerNet) may have at a time, over all
+    /// shards, at least 1; one too many is treated likewise, and counted in
+    /// [`Counters::refused_from_peer`](crate::Counters). Default: no limit but that of the
+    /// configuration, which holds too. Nothing to a unix socket.
+    #[must_use]
+    pub fn max_connections_per_peer(mut self, count: usize) -> Self {
+        self.options.limits.max_connections_per_peer = Some(count);
         self
     }
 
@@ -245,6 +268,7 @@ impl Listen {
         if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
             return Err(StartError::Name(name.clone()));
         }
+        options.limits.check().map_err(StartError::Config)?;
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
         let mut sockets = match place {

@@ -5,6 +5,7 @@
 //! Invariants:
 //! 1. A worker that is dropped before its shard has ended counts as failed, and so ends the engine.
 
+use crate::census::Shared;
 use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::pin;
@@ -53,6 +54,7 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) census: Shared,
     pub(crate) ended: Ended,
 }
 
@@ -71,8 +73,9 @@ impl<S: Sys> WorkerStart<S> {
             pin::pin(self.shard, core);
         }
         let on_shard = OnShard::begin();
-        let reactor = Reactor::new(self.sys, self.at, self.config)
+        let mut reactor = Reactor::new(self.sys, self.at, self.config)
             .expect("the builder has checked the configuration");
+        reactor.set_census(Box::new(self.census));
         let Self { inbox, share, ended, .. } = self;
         Worker { reactor, inbox, share, _on_shard: on_shard, ended }
     }
