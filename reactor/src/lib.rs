@@ -69,6 +69,7 @@ mod handshakes;
 mod id;
 mod links;
 mod listener;
+mod phase;
 mod staging;
 mod sys;
 mod table;
@@ -77,11 +78,11 @@ mod watch;
 pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
-    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
-    ParseConnectError, Peer, Pipelined, Refused, Silence, SocketOption, StartTlsError, Status,
-    TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,
-    events, incoming,
+    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit, DrainPlan,
+    EngineState, EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress,
+    PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, ShardReport, Silence, SocketOption,
+    StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

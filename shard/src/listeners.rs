@@ -24,7 +24,9 @@ use crate::listen::{Kind, Listen, Sockets};
 use crate::worker::is_shard;
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
-use shardpoll_reactor::{Accept, Addr, Handler, Linux, ListenerId, Peer, Reactor, steer};
+use shardpoll_reactor::{
+    Accept, Addr, DrainPlan, Handler, Linux, ListenerId, Peer, Reactor, steer,
+};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -168,17 +170,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends one shard: its sockets go to others without loss, then it closes its connections, and
-    /// what is left after this time is cut. The other shards go on.
+    /// Ends one shard: its sockets go to others without loss, then it [drains](Self::drain), and what
+    /// is left at the plan's deadline is cut. The other shards go on.
     ///
-    /// Returns when nobody new can come to the shard. Letters to it are
+    /// Returns when nobody new can come to the shard, so the plan's time to accept is not waited for.
+    /// Letters to it are
     /// [`Ended`](crate::Undelivered::Ended) once it has ended; a listener that is added later has
     /// no socket there.
     ///
     /// # Errors
     /// [`StartError`]: the shard is retired already or never was, it is the last one, the engine
     /// has ended, or this is called from a callback.
-    pub fn retire(&self, shard: usize, deadline: Duration) -> Result<(), StartError> {
+    pub fn retire(&self, shard: usize, plan: DrainPlan) -> Result<(), StartError> {
         if is_shard() {
             return Err(StartError::OnShard);
         }
@@ -195,7 +198,7 @@ impl Engine {
             }
         }
         retired.push(shard);
-        self.order(shard, Order::Quit(deadline))
+        self.order(shard, Order::Drain(plan.accept_for(Duration::ZERO)))
     }
 
     /// The sockets of one listener leave a shard.
