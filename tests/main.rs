@@ -36,6 +36,9 @@ mod semantics {
     mod pause;
     mod pause_for;
     mod predrain;
+    mod proxy;
+    mod proxy_out;
+    mod proxy_refused;
     mod quit;
     mod read_timeout;
     mod regressions;

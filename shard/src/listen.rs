@@ -5,8 +5,8 @@
 use crate::error::StartError;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
-    Addr, BindOptions, Config, ListenerOptions, SocketFile, WhenFull, bind_group, bind_unix,
-    is_group_member, share_listener,
+    Addr, BindOptions, Config, ListenerOptions, ProxyProtocol, SocketFile, WhenFull, bind_group,
+    bind_unix, is_group_member, share_listener,
 };
 use std::fmt;
 use std::io;
@@ -224,6 +224,14 @@ impl Listen {
     #[must_use]
     pub fn share(mut self, on: bool) -> Self {
         self.bind.share = on;
+        self
+    }
+
+    /// Connections begin with a PROXY header if they come from these senders. Default: nobody is
+    /// believed, and everybody is served as they are.
+    #[must_use]
+    pub fn proxy_protocol(mut self, proxy: ProxyProtocol) -> Self {
+        self.options.proxy = Some(proxy);
         self
     }
 

@@ -120,7 +120,7 @@ impl<S: Sys> Reactor<S> {
         for key in self.core.listener_keys(id) {
             let Some(listener) = self.take_listener(key) else { continue };
             sockets.extend(self.fds.get_mut(key.slot()).and_then(Option::take));
-            self.tell_end(listener);
+            self.tell_end(key, listener);
         }
         sockets
     }
@@ -246,7 +246,7 @@ impl<S: Sys> Reactor<S> {
         self.accept_waiting(key, LAST_ACCEPTS);
         if let Some(listener) = self.take_listener(key) {
             self.close_fd(key);
-            self.tell_end(listener);
+            self.tell_end(key, listener);
         }
     }
 
@@ -267,7 +267,12 @@ impl<S: Sys> Reactor<S> {
         Some(listener)
     }
 
-    fn tell_end(&mut self, mut listener: Box<Listener>) {
+    /// Tells and drops the acceptor of a listener that has ended, as soon as no line that came to
+    /// it waits for its PROXY header.
+    pub(super) fn tell_end(&mut self, key: ConnId, mut listener: Box<Listener>) {
+        if listener.is_needed() {
+            return self.ended_listeners.push((key, listener));
+        }
         if let Some(accept) = &mut listener.accept {
             self.core.run(Callback::ListenerClosed, |local| accept.on_close(local));
         }
