@@ -5,7 +5,8 @@
 
 use crate::engine::Engine;
 use crate::error::StartError;
-use crate::listen::{Listen, Passed};
+use crate::listen::Listen;
+use crate::sockets::Passed;
 use parking_lot::Mutex;
 use shardpoll_reactor::{is_group_member, pass_descriptors, take_passed_descriptors};
 use std::env;

@@ -19,7 +19,8 @@
 
 use crate::engine::Engine;
 use crate::error::StartError;
-use crate::listen::{Listen, Passed, is_name};
+use crate::listen::{Listen, is_name};
+use crate::sockets::Passed;
 use crate::worker::is_shard;
 use shardpoll_reactor::{
     ListenerId, MAX_PASSED, Tick, monotonic_now, receive_descriptors, same_user, send_descriptors,

@@ -74,6 +74,7 @@ mod pin;
 mod remote;
 mod report;
 mod shortage;
+mod sockets;
 mod worker;
 
 pub use activation::{Activation, ActivationError};

@@ -2,16 +2,12 @@
 //!
 //! Never: looks a name up; addresses are numbers or paths.
 
-use crate::error::StartError;
+use crate::sockets::Passed;
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{
-    Addr, BindOptions, Config, ListenerOptions, ProxyProtocol, SocketFile, WhenFull, bind_group,
-    bind_unix, is_group_member, share_listener,
-};
+use shardpoll_reactor::{BindOptions, ListenerOptions, ProxyProtocol, WhenFull};
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,57 +22,24 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Listen {
-    place: Place,
-    options: ListenerOptions,
-    bind: BindOptions,
+    pub(crate) place: Place,
+    pub(crate) options: ListenerOptions,
+    pub(crate) bind: BindOptions,
     /// `None`: what the configuration says.
-    no_delay: Option<bool>,
-    keep_alive: Option<Option<Duration>>,
-    handshake_grace: Duration,
-    name: Option<String>,
+    pub(crate) no_delay: Option<bool>,
+    pub(crate) keep_alive: Option<Option<Duration>>,
+    pub(crate) handshake_grace: Duration,
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+pub(crate) enum Place {
     Ip(SocketAddr),
     Unix(PathBuf),
     /// Shared, so that a clone names the same socket.
     Inherited(Arc<OwnedFd>),
     /// All that another process had of one listener.
     Passed(Arc<Passed>),
-}
-
-/// The sockets of a listener as another process had them.
-#[derive(Debug)]
-pub(crate) struct Passed {
-    /// One, or a group in its order.
-    pub(crate) sockets: Vec<OwnedFd>,
-    /// A program spreads over the group already, or others may be in it.
-    pub(crate) steered: bool,
-    /// The file of a unix socket is this process's to remove.
-    pub(crate) owns_file: bool,
-}
-
-/// How the sockets of a listener belong together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    /// Each is one of its own, and has a queue of its own.
-    Group,
-    /// All are one.
-    Shared,
-}
-
-/// What listens now.
-pub(crate) struct Sockets {
-    /// One for each shard, or more, in the order of their group.
-    pub(crate) each: Vec<OwnedFd>,
-    pub(crate) kind: Kind,
-    pub(crate) steered: bool,
-    pub(crate) name: Option<String>,
-    pub(crate) addr: Addr,
-    pub(crate) options: ListenerOptions,
-    /// Removed when the last of those who hold it lets go.
-    pub(crate) file: Option<Arc<SocketFile>>,
 }
 
 impl Listen {
@@ -269,110 +232,12 @@ impl Listen {
         self.handshake_grace = time;
         self
     }
-
-    /// Opens the sockets, one for each shard.
-    pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
-        let Self { place, options, mut bind, no_delay, keep_alive, handshake_grace, name } = self;
-        if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
-            return Err(StartError::Name(name.clone()));
-        }
-        options.limits.check().map_err(StartError::Config)?;
-        bind.no_delay = no_delay.unwrap_or(config.no_delay);
-        bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
-        let mut sockets = match place {
-            Place::Ip(addr) => {
-                let (each, bound) = bind_group(addr, shards, &bind)
-                    .map_err(|source| StartError::Listen { addr: Addr::Ip(addr), source })?;
-                Sockets { steered: bind.share, ..Sockets::group(each, Addr::Ip(bound)) }
-            }
-            Place::Unix(path) => {
-                let addr = Addr::Unix(Some(path.as_path().into()));
-                let (each, file) = bind_unix(&path, shards, bind.backlog)
-                    .map_err(|source| StartError::Listen { addr: addr.clone(), source })?;
-                Sockets { file: Some(Arc::new(file)), ..Sockets::shared(each, addr) }
-            }
-            Place::Inherited(listener) => {
-                let fd = listener.as_raw_fd();
-                let shared = own(listener).and_then(|own| share_listener(own, shards, &bind));
-                let (each, addr) = shared.map_err(|source| StartError::Inherited { fd, source })?;
-                Sockets::shared(each, addr)
-            }
-            Place::Passed(passed) => open_passed(passed, shards, bind)?,
-        };
-        sockets.options = options;
-        if sockets.kind == Kind::Group {
-            sockets.options.handshake_grace = Some(handshake_grace);
-        }
-        sockets.name = name;
-        Ok(sockets)
-    }
-}
-
-impl Sockets {
-    fn shared(each: Vec<OwnedFd>, addr: Addr) -> Self {
-        Self {
-            each,
-            kind: Kind::Shared,
-            steered: true,
-            name: None,
-            addr,
-            options: ListenerOptions::default(),
-            file: None,
-        }
-    }
-
-    fn group(each: Vec<OwnedFd>, addr: Addr) -> Self {
-        Self { kind: Kind::Group, steered: false, ..Self::shared(each, addr) }
-    }
-}
-
-/// A group goes on as it is, with as many more as there are shards without one; a single socket is
-/// shared.
-fn open_passed(
-    passed: Arc<Passed>,
-    shards: usize,
-    mut bind: BindOptions,
-) -> Result<Sockets, StartError> {
-    let mut each = Vec::new();
-    let mut bound = None;
-    let mut is_group = true;
-    for socket in &passed.sockets {
-        let fd = socket.as_raw_fd();
-        let failed = |source| StartError::Inherited { fd, source };
-        let own = socket.try_clone().map_err(failed)?;
-        is_group &= is_group_member(&own).map_err(failed)?;
-        let share = if is_group { 1 } else { shards };
-        let (shared, addr) = share_listener(own, share, &bind).map_err(failed)?;
-        each.extend(shared);
-        bound = Some(addr);
-    }
-    let addr = bound.ok_or(StartError::NoDescriptor)?;
-    let Some(ip) = addr.ip().filter(|_| is_group) else {
-        let file = match &addr {
-            Addr::Unix(Some(path)) if passed.owns_file => SocketFile::at(path).map(Arc::new).ok(),
-            _ => None,
-        };
-        return Ok(Sockets { file, ..Sockets::shared(each, addr) });
-    };
-    let missing = shards.saturating_sub(each.len());
-    if missing > 0 {
-        bind.share = true;
-        let (more, _) = bind_group(ip, missing, &bind)
-            .map_err(|source| StartError::Listen { addr: addr.clone(), source })?;
-        each.extend(more);
-    }
-    Ok(Sockets { steered: passed.steered, ..Sockets::group(each, addr) })
 }
 
 /// Whether this can be a listener's name, wherever names are told.
 pub(crate) fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_graphic() && byte != b':';
     (1..=255).contains(&name.len()) && name.bytes().all(fits)
-}
-
-/// The descriptor itself, or one of the same socket while a clone of the [`Listen`] lives.
-fn own(listener: Arc<OwnedFd>) -> io::Result<OwnedFd> {
-    Arc::try_unwrap(listener).or_else(|shared| shared.try_clone())
 }
 
 /// A text that is no address to listen on.
