@@ -1,7 +1,7 @@
 //! A server that replaces itself with a new version of its program, and loses no connection.
 //!
-//! `restart ADDR` echoes lines at ADDR. At SIGHUP it starts its program anew and hands its listening
-//! sockets over; once the new process listens on them, the old one serves what it has for at most
+//! `restart ADDR` echoes lines at ADDR. At SIGHUP it starts its program anew and hands its
+//! listening sockets over; once the new process listens on them, the old one serves what it has for at most
 //! 30 s, and ends. At SIGTERM it drains and ends without a successor. If the new process fails, the
 //! old one goes on.
 //!
@@ -36,7 +36,7 @@ impl Handler for Echo {
 
     // A peer that waits for an answer gets it; then it may go to the new process.
     fn on_drain_begin(&mut self, conn: &mut Conn<'_>) {
-        conn.set_read_timeout(Wait::After(Duration::from_secs(2)));
+        conn.set_read_timeout(Wait::After(Duration::from_secs(10)));
     }
 }
 

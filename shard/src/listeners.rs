@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Only the last socket of a group can leave with the others' places kept, and only one program is
-//! ever attached to a group (`steer` in the reactor says why). So the socket of a shard that goes is
-//! handed to another shard, with its queue; and the first time that one's own socket is the one that
-//! ends, so that each shard has one. Later a shard may have two: that loses nothing either.
+//! ever attached to a group (`steer` in the reactor says why). So the socket of a shard that goes
+//! is handed to another shard, with its queue; and the first time that one's own socket is the one
+//! that ends, so that each shard has one. Later a shard may have two: that loses nothing either.
 //!
 //! Never: looks into a connection.
 //!
@@ -140,9 +140,8 @@ impl Engine {
 
     /// Stops listening on every shard; connections that were accepted live on (S128).
     ///
-    /// Asynchronous. Nobody is lost who is connected, or believes to be: those who wait are accepted
-    /// first, and handshakes under way are waited for
-    /// ([`Listen::handshake_grace`]).
+    /// Asynchronous. Nobody is lost who is connected, or believes to be: those who wait are
+    /// accepted first, and handshakes under way are waited for ([`Listen::handshake_grace`]).
     pub fn close_listener(&self, listener: ListenerId) {
         self.remote.close_listener(listener);
     }
@@ -171,11 +170,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Ends one shard: its sockets go to others without loss, then it [drains](Self::drain), and what
-    /// is left at the plan's deadline is cut. The other shards go on.
+    /// Ends one shard: its sockets go to others without loss, then it [drains](Self::drain), and
+    /// what is left at the plan's deadline is cut. The other shards go on.
     ///
-    /// Returns when nobody new can come to the shard, so the plan's time to accept is not waited for.
-    /// Letters to it are
+    /// Returns when nobody new can come to the shard, so the plan's time to accept is not waited
+    /// for. Letters to it are
     /// [`Ended`](crate::Undelivered::Ended) once it has ended; a listener that is added later has
     /// no socket there.
     ///

@@ -94,8 +94,8 @@ fn play(task: &Task) -> Outcome {
         };
         let Tally { served, refused, lost: of_these, error } = clients.finish();
         println!(
-            "{kind}: {} connections, {of_these} lost, {refused} refused elsewhere; {changes} {what}, \
-             {:.1} s, tcp_migrate_req {migrates}",
+            "{kind}: {} connections, {of_these} lost, {refused} refused elsewhere; {changes} \
+             {what}, {:.1} s, tcp_migrate_req {migrates}",
             served + of_these,
             began.elapsed().as_secs_f64(),
         );

@@ -75,8 +75,8 @@ pub fn send_descriptors(
     check(unsafe { libc::sendmsg(to.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) })
 }
 
-/// Receives bytes, and adds the descriptors that come with them, close-on-exec; gives how many bytes
-/// there were, 0 at the end.
+/// Receives bytes, and adds the descriptors that come with them, close-on-exec; gives how many
+/// bytes there were, 0 at the end.
 ///
 /// # Errors
 /// `InvalidData` when descriptors were lost on the way, as when this process may open no more; else
