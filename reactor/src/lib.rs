@@ -71,6 +71,7 @@ mod id;
 mod links;
 mod listener;
 mod phase;
+mod pressure;
 mod proxy;
 mod staging;
 mod sys;
@@ -81,10 +82,10 @@ pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit, DrainPlan,
-    EngineState, EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress,
-    Others, PanicPolicy, ParseConnectError, Peer, Pipelined, ProxyProtocol, Refused, ShardReport,
-    Silence, SocketOption, StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch,
-    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkError, LinkOptions, Local,
+    MinRate, NoAddress, Others, PanicPolicy, ParseConnectError, Peer, Pipelined, ProxyProtocol,
+    Refused, ShardReport, Silence, SocketOption, StartTlsError, Status, TlsPlan, UnixPathError,
+    Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

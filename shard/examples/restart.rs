@@ -1,9 +1,9 @@
 //! A server that replaces itself with a new version of its program, and loses no connection.
 //!
 //! `restart ADDR` echoes lines at ADDR. At SIGHUP it starts its program anew and hands its
-//! listening sockets over; once the new process listens on them, the old one serves what it has for at most
-//! 30 s, and ends. At SIGTERM it drains and ends without a successor. If the new process fails, the
-//! old one goes on.
+//! listening sockets over; once the new process listens on them, the old one serves what it has for
+//! at most 30 s, and ends. At SIGTERM it drains and ends without a successor. If the new process
+//! fails, the old one goes on.
 //!
 //! Under systemd it may be of `Type=notify` with `NotifyAccess=all`, and with `ExecReload=kill -HUP
 //! $MAINPID`.

@@ -4,7 +4,7 @@
 
 use crate::sockets::Passed;
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{BindOptions, ListenerOptions, ProxyProtocol, WhenFull};
+use shardpoll_reactor::{BindOptions, Lifetime, ListenerOptions, MinRate, ProxyProtocol, WhenFull};
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -217,6 +217,22 @@ impl Listen {
     #[must_use]
     pub fn max_connections_per_peer(mut self, count: usize) -> Self {
         self.options.limits.max_connections_per_peer = Some(count);
+        self
+    }
+
+    /// How slow peers may be, until [`Conn::set_min_rate`](crate::Conn::set_min_rate) says
+    /// otherwise. Default: as slow as they like.
+    #[must_use]
+    pub fn min_rate(mut self, rate: MinRate) -> Self {
+        self.options.min_rate = Some(rate);
+        self
+    }
+
+    /// How long its connections may live, counted from when they were accepted, until
+    /// [`Conn::set_max_lifetime`](crate::Conn::set_max_lifetime) says otherwise. Default: for ever.
+    #[must_use]
+    pub fn max_lifetime(mut self, time: impl Into<Lifetime>) -> Self {
+        self.options.max_lifetime = Some(time.into());
         self
     }
 

@@ -52,7 +52,7 @@ impl Listen {
         if let Some(name) = name.as_ref().filter(|name| !is_name(name)) {
             return Err(StartError::Name(name.clone()));
         }
-        options.limits.check().map_err(StartError::Config)?;
+        options.check().map_err(StartError::Config)?;
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
         let mut sockets = match place {

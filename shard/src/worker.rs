@@ -89,8 +89,8 @@ impl<S: Sys> fmt::Debug for WorkerStart<S> {
 
 /// One shard at work, on the thread that turns it.
 pub struct Worker<S: Sys = Linux> {
-    reactor: Reactor<S>,
-    inbox: ShardInbox<S>,
+    pub(crate) reactor: Reactor<S>,
+    pub(crate) inbox: ShardInbox<S>,
     share: Share<S>,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,

@@ -8,6 +8,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   pace      whether its peer is too slow
 //!   preface   a PROXY header that is to come first
 //!   upgrade   the change from plain to TLS
 //!   race      the attempts of one that connects to any of several addresses
@@ -28,6 +29,7 @@ mod gate;
 #[cfg(feature = "sim")]
 pub(crate) mod journey;
 mod outbox;
+mod pace;
 mod preface;
 mod race;
 mod stage;
