@@ -75,14 +75,17 @@ mod kernel {
     mod errors;
     mod exhaustion;
     mod garbage;
+    mod handover;
     mod happy_eyeballs;
     mod inherited;
     mod leaks;
+    mod leaving;
     mod names;
     mod options;
     mod proxy;
     mod resets;
     mod reuseport;
+    mod service;
     mod unix;
 }
 

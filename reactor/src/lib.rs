@@ -104,6 +104,8 @@ pub use shardpoll_tls as tls;
 #[cfg(feature = "sim")]
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
-    Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Wake, Waker, bind_group,
-    bind_unix, raise_descriptor_limit, share_listener, steer,
+    Event, Events, Interest, Linux, MAX_PASSED, Signal, Signals, SocketFile, Sys, Wake, Waker,
+    bind_group, bind_unix, is_group_member, monotonic_now, pass_descriptors,
+    raise_descriptor_limit, receive_descriptors, same_user, send_descriptors, share_listener,
+    steer, take_passed_descriptors,
 };

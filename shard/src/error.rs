@@ -33,12 +33,21 @@ pub enum StartError {
         /// What is wrong with it.
         source: io::Error,
     },
+    /// This is no name for a listener; see [`Listen::name`](crate::Listen::name).
+    Name(String),
+    /// What another process has handed over as a listener has no descriptor.
+    NoDescriptor,
     /// The kernel refused what a shard needs, such as a descriptor or a thread.
     Shard {
         /// The shard's number.
         shard: usize,
         /// The kernel's reason.
         source: io::Error,
+    },
+    /// A shard cannot be retired: it is retired already, never was, or is the last one.
+    NotRetired {
+        /// The shard's number.
+        shard: usize,
     },
     /// A shard's thread panicked: a bug of this library.
     Panicked {
@@ -66,7 +75,12 @@ impl fmt::Display for StartError {
             Self::Inherited { fd, source } => {
                 write!(f, "cannot listen on descriptor {fd}: {source}")
             }
+            Self::Name(name) => write!(f, "{name:?} is no name for a listener"),
+            Self::NoDescriptor => f.write_str("a listener without a descriptor was handed over"),
             Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
+            Self::NotRetired { shard } => {
+                write!(f, "shard {shard} is retired already, never was, or is the last one")
+            }
             Self::Panicked { shard } => write!(f, "shard {shard} panicked"),
             Self::OnShard => f.write_str("called from a callback, where it would wait for itself"),
             Self::Abandoned => f.write_str("a worker was dropped before its shard had ended"),

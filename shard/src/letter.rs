@@ -56,11 +56,16 @@ impl Task {
     }
 }
 
+/// What needs the loop itself.
+pub(crate) type ReactorJob<S> = Box<dyn FnOnce(&mut Reactor<S>) + Send>;
+
 /// What concerns the shard as a whole.
 pub(crate) enum Order<S: Sys> {
     Listen(Box<ListenOrder<S>>),
     Listener(ListenerId, ListenerVerb),
     Signals(Box<SignalOrder>),
+    /// Between two turns.
+    Do(ReactorJob<S>),
     CloseAll,
     Drain(DrainPlan),
     Quit(Duration),
@@ -119,6 +124,7 @@ impl<S: Sys> Order<S> {
                 let result = reactor.on_signals(order.signals, order.callback);
                 let _gone = order.reply.send(result);
             }
+            Self::Do(f) => f(reactor),
             Self::CloseAll => {
                 reactor.local(|local| local.close_all());
             }

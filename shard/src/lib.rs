@@ -58,26 +58,34 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod activation;
 mod builder;
 mod census;
 mod engine;
 mod error;
+mod handover;
 mod latch;
 mod letter;
 mod listen;
+mod listeners;
 mod mailbox;
+pub mod notify;
 mod pin;
 mod remote;
 mod report;
 mod shortage;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod sockets;
 mod worker;
 
+pub use activation::{Activation, ActivationError};
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::{StartError, Undelivered};
+pub use handover::{HandOverError, HandedOver, Inheritance};
 pub use listen::{Listen, ParseListenError};
+pub use listeners::tcp_migrate_req;
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use report::DrainReport;

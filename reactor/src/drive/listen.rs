@@ -95,6 +95,23 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// [Closes](Self::close_listener) one socket of a listener that has several on this loop: the
+    /// one that was added first, of those that are not ending.
+    pub fn close_oldest_socket(&mut self, id: ListenerId) {
+        self.core.now = self.sys.now();
+        if let Some(&key) = self.core.listener_keys(id).first() {
+            self.end_listener(key);
+        }
+    }
+
+    /// As [`close_oldest_socket`](Self::close_oldest_socket), the one that was added last.
+    pub fn close_newest_socket(&mut self, id: ListenerId) {
+        self.core.now = self.sys.now();
+        if let Some(&key) = self.core.listener_keys(id).last() {
+            self.end_listener(key);
+        }
+    }
+
     /// Listens at these sockets no more and gives them back, with all who wait at them: for
     /// somebody else who goes on. Those of a listener that is ending already stay here.
     pub fn release_listener(&mut self, id: ListenerId) -> Vec<S::Fd> {
@@ -106,6 +123,31 @@ impl<S: Sys> Reactor<S> {
             self.tell_end(key, listener);
         }
         sockets
+    }
+
+    /// What the connections of a listener begin with now, on this loop.
+    pub fn listener_options(&self, id: ListenerId) -> Option<ListenerOptions> {
+        let key = *self.core.listener_keys(id).first()?;
+        match self.core.table.entry(key)? {
+            Entry::Listener(listener) => Some(listener.options.clone()),
+            _ => None,
+        }
+    }
+
+    /// Sets [`ListenerOptions::handshake_grace`] of a listener that is not ending, and gives what
+    /// it was.
+    pub fn set_handshake_grace(
+        &mut self,
+        id: ListenerId,
+        grace: Option<Duration>,
+    ) -> Option<Duration> {
+        let mut old = None;
+        for key in self.core.listener_keys(id) {
+            if let Some(listener) = self.core.table.listener_mut(key) {
+                old = std::mem::replace(&mut listener.options.handshake_grace, grace);
+            }
+        }
+        old
     }
 
     /// The sockets of a listener, but for one that is ending.

@@ -84,7 +84,10 @@ impl<S: Sys> Reactor<S> {
             for id in self.core.table.snapshot() {
                 self.cut(id);
             }
-        } else if matches!(self.core.phase, Phase::Refusing { .. }) && self.core.lines() == 0 {
+        } else if matches!(self.core.phase, Phase::Refusing { .. })
+            && self.core.lines() == 0
+            && self.core.listeners.is_empty()
+        {
             self.close_the_rest();
         }
     }

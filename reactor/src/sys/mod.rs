@@ -21,8 +21,9 @@ mod sim;
 
 pub(crate) use linux::take_signal;
 pub use linux::{
-    Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, raise_descriptor_limit,
-    share_listener, steer,
+    Linux, MAX_PASSED, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, is_group_member,
+    monotonic_now, pass_descriptors, raise_descriptor_limit, receive_descriptors, same_user,
+    send_descriptors, share_listener, steer, take_passed_descriptors,
 };
 #[cfg(feature = "sim")]
 pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
