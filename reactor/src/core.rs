@@ -50,6 +50,8 @@ pub(crate) enum Wish {
     Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
     SettleListener(ConnId),
+    /// This line is to leave for another loop.
+    Move(ConnId),
 }
 
 /// How a connection is to be made.
@@ -67,6 +69,8 @@ pub(crate) struct Quit {
 
 pub(crate) struct Core {
     pub(crate) place: Place,
+    /// How many loops there are for connections to live on, this one included.
+    pub(crate) shards: usize,
     pub(crate) table: Table,
     pub(crate) timers: Heap<Due>,
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
@@ -87,6 +91,9 @@ pub(crate) struct Core {
     /// What all connections have queued, and what they may, in bytes.
     pub(crate) queued: usize,
     pub(crate) shard_queue_cap: usize,
+    /// The most that was queued when a line arrived, if it was beyond the cap.
+    #[cfg(feature = "sim")]
+    pub(crate) carried: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     /// What the calendar says at a time of the loop's clock.
@@ -114,6 +121,7 @@ impl Core {
         let staged_cap = config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1;
         Self {
             place: at,
+            shards: at.shard as usize + 1,
             table: Table::new(at.shard, at.generation),
             timers: Heap::new(),
             agenda: Vec::new(),
@@ -127,6 +135,8 @@ impl Core {
             first_room: staged_cap.min(FIRST_ROOM),
             queued: 0,
             shard_queue_cap: config.shard_queue_cap(),
+            #[cfg(feature = "sim")]
+            carried: 0,
             config,
             now,
             wall_time,
@@ -181,6 +191,14 @@ impl Core {
         let line = self.table.served_mut(id);
         let len = line.queued();
         self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
+    }
+
+    /// A line that arrives brings what it has queued, whatever the cap is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn note_arrival(&mut self) {
+        if self.queued > self.shard_queue_cap {
+            self.carried = self.carried.max(self.queued);
+        }
     }
 
     /// Whether all that was written to a line that is being served has gone to the kernel.

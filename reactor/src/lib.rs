@@ -68,6 +68,7 @@ mod handshakes;
 mod id;
 mod links;
 mod listener;
+mod router;
 mod staging;
 mod sys;
 mod table;
@@ -76,10 +77,10 @@ mod watch;
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
-    ParseConnectError, Peer, Pipelined, Refused, Silence, SocketOption, StartTlsError, Status,
-    TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,
-    events, incoming,
+    EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions, Local,
+    MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Silence,
+    SocketOption, StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest,
+    Watcher, WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};
@@ -88,6 +89,7 @@ pub use drive::Simulation;
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
 pub use listener::{Acceptor, ListenerOptions};
+pub use router::{Fresh, Parcel, Router};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;

@@ -40,6 +40,8 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// User code has stopped it (S128).
     pub(crate) paused: bool,
+    /// Its socket is closed; it stays for what other loops may give back.
+    pub(crate) deaf: bool,
     /// What ends the pause, if it was given a time.
     pub(crate) pause_ends: Option<TimerId>,
 }
@@ -59,12 +61,13 @@ impl Listener {
             accept: Some(accept),
             resting: false,
             paused: false,
+            deaf: false,
             pause_ends: None,
         })
     }
 
     /// Whether it takes connections now.
     pub(crate) fn is_accepting(&self) -> bool {
-        !self.resting && !self.paused
+        !self.resting && !self.paused && !self.deaf
     }
 }

@@ -77,11 +77,11 @@ pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Linux, ListenerId, Local,
-    NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Signal, Signals, Silence,
-    SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait,
-    Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
-    raise_descriptor_limit, tls,
+    EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions, Linux,
+    ListenerId, Local, MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined,
+    Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick, TimerId,
+    TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenExhausted,
+    WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};
 

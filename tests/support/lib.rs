@@ -16,6 +16,7 @@
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
 mod family;
+mod hopper;
 mod lab;
 pub mod leak;
 pub mod mutation;
@@ -33,6 +34,7 @@ mod trace;
 mod world;
 
 pub use family::Family;
+pub use hopper::{Hopper, Journal, SharedJournal};
 pub use lab::{in_sim, is_on as is_simulated};
 pub use peer::{Held, Peer, blackhole, refused_addr};
 pub use process::Alone;

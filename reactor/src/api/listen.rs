@@ -106,6 +106,12 @@ impl Local<'_> {
 }
 
 impl crate::core::Core {
+    /// The keys of all listeners of this name.
+    pub(crate) fn listener_keys(&self, id: ListenerId) -> Vec<ConnId> {
+        let named = self.listeners.iter().filter(|(name, _)| *name == id);
+        named.map(|(_, key)| *key).collect()
+    }
+
     /// The entry of a listener, if it is on this shard.
     pub(crate) fn listener_key(&self, id: ListenerId) -> Option<ConnId> {
         self.listeners.iter().find(|(known, _)| *known == id).map(|&(_, key)| key)

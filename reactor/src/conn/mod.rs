@@ -9,6 +9,7 @@
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
 //!   upgrade   the change from plain to TLS
+//!   parcel    the line as it travels to another loop
 //!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
 //!   journey   which stages it has gone through (feature `sim`)
@@ -27,6 +28,7 @@ mod gate;
 #[cfg(feature = "sim")]
 pub(crate) mod journey;
 mod outbox;
+mod parcel;
 mod race;
 mod stage;
 mod tuning;
@@ -37,6 +39,7 @@ pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use parcel::{Luggage, Moving, SendHandler, ThenLink, Travel};
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};
 pub(crate) use tuning::{Fin, Link, Rate, Tuning};

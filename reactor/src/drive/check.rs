@@ -61,7 +61,7 @@ impl<S: Sys> Reactor<S> {
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
         hold(queued == counted, || format!("{queued} bytes are counted as queued, not {counted}"))?;
         let beyond: usize = lines().map(|line| self.beyond_cap(line)).sum();
-        let cap = self.core.shard_queue_cap.saturating_add(beyond);
+        let cap = self.core.shard_queue_cap.max(self.core.carried).saturating_add(beyond);
         hold(queued <= cap, || format!("{queued} bytes are queued on the shard, above {cap}"))?;
         let marked = lines().filter(|line| line.marks.has(Marks::HANDSHAKE)).count();
         let live = self.core.handshakes.live;
@@ -78,7 +78,8 @@ impl<S: Sys> Reactor<S> {
     fn check_other(&self, id: ConnId) -> Result<(), String> {
         let has_fd = self.owns_fd(id);
         let Some(watch) = self.core.table.watch(id) else {
-            hold(has_fd, || format!("listener or attempt {id} has no descriptor"))?;
+            let deaf = matches!(self.core.table.entry(id), Some(Entry::Listener(it)) if it.deaf);
+            hold(has_fd != deaf, || format!("listener or attempt {id} has no descriptor"))?;
             return self.check_attempt(id);
         };
         // Its descriptor is in its entry.

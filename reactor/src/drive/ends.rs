@@ -16,6 +16,9 @@ use crate::table::Entry;
 impl<S: Sys> Reactor<S> {
     /// Callbacks that are due without an event, in their order (S112, S114).
     pub(super) fn call_owed(&mut self, id: ConnId, held: &mut Held) {
+        if self.core.line(id).tuning.is_some() {
+            self.tell_travel(id, held);
+        }
         let line = self.core.line(id);
         if line.marks.take(Marks::STARTTLS) && matches!(line.stage, Stage::Handshaking(_)) {
             self.core.call_out(id, held, Callback::Starttls, |h, c| h.on_starttls(c));
@@ -169,6 +172,9 @@ impl<S: Sys> Reactor<S> {
             self.drop_attempt(attempt);
         }
         self.close_fd(id);
+        if let (Some(router), Some(_)) = (&mut self.router, line.listener) {
+            router.left(Some(self.core.now.saturating_since(line.opened)));
+        }
         #[cfg(feature = "sim")]
         self.transitions.close(line.journey);
         self.core.counters.closed += 1;

@@ -62,7 +62,7 @@ impl<S: Sys> Reactor<S> {
     /// Stops listening; connections that were accepted live on (S128). No-op for an unknown id.
     pub fn close_listener(&mut self, id: ListenerId) {
         self.core.now = self.sys.now();
-        while let Some(key) = self.core.listener_key(id) {
+        for key in self.core.listener_keys(id) {
             self.free_listener(key);
         }
     }
@@ -77,7 +77,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Accepts those who wait, closes the socket, and tells and drops the acceptor.
+    /// Accepts those who wait, closes the socket, and tells and drops the acceptor, at once unless
+    /// something that was accepted may come back from another loop.
     ///
     /// They were established before the listener's end; a socket of a group takes its queue with
     /// it.
@@ -97,12 +98,7 @@ impl<S: Sys> Reactor<S> {
                 }
             }
         }
-        let Some(Entry::Listener(mut listener)) = self.core.table.remove(key) else { return };
         self.resting.retain(|&resting| resting != key);
-        self.core.listeners.retain(|&(_, known)| known != key);
-        if let Some(timer) = listener.pause_ends {
-            self.core.timers.remove(timer);
-        }
         // Whoever has duplicated the descriptor keeps the registration alive.
         if let Some(Some(fd)) = self.fds.get(key.slot()) {
             if let Err(error) = self.sys.reregister(fd, Interest::Muted, key.key()) {
@@ -110,6 +106,21 @@ impl<S: Sys> Reactor<S> {
             }
         }
         self.close_fd(key);
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        listener.deaf = true;
+        let id = listener.id;
+        if self.router.as_mut().is_none_or(|router| router.closed(id)) {
+            self.forget_listener(key);
+        }
+    }
+
+    /// Tells and drops the acceptor of a listener whose socket is closed.
+    pub(super) fn forget_listener(&mut self, key: ConnId) {
+        let Some(Entry::Listener(mut listener)) = self.core.table.remove(key) else { return };
+        self.core.listeners.retain(|&(_, known)| known != key);
+        if let Some(timer) = listener.pause_ends {
+            self.core.timers.remove(timer);
+        }
         if let Some(accept) = &mut listener.accept {
             self.core.run(Callback::ListenerClosed, |local| accept.on_close(local));
         }

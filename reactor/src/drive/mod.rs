@@ -26,6 +26,7 @@ mod ends;
 mod expire;
 mod flush;
 mod listen;
+mod moving;
 mod quit;
 mod race;
 mod read;
@@ -46,6 +47,7 @@ use crate::api::{Config, ConfigError, Local};
 use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
+use crate::router::Router;
 use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
 use std::fmt;
@@ -79,6 +81,8 @@ pub struct Reactor<S: Sys = Linux> {
     freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
     interruptible: bool,
+    /// Knows the other loops, if there are any.
+    router: Option<Box<dyn Router<S::Fd>>>,
     #[cfg(feature = "sim")]
     transitions: crate::conn::journey::Transitions,
 }
@@ -116,6 +120,7 @@ impl<S: Sys> Reactor<S> {
             descriptor_freed: false,
             freed_for_others: false,
             interruptible: false,
+            router: None,
             #[cfg(feature = "sim")]
             transitions: crate::conn::journey::Transitions::default(),
         })

@@ -38,6 +38,7 @@ impl<S: Sys> Reactor<S> {
             Some(quit) => quit.deadline = quit.deadline.min(deadline),
             None => {
                 self.core.quitting = Some(Quit { deadline });
+                self.say_whether_it_takes(false);
                 self.core.close_all(&|| CloseReason::Asked);
             }
         }
@@ -47,6 +48,13 @@ impl<S: Sys> Reactor<S> {
     /// again. What was closed stays closed (S149).
     pub fn cancel_quit(&mut self) {
         self.core.quitting = None;
+        self.say_whether_it_takes(true);
+    }
+
+    fn say_whether_it_takes(&mut self, takes: bool) {
+        if let Some(router) = &mut self.router {
+            router.takes(takes);
+        }
     }
 
     pub(super) fn end_of_turn(&mut self) -> Turn {
@@ -72,7 +80,10 @@ impl<S: Sys> Reactor<S> {
                 line.fail(CloseReason::Quitting);
                 self.serve(id, Cause::Asked);
             }
-            Some(Entry::Listener(_)) => self.free_listener(id),
+            Some(Entry::Listener(_)) => {
+                self.free_listener(id);
+                self.forget_listener(id);
+            }
             Some(Entry::Watch(_)) => self.free_watch(id, None),
             // The line of an attempt ends it.
             Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}

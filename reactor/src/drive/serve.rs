@@ -175,6 +175,7 @@ impl<S: Sys> Reactor<S> {
         if self.core.line(id).tuning.is_some() {
             self.end_one_side(id);
             self.core.feed(id);
+            self.core.settle_travel(id);
         }
         self.core.count_handshake(id);
         if self.core.line(id).is_ending() {

@@ -11,7 +11,7 @@
 //! Invariants:
 //! 1. No verb blocks but `wait`.
 //! 2. A stream is registered once, edge-triggered, and never touched again, but for the key of one
-//!    that has won a race of attempts; a listener is level-triggered and may be muted; so is a
+//!    that has won a race of attempts, and by one that moves to another loop; a listener is level-triggered and may be muted; so is a
 //!    watched descriptor, which stays its owner's.
 
 #[expect(unsafe_code, reason = "system calls")]
@@ -177,6 +177,13 @@ pub trait Sys: 'static {
     /// # Errors
     /// The kernel's, such as its limit of watches.
     fn register(&mut self, fd: &Self::Fd, interest: Interest, key: u64) -> io::Result<()>;
+
+    /// Ends [`register`](Sys::register): nothing that happens from now on is reported, so that
+    /// another loop can register the descriptor.
+    ///
+    /// # Errors
+    /// The kernel's, such as that it was not registered.
+    fn deregister(&mut self, fd: &Self::Fd) -> io::Result<()>;
 
     /// Changes what is reported of a descriptor, or under which key; what is ready is reported
     /// anew.

@@ -237,6 +237,10 @@ impl Sys for Linux {
         self.control(libc::EPOLL_CTL_ADD, fd, mask(interest), key)
     }
 
+    fn deregister(&mut self, fd: &OwnedFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, WAKE_KEY)
+    }
+
     fn reregister(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, mask(interest), key)
     }
