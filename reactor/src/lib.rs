@@ -97,5 +97,5 @@ pub use shardpoll_tls as tls;
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
     Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Wake, Waker, bind_group,
-    bind_unix, raise_descriptor_limit, share_listener,
+    bind_unix, prefer_cpu, raise_descriptor_limit, share_listener,
 };

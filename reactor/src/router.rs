@@ -103,6 +103,13 @@ impl<F> Parcel<F> {
         self.was
     }
 
+    /// Sends it elsewhere.
+    #[must_use]
+    pub fn redirect(mut self, to: usize) -> Self {
+        self.to = to;
+        self
+    }
+
     /// Whether a listener has accepted it: one that counts among [`Router::entered`].
     #[must_use]
     pub fn is_accepted(&self) -> bool {

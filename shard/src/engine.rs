@@ -15,7 +15,9 @@ use crate::listen::{Listen, Sockets};
 use crate::remote::Remote;
 use crate::worker::is_shard;
 use parking_lot::Mutex;
-use shardpoll_reactor::{Accept, Addr, Config, Handler, ListenerId, Local, Peer, Signal, Signals};
+use shardpoll_reactor::{
+    Accept, Addr, Config, Handler, ListenerId, Local, Peer, Signal, Signals, prefer_cpu,
+};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +34,10 @@ pub struct Engine {
     /// By the number of the listener.
     addrs: Mutex<Vec<Addr>>,
     config: Config,
+    /// Of each shard, where listening sockets are to prefer them ([`Balance::CpuLocal`]).
+    ///
+    /// [`Balance::CpuLocal`]: crate::Balance::CpuLocal
+    cpus: Vec<usize>,
 }
 
 impl Engine {
@@ -46,8 +52,9 @@ impl Engine {
         latch: Arc<Latch>,
         threads: Vec<JoinHandle<io::Result<()>>>,
         config: Config,
+        cpus: Vec<usize>,
     ) -> Self {
-        Self { remote, latch, threads, addrs: Mutex::default(), config }
+        Self { remote, latch, threads, addrs: Mutex::default(), config, cpus }
     }
 
     /// Listens with one socket per shard, over which the kernel spreads connections.
@@ -79,6 +86,10 @@ impl Engine {
         }
         let opened = at.open(self.remote.shards(), &self.config)?;
         let Sockets { each: sockets, addr, options, file } = opened;
+        for (socket, cpu) in sockets.iter().zip(&self.cpus).filter(|_| addr.ip().is_some()) {
+            prefer_cpu(socket, *cpu)
+                .map_err(|source| StartError::Listen { addr: addr.clone(), source })?;
+        }
         let id = {
             let mut addrs = self.addrs.lock();
             addrs.push(addr.clone());

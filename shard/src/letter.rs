@@ -4,6 +4,7 @@
 //! Never: waits; a reply goes into a channel that has room for it.
 
 use crate::mailbox::{Inbox, Mailbox};
+use crate::way::{Arrival, Passed};
 use crossbeam_channel::Sender;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
@@ -56,6 +57,9 @@ pub(crate) enum Order<S: Sys> {
     Listen(Box<ListenOrder<S>>),
     Listener(ListenerId, ListenerVerb),
     Signals(Box<SignalOrder>),
+    Passed(Box<Passed<S>>),
+    Arrive(Box<Arrival<S>>),
+    AllPassedOn(ListenerId),
     CloseAll,
     Quit(Duration),
     CancelQuit,
@@ -113,6 +117,9 @@ impl<S: Sys> Order<S> {
                 let result = reactor.on_signals(order.signals, order.callback);
                 let _gone = order.reply.send(result);
             }
+            Self::Passed(passed) => passed.carry_out(reactor),
+            Self::Arrive(arrival) => arrival.carry_out(reactor),
+            Self::AllPassedOn(listener) => reactor.all_passed_on(listener),
             Self::CloseAll => {
                 reactor.local(|local| local.close_all());
             }

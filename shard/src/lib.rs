@@ -42,7 +42,8 @@
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
 //! connections, `worker` is what runs on one, `mailbox` is how the others reach it, `letter` what
 //! they say, `remote` who says it, `listen` one socket a shard, `pin` which CPU, `latch` who waits
-//! for whom, `shortage` who waits for descriptors. Whatever concerns more than one thread is in
+//! for whom, `shortage` who waits for descriptors, `balance` who has too many connections,
+//! `way` how they get from one shard to another. Whatever concerns more than one thread is in
 //! this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
@@ -57,6 +58,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod balance;
 mod builder;
 mod engine;
 mod error;
@@ -64,11 +66,14 @@ mod latch;
 mod letter;
 mod listen;
 mod mailbox;
+mod moves;
 mod pin;
 mod remote;
 mod shortage;
+mod way;
 mod worker;
 
+pub use balance::Balance;
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::{StartError, Undelivered};

@@ -9,11 +9,13 @@ use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::pin;
 use crate::shortage::Share;
+use crate::way::{Way, Ways};
 use core_affinity::CoreId;
 use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 thread_local! {
@@ -53,10 +55,11 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) way: Way<S>,
     pub(crate) ended: Ended,
 }
 
-impl<S: Sys> WorkerStart<S> {
+impl<S: Sys + 'static> WorkerStart<S> {
     /// The number of the shard, counted from 0.
     #[must_use]
     pub fn shard(&self) -> usize {
@@ -71,10 +74,12 @@ impl<S: Sys> WorkerStart<S> {
             pin::pin(self.shard, core);
         }
         let on_shard = OnShard::begin();
-        let reactor = Reactor::new(self.sys, self.at, self.config)
+        let mut reactor = Reactor::new(self.sys, self.at, self.config)
             .expect("the builder has checked the configuration");
-        let Self { inbox, share, ended, .. } = self;
-        Worker { reactor, inbox, share, _on_shard: on_shard, ended }
+        let Self { shard, inbox, share, way, ended, .. } = self;
+        let ways = way.ways();
+        reactor.route(Box::new(way));
+        Worker { shard, reactor, inbox, share, ways, _on_shard: on_shard, ended }
     }
 }
 
@@ -86,9 +91,11 @@ impl<S: Sys> fmt::Debug for WorkerStart<S> {
 
 /// One shard at work, on the thread that turns it.
 pub struct Worker<S: Sys = Linux> {
+    shard: usize,
     reactor: Reactor<S>,
     inbox: ShardInbox<S>,
     share: Share<S>,
+    ways: Arc<Ways<S>>,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
@@ -110,7 +117,7 @@ impl<S: Sys> Worker<S> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
-        let Self { reactor, inbox, share, ended, .. } = self;
+        let Self { shard, reactor, inbox, share, ways, ended, .. } = self;
         let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
@@ -127,6 +134,10 @@ impl<S: Sys> Worker<S> {
         }
         share.after_turn(reactor);
         if turn == Turn::Drained {
+            // What is on its way here is waited for.
+            if !reactor.is_drained() || !ways.loads.is_cut_off(*shard) {
+                return Ok(Turn::Live);
+            }
             // Whoever was told that they would be read shall not have been told wrong.
             for _ in 0..inbox.waiting() {
                 reactor.local(|local| do_task(inbox, local));

@@ -24,6 +24,14 @@ impl<S: Sys> Reactor<S> {
         self.fds.iter().flatten().count() + usize::from(self.reserve.is_some())
     }
 
+    /// The connections on this loop.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnId> {
+        let mut ids = self.core.table.snapshot();
+        ids.retain(|id| self.core.table.line(*id).is_some());
+        ids
+    }
+
     /// How often connections went from one stage to another; each is counted when it is freed.
     #[must_use]
     pub fn transitions(&self) -> Transitions {

@@ -57,6 +57,12 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Whether it was asked to quit and nothing is left on it: a turn would say [`Turn::Drained`].
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.core.quitting.is_some() && self.core.table.live() == 0
+    }
+
     pub(super) fn end_of_turn(&mut self) -> Turn {
         let live = if self.interruptible && self.sys.was_interrupted() {
             Turn::Interrupted

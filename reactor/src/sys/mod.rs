@@ -21,8 +21,8 @@ mod sim;
 
 pub(crate) use linux::take_signal;
 pub use linux::{
-    Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, raise_descriptor_limit,
-    share_listener,
+    Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, prefer_cpu,
+    raise_descriptor_limit, share_listener,
 };
 #[cfg(feature = "sim")]
 pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};

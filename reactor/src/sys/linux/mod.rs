@@ -8,6 +8,7 @@
 //! 2. Every descriptor made here is close-on-exec, and owned by an `OwnedFd` or `File` at once.
 
 mod address;
+mod cpu;
 mod limits;
 mod option;
 mod signals;
@@ -15,6 +16,7 @@ mod socket;
 mod unix;
 mod wall;
 
+pub use cpu::prefer_cpu;
 pub use limits::raise_descriptor_limit;
 pub(crate) use signals::take_signal;
 pub use signals::{Signal, Signals};

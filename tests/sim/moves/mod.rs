@@ -3,17 +3,20 @@
 //!
 //! Never: lets a turn go by without a look at the loops from inside.
 
+mod edges;
+mod passed;
+
 use shardpoll_reactor::tls::rustls::pki_types::ServerName;
 use shardpoll_reactor::{
     Config, Connect, Fault, Faults, Fresh, Handler, ListenerId, ListenerOptions, Parcel, Peer,
-    Place, Reactor, Router, Sim,
+    Place, Reactor, Router, Sim, SimFd as Fd,
 };
 use shardpoll_tests::{Hopper, Journal, SharedJournal, client_context, server_context};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -23,8 +26,8 @@ const LISTENER: ListenerId = ListenerId::new(0);
 /// What is on its way between loops.
 #[derive(Default)]
 struct Post {
-    parcels: VecDeque<Parcel<shardpoll_reactor::SimFd>>,
-    fresh: VecDeque<(usize, Fresh<shardpoll_reactor::SimFd>)>,
+    parcels: VecDeque<Parcel<Fd>>,
+    fresh: VecDeque<(usize, Fresh<Fd>)>,
     /// Loops that take nothing.
     closed: Vec<usize>,
     /// Where the next fresh ones go, if not where they came.
@@ -40,8 +43,6 @@ struct Way {
     at: usize,
     post: Rc<RefCell<Post>>,
 }
-
-type Fd = shardpoll_reactor::SimFd;
 
 impl Router<Fd> for Way {
     fn shards(&self) -> usize {

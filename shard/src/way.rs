@@ -1,0 +1,220 @@
+//! The way from a shard to the others: for what it has accepted and has too much of, and for live
+//! connections that move.
+//!
+//! A letter of this kind is never refused and never lost. What is passed on and not wanted goes
+//! back to the shard that has accepted it, which keeps its acceptor for so long: one that closes a
+//! listener looks how many are on their way, and whoever serves the last of them tells it. Each
+//! does its store before its look, so at least one of them sees the other.
+//!
+//! Never: is on the path of a byte.
+
+use crate::balance::{Balance, Churn, Loads};
+use crate::letter::{Order, ShardMailbox};
+use shardpoll_reactor::{Fresh, ListenerId, Parcel, Reactor, Router, Sys};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What the ways of all shards share.
+pub(crate) struct Ways<S: Sys> {
+    pub(crate) loads: Loads,
+    pub(crate) mailboxes: Arc<[ShardMailbox<S>]>,
+}
+
+impl<S: Sys> Ways<S> {
+    /// To a shard that was counted on to take it; the order when it has failed.
+    fn send(&self, to: usize, order: Order<S>) -> Result<(), Order<S>> {
+        let sent = self.mailboxes[to].order(order);
+        if sent.is_err() {
+            self.loads.arrived(to);
+        }
+        sent
+    }
+}
+
+/// One shard's way to the others.
+pub(crate) struct Way<S: Sys> {
+    shard: usize,
+    balance: Balance,
+    ways: Arc<Ways<S>>,
+    /// Connections here that were accepted.
+    open: usize,
+    churn: Churn,
+    /// What this shard has passed on, by listener.
+    passes: Vec<(ListenerId, Arc<Passes>)>,
+}
+
+/// What one shard has accepted on one listener for others, and nobody serves yet.
+#[derive(Default)]
+struct Passes {
+    count: AtomicUsize,
+    /// The shard waits until there are none.
+    awaited: AtomicBool,
+}
+
+/// One of them.
+pub(crate) struct Ticket<S: Sys> {
+    passes: Arc<Passes>,
+    listener: ListenerId,
+    home: usize,
+    ways: Arc<Ways<S>>,
+}
+
+impl<S: Sys> Drop for Ticket<S> {
+    fn drop(&mut self) {
+        let last = self.passes.count.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && self.passes.awaited.load(Ordering::SeqCst) {
+            // A shard that has failed waits for nothing.
+            let _failed = self.ways.mailboxes[self.home].order(Order::AllPassedOn(self.listener));
+        }
+    }
+}
+
+impl<S: Sys> Way<S> {
+    pub(crate) fn new(shard: usize, balance: Balance, ways: Arc<Ways<S>>) -> Self {
+        ways.loads.set_open(shard, 0);
+        let (churn, passes) = (Churn::default(), Vec::new());
+        Self { shard, balance, ways, open: 0, churn, passes }
+    }
+
+    pub(crate) fn ways(&self) -> Arc<Ways<S>> {
+        Arc::clone(&self.ways)
+    }
+
+    fn ticket(&mut self, listener: ListenerId) -> Ticket<S> {
+        let known = self.passes.iter().find(|(id, _)| *id == listener).map(|(_, own)| own);
+        let passes = known.cloned().unwrap_or_else(|| {
+            let own = Arc::<Passes>::default();
+            self.passes.push((listener, Arc::clone(&own)));
+            own
+        });
+        passes.count.fetch_add(1, Ordering::SeqCst);
+        Ticket { passes, listener, home: self.shard, ways: Arc::clone(&self.ways) }
+    }
+
+    fn publish(&self) {
+        self.ways.loads.set_open(self.shard, self.open);
+    }
+}
+
+impl<S: Sys + 'static> Router<S::Fd> for Way<S> {
+    fn shards(&self) -> usize {
+        self.ways.loads.shards()
+    }
+
+    fn pass(&mut self, fresh: Fresh<S::Fd>) -> Option<Fresh<S::Fd>> {
+        let Balance::LeastConnections { slack } = self.balance else { return Some(fresh) };
+        let chance = |mean| slack + self.churn.slack(mean);
+        let Some(to) = self.ways.loads.choose(self.shard, chance) else { return Some(fresh) };
+        let ticket = self.ticket(fresh.listener());
+        let order = Order::Passed(Box::new(Passed { fresh, to, ticket }));
+        match self.ways.send(to, order) {
+            Err(Order::Passed(passed)) => Some(passed.fresh),
+            _ => None,
+        }
+    }
+
+    fn send(&mut self, parcel: Parcel<S::Fd>) -> Result<(), Parcel<S::Fd>> {
+        let to = parcel.to();
+        if !self.ways.loads.begin(to) {
+            return Err(parcel);
+        }
+        let order = Order::Arrive(Box::new(Arrival { parcel, ways: Arc::clone(&self.ways) }));
+        match self.ways.send(to, order) {
+            Err(Order::Arrive(arrival)) => Err(arrival.parcel),
+            _ => Ok(()),
+        }
+    }
+
+    fn entered(&mut self) {
+        self.open += 1;
+        self.churn.began();
+        self.publish();
+    }
+
+    fn left(&mut self, lived: Option<Duration>) {
+        self.open -= 1;
+        if let Some(lived) = lived {
+            self.churn.ended(lived);
+        }
+        self.publish();
+    }
+
+    fn takes(&mut self, takes: bool) {
+        self.ways.loads.set_takes(self.shard, takes);
+    }
+
+    fn closed(&mut self, listener: ListenerId) -> bool {
+        let Some(at) = self.passes.iter().position(|(id, _)| *id == listener) else { return true };
+        let passes = &self.passes[at].1;
+        passes.awaited.store(true, Ordering::SeqCst);
+        let none = passes.count.load(Ordering::SeqCst) == 0;
+        if none {
+            self.passes.swap_remove(at);
+        }
+        none
+    }
+}
+
+/// A shard that has failed takes nothing.
+impl<S: Sys> Drop for Way<S> {
+    fn drop(&mut self) {
+        self.ways.loads.set_takes(self.shard, false);
+    }
+}
+
+/// A connection that was accepted on one shard, on its way to another, or back.
+pub(crate) struct Passed<S: Sys> {
+    fresh: Fresh<S::Fd>,
+    to: usize,
+    ticket: Ticket<S>,
+}
+
+impl<S: Sys> Passed<S> {
+    pub(crate) fn carry_out(self, reactor: &mut Reactor<S>) {
+        let Self { fresh, to, ticket } = self;
+        let ways = Arc::clone(&ticket.ways);
+        let back = reactor.admit_passed(fresh);
+        if let Err(fresh) = back {
+            let home = ticket.home;
+            if home == to {
+                log::warn!("{fresh:?}: its listener was ended by force");
+            } else {
+                ways.loads.begin_return(home);
+                let order = Order::Passed(Box::new(Self { fresh, to: home, ticket }));
+                if ways.send(home, order).is_err() {
+                    log::warn!("a connection is lost with shard {home}, which has failed");
+                }
+            }
+        }
+        ways.loads.arrived(to);
+    }
+}
+
+/// A live connection on its way.
+pub(crate) struct Arrival<S: Sys> {
+    parcel: Parcel<S::Fd>,
+    ways: Arc<Ways<S>>,
+}
+
+impl<S: Sys> Arrival<S> {
+    pub(crate) fn carry_out(self, reactor: &mut Reactor<S>) {
+        let Self { parcel, ways } = self;
+        let to = parcel.to();
+        if let Err(parcel) = reactor.arrive(parcel) {
+            log::warn!("shard {to} has no room for connection {}", parcel.was());
+            // Where it was there is room, or will be; else it waits here.
+            let home = parcel.was().shard();
+            let next = if ways.loads.begin(home) { home } else { to };
+            if next == to {
+                ways.loads.begin_return(to);
+            }
+            let parcel = parcel.redirect(next);
+            let order = Order::Arrive(Box::new(Self { parcel, ways: Arc::clone(&ways) }));
+            if ways.send(next, order).is_err() {
+                log::error!("a connection is lost with shard {next}, which has failed");
+            }
+        }
+        ways.loads.arrived(to);
+    }
+}
