@@ -6,6 +6,7 @@
 /// Rules of behaviour (S1 to S160, O1 to O9).
 mod semantics {
     mod abort;
+    mod admission;
     mod attach;
     mod binding;
     mod callbacks;
@@ -27,6 +28,7 @@ mod semantics {
     mod listener;
     mod low_water;
     mod matrix;
+    mod moved;
     mod own_timeouts;
     mod panic;
     mod panic_policy;
@@ -62,6 +64,7 @@ mod kernel {
     mod addresses;
     mod adopt;
     mod backlog;
+    mod balance;
     mod errors;
     mod exhaustion;
     mod garbage;

@@ -60,6 +60,7 @@ compile_error!("shardpoll speaks epoll: it runs on Linux only");
 
 mod api;
 mod callback;
+mod census;
 mod conn;
 mod core;
 mod counters;
@@ -74,6 +75,7 @@ mod sys;
 mod table;
 mod watch;
 
+pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
@@ -97,5 +99,5 @@ pub use shardpoll_tls as tls;
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
     Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Wake, Waker, bind_group,
-    bind_unix, prefer_cpu, raise_descriptor_limit, share_listener,
+    bind_unix, prefer_cpu, raise_descriptor_limit, share_listener, steer,
 };

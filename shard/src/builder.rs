@@ -3,6 +3,7 @@
 //! Never: leaves anything running when it fails.
 
 use crate::balance::{Balance, Loads};
+use crate::census::{EngineCensus, Shared};
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
@@ -148,6 +149,7 @@ impl EngineBuilder {
             let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
             loops.push(linux);
         }
+        let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
         let mut inboxes = Vec::with_capacity(count);
         for sys in &loops {
@@ -165,8 +167,20 @@ impl EngineBuilder {
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch));
             let share = Share::new(Arc::clone(&shortage), shard);
+            let census = Shared(Arc::clone(&census));
             let way = Way::new(shard, self.balance, Arc::clone(&ways));
-            workers.push(WorkerStart { shard, at, core, sys, config, inbox, share, way, ended });
+            workers.push(WorkerStart {
+                shard,
+                at,
+                core,
+                sys,
+                config,
+                inbox,
+                share,
+                census,
+                way,
+                ended,
+            });
         }
         Ok(Parts { remote: Remote { mailboxes }, latch, workers, cpus })
     }

@@ -40,11 +40,12 @@
 //! All `unsafe` is in `reactor/src/sys/linux`.
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
-//! connections, `worker` is what runs on one, `mailbox` is how the others reach it, `letter` what
-//! they say, `remote` who says it, `listen` one socket a shard, `pin` which CPU, `latch` who waits
-//! for whom, `shortage` who waits for descriptors, `balance` who has too many connections,
-//! `way` how they get from one shard to another. Whatever concerns more than one thread is in
-//! this crate, and only here.
+//! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
+//! others reach it, `letter` what they say, `remote` who says it, `listen` one socket a shard,
+//! `pin` which CPU, `latch` who waits for whom, `shortage` who waits for descriptors,
+//! `balance` who has too many connections, `way` how they get from one shard to another, `moves`
+//! who asks for it. Whatever
+//! concerns more than one thread is in this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
@@ -60,6 +61,7 @@
 mod accept;
 mod balance;
 mod builder;
+mod census;
 mod engine;
 mod error;
 mod latch;
@@ -83,10 +85,10 @@ pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
     EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions, Linux,
-    ListenerId, Local, MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined,
-    Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick, TimerId,
-    TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenExhausted,
-    WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    ListenerId, Local, MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet,
+    Pipelined, Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
+    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};
 

@@ -5,6 +5,7 @@
 //! Invariants:
 //! 1. A worker that is dropped before its shard has ended counts as failed, and so ends the engine.
 
+use crate::census::Shared;
 use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::pin;
@@ -56,6 +57,7 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
     pub(crate) way: Way<S>,
+    pub(crate) census: Shared,
     pub(crate) ended: Ended,
 }
 
@@ -76,6 +78,7 @@ impl<S: Sys + 'static> WorkerStart<S> {
         let on_shard = OnShard::begin();
         let mut reactor = Reactor::new(self.sys, self.at, self.config)
             .expect("the builder has checked the configuration");
+        reactor.set_census(Box::new(self.census));
         let Self { shard, inbox, share, way, ended, .. } = self;
         let ways = way.ways();
         reactor.route(Box::new(way));

@@ -34,7 +34,7 @@ mod stage;
 mod tuning;
 mod upgrade;
 
-pub(crate) use bits::{Marks, Ready};
+pub(crate) use bits::{Marks, Origin, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
@@ -77,8 +77,9 @@ pub(crate) struct Line {
     pub(crate) input_ended: bool,
     /// Its own limits; `None` for most.
     pub(crate) tuning: Option<Box<Tuning>>,
-    /// None for an outgoing connection.
-    pub(crate) listener: Option<ListenerId>,
+    /// Means nothing for an outgoing connection; see [`Line::listener`].
+    pub(crate) listener: ListenerId,
+    pub(crate) origin: Origin,
     pub(crate) peer: Addr,
     /// Our own address, shared with the listener's others; `None` before it is established.
     pub(crate) local: Option<Rc<Addr>>,
@@ -120,7 +121,8 @@ impl Line {
             told: false,
             input_ended: false,
             tuning: None,
-            listener,
+            listener: listener.unwrap_or(ListenerId::new(0)),
+            origin: if listener.is_some() { Origin::ACCEPTED } else { Origin::OURS },
             peer,
             local: None,
             race: None,
@@ -128,6 +130,11 @@ impl Line {
             when_full: WhenFull::Cut,
             ended_tls: None,
         }
+    }
+
+    /// The listener that has accepted it; `None` for an outgoing connection.
+    pub(crate) fn listener(&self) -> Option<ListenerId> {
+        self.origin.has(Origin::ACCEPTED).then_some(self.listener)
     }
 
     #[inline]

@@ -9,7 +9,7 @@
 
 #[cfg(feature = "sim")]
 use super::journey::Journey;
-use super::{Channel, Gate, Line, Marks, Outbox, Ready, Stage, Tuning};
+use super::{Channel, Gate, Line, Marks, Origin, Outbox, Ready, Stage, Tuning};
 use crate::api::{Addr, Handler, LinkOptions, MoveError, Status, WhenFull};
 use crate::id::{ConnId, ListenerId};
 use shardpoll_timers::{Tick, TimerId};
@@ -67,7 +67,8 @@ pub(crate) struct Luggage {
     connected: bool,
     input_ended: bool,
     tuning: Option<Box<Tuning>>,
-    listener: Option<ListenerId>,
+    listener: ListenerId,
+    origin: Origin,
     peer: Addr,
     local: Option<Addr>,
     when_full: WhenFull,
@@ -122,6 +123,7 @@ impl Luggage {
             input_ended,
             tuning,
             listener,
+            origin,
             peer,
             local,
             race: _,
@@ -147,6 +149,7 @@ impl Luggage {
             input_ended,
             tuning,
             listener,
+            origin,
             peer,
             local,
             when_full,
@@ -159,8 +162,9 @@ impl Luggage {
     /// The line as it was, for another loop, and our address on it.
     pub(crate) fn unpack(self, now: Tick) -> (Line, Option<Addr>) {
         let stage = Stage::Open(self.channel);
-        let mut line = Line::new(stage, Some(self.handler), self.peer, self.listener, now);
+        let mut line = Line::new(stage, Some(self.handler), self.peer, None, now);
         line.outbox = self.outbox;
+        (line.listener, line.origin) = (self.listener, self.origin);
         line.opened = self.opened;
         line.last_read = self.last_read;
         line.last_progress = self.last_progress;
@@ -180,6 +184,6 @@ impl Luggage {
 
     /// The listener that has accepted it.
     pub(crate) fn listener(&self) -> Option<ListenerId> {
-        self.listener
+        self.origin.has(Origin::ACCEPTED).then_some(self.listener)
     }
 }

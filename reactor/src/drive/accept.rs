@@ -102,13 +102,21 @@ impl<S: Sys> Reactor<S> {
         let now = self.core.now;
         if self.core.table.is_full() {
             self.core.counters.accept_failures += 1;
-            log::warn!("listener {key}: no room for {addr}: too many connections on this shard");
+            if let Some(others) = self.turned_away.speak(now) {
+                log::warn!("listener {key}: no room on this shard for {addr}, nor {others} others");
+            }
             return;
         }
+        let Some(mut origin) = self.enter(key, &addr) else { return };
         let Some(listener) = self.core.table.listener_mut(key) else {
             return;
         };
-        let peer = Peer { addr, listener: listener.id };
+        let id = listener.id;
+        if !self.enter_peer(id, &addr, &mut origin) {
+            return self.leave(id, &addr, origin);
+        }
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        let peer = Peer { addr, listener: id };
         let read_size = listener.options.read_size;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let session = listener.options.tls.as_ref().map(Session::server).transpose();
@@ -130,6 +138,7 @@ impl<S: Sys> Reactor<S> {
         let panicked = handler.is_none();
         let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
         line.marks = owed;
+        line.origin = origin;
         line.local = local;
         if let Some(bytes) = read_size {
             line.set_read_size(bytes);

@@ -28,7 +28,8 @@ impl<S: Sys> Reactor<S> {
             match wish {
                 Wish::Connect(id, dial) => self.dial(id, dial),
                 Wish::Option(id, option) => self.set_option(id, option),
-                Wish::CloseListener(id) => self.free_listener(id),
+                Wish::CloseListener(id) => self.end_listener(id),
+                Wish::FreeListener(id) => self.free_listener(id),
                 Wish::Watch(id) => self.settle_watch(id),
                 Wish::SettleListener(id) => self.settle_listener(id),
                 Wish::Move(id) => self.carry_out_move(id),

@@ -165,16 +165,17 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         self.core.queued -= line.counted;
+        self.leave(line.listener, &line.peer, line.origin);
         if let Some(entry) = line.entry {
             self.core.timers.remove(entry);
+        }
+        if let (Some(router), Some(_)) = (&mut self.router, line.listener()) {
+            router.left(Some(self.core.now.saturating_since(line.opened)));
         }
         for attempt in line.race.into_iter().flat_map(|race| race.running) {
             self.drop_attempt(attempt);
         }
         self.close_fd(id);
-        if let (Some(router), Some(_)) = (&mut self.router, line.listener) {
-            router.left(Some(self.core.now.saturating_since(line.opened)));
-        }
         #[cfg(feature = "sim")]
         self.transitions.close(line.journey);
         self.core.counters.closed += 1;

@@ -28,6 +28,10 @@ impl<S: Sys> Reactor<S> {
                     self.core.timers.retire(timer);
                     self.end_pause(timer, id);
                 }
+                Due::ListenerEnd(id) => {
+                    self.core.timers.retire(timer);
+                    self.look_at_end(id);
+                }
                 Due::Task(task) => self.run_task(timer, task),
             }
         }

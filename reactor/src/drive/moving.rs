@@ -104,7 +104,7 @@ impl<S: Sys> Reactor<S> {
         let Parcel { fd, was, link, luggage, .. } = parcel;
         let accepted = luggage.listener().is_some();
         let (mut line, local) = luggage.unpack(self.core.now);
-        line.local = local.map(|addr| self.share_addr(line.listener, addr));
+        line.local = local.map(|addr| self.share_addr(line.listener(), addr));
         line.tune().travel = Some(Travel::Arrived { was, link });
         let id = self.core.table.insert(Entry::Line(line)).expect("it was asked for room");
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
@@ -129,7 +129,8 @@ impl<S: Sys> Reactor<S> {
 
     /// An address as the listener of this loop shares it, if it has the same.
     fn share_addr(&mut self, listener: Option<ListenerId>, addr: Addr) -> Rc<Addr> {
-        let key = listener.and_then(|id| self.core.listener_key(id));
+        let keys = listener.map_or_else(Vec::new, |id| self.core.all_listener_keys(id));
+        let key = keys.first().copied();
         match key.and_then(|key| self.core.table.listener_mut(key)) {
             Some(listener) if *listener.local == addr => Rc::clone(&listener.local),
             _ => Rc::new(addr),
@@ -203,7 +204,7 @@ impl<S: Sys> Reactor<S> {
     /// back even there, that listener was ended by force.
     pub fn admit_passed(&mut self, mut fresh: Fresh<S::Fd>) -> Result<(), Fresh<S::Fd>> {
         self.core.now = self.sys.now();
-        let key = self.core.listener_key(fresh.listener);
+        let key = self.core.all_listener_keys(fresh.listener).first().copied();
         let found = key.and_then(|key| Some((key, self.core.table.listener_mut(key)?)));
         match found {
             Some((key, listener)) if fresh.refused || !listener.paused => {
@@ -220,7 +221,7 @@ impl<S: Sys> Reactor<S> {
     /// Nothing that this listener has accepted can come back any more
     /// ([`Router::closed`](crate::Router::closed)): if it is closed, its end is told.
     pub fn all_passed_on(&mut self, listener: ListenerId) {
-        for key in self.core.listener_keys(listener) {
+        for key in self.core.all_listener_keys(listener) {
             if self.core.table.listener_mut(key).is_some_and(|listener| listener.deaf) {
                 self.forget_listener(key);
             }
