@@ -62,9 +62,9 @@ impl Conn<'_> {
     /// Everything of the connection goes with it: what is queued and what was read and not yet
     /// delivered, its TLS, pauses, limits and waits. No byte is lost, and their order stays; the
     /// peer sees nothing. What does not: its id, timers and watches, which belong to the shard.
-    /// [`Handler::on_moved`] is the first callback on the other shard, and tells the new id; what is
-    /// sent to the old one from then on reaches nobody, like what is sent to a connection that has
-    /// ended. A connection that is closed before the moment has come ends where it is.
+    /// [`Handler::on_moved`] is the first callback on the other shard, and tells the new id; what
+    /// is sent to the old one from then on reaches nobody, like what is sent to a connection that
+    /// has ended. A connection that is closed before the moment has come ends where it is.
     ///
     /// What was found out too late to be told here is told by [`Status::NotMoved`].
     ///

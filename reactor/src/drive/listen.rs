@@ -207,7 +207,7 @@ impl<S: Sys> Reactor<S> {
         self.settle_end(key);
     }
 
-    /// Ends the kernel's reports of a listener, which only waits for what may come back from now on.
+    /// Ends the kernel's reports of a listener, which waits for what may come back, if at all.
     fn silence(&mut self, key: ConnId) {
         self.resting.retain(|&resting| resting != key);
         // Whoever has duplicated the descriptor keeps the registration alive.

@@ -11,8 +11,8 @@
 //! Invariants:
 //! 1. No verb blocks but `wait`.
 //! 2. A stream is registered once, edge-triggered, and never touched again, but for the key of one
-//!    that has won a race of attempts, and by one that moves to another loop; a listener is level-triggered and may be muted; so is a
-//!    watched descriptor, which stays its owner's.
+//!    that has won a race of attempts, and until it moves to another loop; a listener is
+//!    level-triggered and may be muted; so is a watched descriptor, which stays its owner's.
 
 #[expect(unsafe_code, reason = "system calls")]
 mod linux;

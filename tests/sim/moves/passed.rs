@@ -113,6 +113,8 @@ fn a_loop_that_quits_waits_for_what_may_come_back_and_no_longer_than_its_deadlin
         // Served, and closed as all are.
         assert_eq!(seen(&log), ["0 end Asked"]);
         assert!(peer.is_at_end());
+        drop(peer);
+        world.run(40);
         world.loops[0].all_passed_on(LISTENER);
         assert!(world.loops[0].is_drained());
     }
