@@ -29,6 +29,13 @@ pub struct Counters {
     pub refused_from_peer: u64,
     /// Connections that the kernel accepted for us and that could not be served.
     pub accept_failures: u64,
+    /// Peers that were closed at once because they are no senders of PROXY headers
+    /// ([`Others::Refuse`](crate::Others)).
+    pub refused_senders: u64,
+    /// PROXY headers that were believed.
+    pub proxy_headers: u64,
+    /// Connections that ended because their PROXY header was wrong, late or not there.
+    pub bad_proxy_headers: u64,
     /// Options of connections that the kernel has refused.
     pub refused_options: u64,
     /// Connections that the router of this loop has sent to another one when they were accepted.

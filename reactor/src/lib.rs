@@ -19,6 +19,7 @@
 //! | who looks after a descriptor of somebody else? | `api/watch`: `Watcher`; `drive/watch` |
 //! | who decides that a connection is too old? | `conn/deadlines`; `drive/expire` acts on it |
 //! | where does a byte become plaintext? | `drive/read` gives it to the `tls` crate |
+//! | who is behind a balancer? | `proxy` decodes what it says; `drive/preface` reads it |
 //! | where does state meet the kernel? | `drive`: the loop |
 //! | where is `unsafe`? | `sys/linux`, nowhere else |
 //!
@@ -69,6 +70,7 @@ mod handshakes;
 mod id;
 mod links;
 mod listener;
+mod proxy;
 mod router;
 mod staging;
 mod sys;
@@ -80,9 +82,9 @@ pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
     EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions, Local,
-    MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Silence,
-    SocketOption, StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest,
-    Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    MoveError, NoAddress, Others, PanicPolicy, ParseConnectError, Peer, Pipelined, ProxyProtocol,
+    Refused, Silence, SocketOption, StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch,
+    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};
@@ -91,6 +93,10 @@ pub use drive::Simulation;
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
 pub use listener::{Acceptor, ListenerOptions};
+pub use proxy::{
+    Decoded, ParseNetworkError, ProxyError, ProxyHeader, ProxySsl, ProxyTlv, ProxyTlvError,
+    ProxyVersion,
+};
 pub use router::{Fresh, Parcel, Router};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.

@@ -6,7 +6,7 @@
 //! 1. The kernel reports those who wait exactly while the listener neither rests, nor is paused,
 //!    nor ends.
 
-use crate::api::{Accept, Addr, WhenFull};
+use crate::api::{Accept, Addr, ProxyProtocol, WhenFull};
 use crate::census::Limits;
 use crate::id::ListenerId;
 use shardpoll_timers::{Tick, TimerId};
@@ -28,6 +28,8 @@ pub struct ListenerOptions {
     /// The largest chunk a handler is given, in bytes, as
     /// [`Conn::read_size`](crate::Conn::read_size) sets it. Default: as the configuration says.
     pub read_size: Option<usize>,
+    /// Whose PROXY headers are believed. Default: nobody's, and everybody is served as they are.
+    pub proxy: Option<ProxyProtocol>,
     /// How many of them there may be, over all loops that share a census. Default: no limit.
     pub limits: Limits,
     /// How long handshakes that are under way may take when the listener ends. Default: none.
@@ -63,6 +65,8 @@ pub(crate) struct Listener {
     pub(crate) paused: bool,
     /// Its socket is closed; it stays for what other loops may give back.
     pub(crate) deaf: bool,
+    /// Each line that came to it and waits for its PROXY header has a clone.
+    pub(crate) prefaces: Rc<()>,
     /// What ends the pause, if it was given a time.
     pub(crate) pause_ends: Option<TimerId>,
     /// It has been told to end; those who wait are accepted by the looks that it takes.
@@ -86,6 +90,7 @@ impl Listener {
             resting: false,
             paused: false,
             deaf: false,
+            prefaces: Rc::new(()),
             pause_ends: None,
             ending: None,
         })
@@ -94,5 +99,10 @@ impl Listener {
     /// Whether it takes connections when they come.
     pub(crate) fn is_accepting(&self) -> bool {
         !self.resting && !self.paused && !self.deaf && self.ending.is_none()
+    }
+
+    /// Whether its acceptor is yet to be asked, even if it has ended.
+    pub(crate) fn is_needed(&self) -> bool {
+        Rc::strong_count(&self.prefaces) > 1
     }
 }

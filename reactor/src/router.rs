@@ -30,8 +30,15 @@ pub trait Router<F> {
     /// The parcel, when that loop takes no connections any more.
     fn send(&mut self, parcel: Parcel<F>) -> Result<(), Parcel<F>>;
 
+    /// A connection that another loop has passed here is about to be admitted.
+    fn taken(&mut self);
+
     /// A connection that was accepted lives here from now on.
     fn entered(&mut self);
+
+    /// What [`pass`](Self::pass) has given back, or was [`taken`](Self::taken), has been admitted,
+    /// if it was not turned away.
+    fn settled(&mut self);
 
     /// Such a connection has ended, this long after it was accepted, or, without a time, has moved.
     fn left(&mut self, lived: Option<Duration>);

@@ -8,8 +8,7 @@
 //! who is a moment late chooses a little worse, and nothing else.
 //!
 //! Invariants:
-//! 1. `open` is written by its own shard only.
-//! 2. Whoever sends something to a shard has counted it in `coming` before it looked at `takes`;
+//! 1. Whoever sends something to a shard has counted it in `coming` before it looked at `takes`;
 //!    a shard that ends has stored `takes` before it looks at `coming`. So either the sender sees
 //!    that it is not taken, or the shard sees that something comes, and waits for it.
 
@@ -57,17 +56,11 @@ pub(crate) struct Loads {
 #[derive(Default, Debug)]
 #[repr(align(128))]
 struct Load {
-    /// Connections on it that were accepted.
-    open: AtomicUsize,
-    /// Connections on their way to it.
+    /// Connections that were accepted and are on it, or are meant for it.
+    count: AtomicUsize,
+    /// Letters on their way to it that must not be lost.
     coming: AtomicUsize,
     takes: AtomicBool,
-}
-
-impl Load {
-    fn total(&self) -> usize {
-        self.open.load(Ordering::Relaxed) + self.coming.load(Ordering::Relaxed)
-    }
 }
 
 impl Loads {
@@ -80,9 +73,19 @@ impl Loads {
         self.shards.len()
     }
 
-    /// How many connections a shard has that were accepted.
-    pub(crate) fn set_open(&self, shard: usize, count: usize) {
-        self.shards[shard].open.store(count, Ordering::Relaxed);
+    /// A shard begins, without a connection.
+    pub(crate) fn reset(&self, shard: usize) {
+        self.shards[shard].count.store(0, Ordering::Relaxed);
+    }
+
+    /// One connection more on a shard, or meant for it; gives how many there are then.
+    pub(crate) fn add(&self, shard: usize) -> usize {
+        self.shards[shard].count.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// One connection less.
+    pub(crate) fn remove(&self, shard: usize) {
+        self.shards[shard].count.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn set_takes(&self, shard: usize, takes: bool) {
@@ -91,9 +94,8 @@ impl Loads {
 
     /// Something is on its way to a shard; false, and nothing is counted, when it takes no more.
     pub(crate) fn begin(&self, to: usize) -> bool {
-        let load = &self.shards[to];
-        load.coming.fetch_add(1, Ordering::SeqCst);
-        let takes = load.takes.load(Ordering::SeqCst);
+        self.begin_return(to);
+        let takes = self.shards[to].takes.load(Ordering::SeqCst);
         if !takes {
             self.arrived(to);
         }
@@ -116,33 +118,36 @@ impl Loads {
         !load.takes.load(Ordering::SeqCst) && load.coming.load(Ordering::SeqCst) == 0
     }
 
-    /// Whom a shard passes a fresh connection to, if it should: counted there as coming.
+    /// Whom a shard passes a fresh connection to, if it should: it is counted there, and as on its
+    /// way; else it is counted on the shard itself.
+    ///
+    /// Each counts before it looks at the others, so of two who want to use the same room at the
+    /// same moment one sees the other, and looks again.
     pub(crate) fn choose(&self, own: usize, slack: impl Fn(usize) -> usize) -> Option<usize> {
-        // Another shard may choose the same at the same moment: whoever is second looks again.
+        let mine = self.add(own);
         for _ in 0..self.shards.len() {
-            let mine = self.shards[own].total();
             let (mut sum, mut takers, mut least) = (0, 0, None);
             for (shard, load) in self.shards.iter().enumerate() {
                 if !load.takes.load(Ordering::Relaxed) {
                     continue;
                 }
-                let total = load.total();
-                (sum, takers) = (sum + total, takers + 1);
-                if least.is_none_or(|(_, fewest)| total < fewest) {
-                    least = Some((shard, total));
+                let count = load.count.load(Ordering::Relaxed);
+                (sum, takers) = (sum + count, takers + 1);
+                if shard != own && least.is_none_or(|(_, fewest)| count < fewest) {
+                    least = Some((shard, count));
                 }
             }
             let (to, fewest) = least?;
-            let mean = (sum + 1).div_ceil(takers);
-            if mine < mean + slack(mean) || fewest >= mine {
+            let mean = sum.div_ceil(takers);
+            if mine <= mean + slack(mean) || fewest + 1 >= mine || !self.begin(to) {
                 return None;
             }
-            if self.begin(to) {
-                if self.shards[to].total() <= mine {
-                    return Some(to);
-                }
-                self.arrived(to);
+            if self.add(to) < mine {
+                self.remove(own);
+                return Some(to);
             }
+            self.remove(to);
+            self.arrived(to);
         }
         None
     }
@@ -185,7 +190,7 @@ mod tests {
     fn loads(counts: &[usize]) -> Loads {
         let loads = Loads::new(counts.len());
         for (shard, count) in counts.iter().enumerate() {
-            loads.set_open(shard, *count);
+            (0..*count).for_each(|_| _ = loads.add(shard));
         }
         loads
     }
@@ -212,9 +217,7 @@ mod tests {
             for number in 0..1000_usize {
                 let came = if number % 3 == 0 { 0 } else { number * 7 % shards };
                 let to = loads.choose(came, none).inspect(|to| loads.arrived(*to));
-                let to = to.unwrap_or(came);
-                open[to] += 1;
-                loads.set_open(to, open[to]);
+                open[to.unwrap_or(came)] += 1;
                 let most = open.iter().max().expect("some");
                 assert!(*most <= (number + 1).div_ceil(shards), "{open:?}");
             }

@@ -5,8 +5,8 @@
 use crate::error::StartError;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
-    Addr, BindOptions, Config, ListenerOptions, SocketFile, WhenFull, bind_group, bind_unix,
-    share_listener,
+    Addr, BindOptions, Config, ListenerOptions, ProxyProtocol, SocketFile, WhenFull, bind_group,
+    bind_unix, share_listener,
 };
 use std::fmt;
 use std::io;
@@ -172,6 +172,14 @@ impl Listen {
     #[must_use]
     pub fn read_size(mut self, bytes: usize) -> Self {
         self.options.read_size = Some(bytes);
+        self
+    }
+
+    /// Connections begin with a PROXY header if they come from these senders. Default: nobody is
+    /// believed, and everybody is served as they are.
+    #[must_use]
+    pub fn proxy_protocol(mut self, proxy: ProxyProtocol) -> Self {
+        self.options.proxy = Some(proxy);
         self
     }
 

@@ -37,8 +37,8 @@ pub(crate) struct Way<S: Sys> {
     shard: usize,
     balance: Balance,
     ways: Arc<Ways<S>>,
-    /// Connections here that were accepted.
-    open: usize,
+    /// One that is being admitted is counted already.
+    counted: bool,
     churn: Churn,
     /// What this shard has passed on, by listener.
     passes: Vec<(ListenerId, Arc<Passes>)>,
@@ -72,9 +72,9 @@ impl<S: Sys> Drop for Ticket<S> {
 
 impl<S: Sys> Way<S> {
     pub(crate) fn new(shard: usize, balance: Balance, ways: Arc<Ways<S>>) -> Self {
-        ways.loads.set_open(shard, 0);
+        ways.loads.reset(shard);
         let (churn, passes) = (Churn::default(), Vec::new());
-        Self { shard, balance, ways, open: 0, churn, passes }
+        Self { shard, balance, ways, counted: false, churn, passes }
     }
 
     pub(crate) fn ways(&self) -> Arc<Ways<S>> {
@@ -91,10 +91,6 @@ impl<S: Sys> Way<S> {
         passes.count.fetch_add(1, Ordering::SeqCst);
         Ticket { passes, listener, home: self.shard, ways: Arc::clone(&self.ways) }
     }
-
-    fn publish(&self) {
-        self.ways.loads.set_open(self.shard, self.open);
-    }
 }
 
 impl<S: Sys + 'static> Router<S::Fd> for Way<S> {
@@ -105,11 +101,17 @@ impl<S: Sys + 'static> Router<S::Fd> for Way<S> {
     fn pass(&mut self, fresh: Fresh<S::Fd>) -> Option<Fresh<S::Fd>> {
         let Balance::LeastConnections { slack } = self.balance else { return Some(fresh) };
         let chance = |mean| slack + self.churn.slack(mean);
-        let Some(to) = self.ways.loads.choose(self.shard, chance) else { return Some(fresh) };
+        let Some(to) = self.ways.loads.choose(self.shard, chance) else {
+            self.counted = true;
+            return Some(fresh);
+        };
         let ticket = self.ticket(fresh.listener());
         let order = Order::Passed(Box::new(Passed { fresh, to, ticket }));
         match self.ways.send(to, order) {
-            Err(Order::Passed(passed)) => Some(passed.fresh),
+            Err(Order::Passed(passed)) => {
+                self.ways.loads.remove(to);
+                Some(passed.fresh)
+            }
             _ => None,
         }
     }
@@ -126,18 +128,28 @@ impl<S: Sys + 'static> Router<S::Fd> for Way<S> {
         }
     }
 
+    fn taken(&mut self) {
+        self.counted = true;
+    }
+
     fn entered(&mut self) {
-        self.open += 1;
+        if !std::mem::take(&mut self.counted) {
+            self.ways.loads.add(self.shard);
+        }
         self.churn.began();
-        self.publish();
+    }
+
+    fn settled(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.ways.loads.remove(self.shard);
+        }
     }
 
     fn left(&mut self, lived: Option<Duration>) {
-        self.open -= 1;
+        self.ways.loads.remove(self.shard);
         if let Some(lived) = lived {
             self.churn.ended(lived);
         }
-        self.publish();
     }
 
     fn takes(&mut self, takes: bool) {
@@ -176,11 +188,13 @@ impl<S: Sys> Passed<S> {
         let ways = Arc::clone(&ticket.ways);
         let back = reactor.admit_passed(fresh);
         if let Err(fresh) = back {
+            ways.loads.remove(to);
             let home = ticket.home;
             if home == to {
                 log::warn!("{fresh:?}: its listener was ended by force");
             } else {
                 ways.loads.begin_return(home);
+                ways.loads.add(home);
                 let order = Order::Passed(Box::new(Self { fresh, to: home, ticket }));
                 if ways.send(home, order).is_err() {
                     log::warn!("a connection is lost with shard {home}, which has failed");

@@ -76,7 +76,7 @@ impl Marks {
     pub(crate) const BEFORE_END: Self = Self(7);
     /// Nothing is sent until it is unlocked, but by the end of the connection (S70).
     pub(crate) const WRITE_LOCK: Self = Self(16);
-    /// `Line::tuning` is there.
+    /// `Line::tuning` has something that a service must ask for.
     pub(crate) const TUNED: Self = Self(32);
     /// More is queued than the high water mark, or was, and the low one is not reached.
     pub(crate) const HIGH: Self = Self(64);

@@ -8,6 +8,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   preface   a PROXY header that is to come first
 //!   upgrade   the change from plain to TLS
 //!   parcel    the line as it travels to another loop
 //!   race      the attempts of one that connects to any of several addresses
@@ -29,6 +30,7 @@ mod gate;
 pub(crate) mod journey;
 mod outbox;
 mod parcel;
+mod preface;
 mod race;
 mod stage;
 mod tuning;
@@ -40,6 +42,7 @@ pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
 pub(crate) use parcel::{Luggage, Moving, SendHandler, ThenLink, Travel};
+pub(crate) use preface::Preface;
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};
 pub(crate) use tuning::{Fin, Link, Rate, Tuning};
@@ -71,7 +74,7 @@ pub(crate) struct Line {
     pub(crate) marks: Marks,
     /// `on_connect` was called; decides what a handshake's timeout is called (S93).
     pub(crate) connected: bool,
-    /// `on_disconnect` was called, or shall not be (S79).
+    /// `on_disconnect` was called, or shall not be (S79): as long as there is no handler, too.
     pub(crate) told: bool,
     /// The end of input was read: there is nothing more to read.
     pub(crate) input_ended: bool,
@@ -228,7 +231,7 @@ impl Line {
     pub(crate) fn wants_read(&self) -> bool {
         match &self.stage {
             Stage::Open(_) => self.gate.is_open(),
-            Stage::Handshaking(_) => true,
+            Stage::Handshaking(_) | Stage::Preface(_) => true,
             Stage::Flushing { .. } | Stage::Lingering { .. } => !self.input_ended,
             // What comes before the last byte has left in clear is looked for then.
             Stage::Upgrading(_) | Stage::Connecting(_) | Stage::Closed(_) => false,
@@ -348,7 +351,8 @@ impl Line {
                 self.last_progress = now;
                 self.enter(Stage::Flushing { channel: Channel::Plain, reason });
             }
-            Stage::Connecting(_) => self.enter(Stage::Closed(reason)),
+            // Of the latter nobody knows.
+            Stage::Connecting(_) | Stage::Preface(_) => self.enter(Stage::Closed(reason)),
             ending => self.enter(ending),
         }
         self.marks.take(Marks::BEFORE_END);

@@ -9,8 +9,10 @@
 use super::{Line, Marks, Travel};
 use crate::api::Credit;
 use crate::id::ConnId;
+use crate::proxy::ProxyHeader;
 use shardpoll_timers::Tick;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings of one connection that differ from the configuration.
@@ -33,6 +35,8 @@ pub(crate) struct Tuning {
     pub(crate) fin: Fin,
     /// It is to move to another loop, or has moved, or could not.
     pub(crate) travel: Option<Travel>,
+    /// What the balancer in front has said.
+    pub(crate) proxy: Option<Arc<ProxyHeader>>,
 }
 
 impl Tuning {
@@ -50,6 +54,7 @@ impl Tuning {
                 sources,
                 fin: Fin::Open,
                 travel: None,
+                proxy: _,
             } if sources.is_empty()
         )
     }
@@ -64,10 +69,12 @@ impl Line {
     /// Gives up limits of its own that say nothing (any more), so that the line is as simple as
     /// those that never had any.
     pub(crate) fn untune(&mut self) {
-        if let Some(tuning) = &self.tuning {
-            if tuning.says_nothing() {
+        let Some(tuning) = &self.tuning else { return };
+        if tuning.says_nothing() {
+            self.marks.take(Marks::TUNED);
+            // That is only read by who asks for it.
+            if tuning.proxy.is_none() {
                 self.tuning = None;
-                self.marks.take(Marks::TUNED);
             }
         }
     }

@@ -216,6 +216,7 @@ fn resume_tls(mut plan: TlsDial, now: Tick) -> Result<Box<TlsChannel>, Error> {
 fn begin_tls(plan: &TlsDial, now: Tick) -> Result<Box<TlsChannel>, Error> {
     let session = Session::client(&plan.context, plan.name.clone())?;
     let mut tls = TlsChannel::new(session, now);
+    tls.owed.extend(&plan.preface);
     let mut wire = Vec::new();
     tls.session.start(&mut wire)?;
     tls.owed.extend(&wire);

@@ -176,6 +176,9 @@ impl<S: Sys> Reactor<S> {
             self.drop_attempt(attempt);
         }
         self.close_fd(id);
+        if !self.ended_listeners.is_empty() {
+            self.forget_ended_listeners();
+        }
         #[cfg(feature = "sim")]
         self.transitions.close(line.journey);
         self.core.counters.closed += 1;

@@ -8,6 +8,7 @@ use crate::api::CloseReason;
 use crate::conn::{Limit, Ready};
 use crate::core::{Callback, Due, Task};
 use crate::id::{ConnId, TimerId};
+use crate::proxy::ProxyError;
 use crate::sys::Sys;
 use shardpoll_timers::{Tick, TimerId as HeapId};
 
@@ -94,6 +95,9 @@ impl<S: Sys> Reactor<S> {
             Limit::Read => return self.serve(id, Cause::Silence),
             Limit::Attempt => self.next_attempt(id),
             Limit::Connect => line.fail(CloseReason::ConnectTimeout),
+            Limit::Preface => {
+                self.refuse_header(id, ProxyError::Late);
+            }
             Limit::Handshake => {
                 let connected = line.connected;
                 line.fail(CloseReason::HandshakeTimeout { connected });

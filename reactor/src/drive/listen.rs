@@ -233,10 +233,19 @@ impl<S: Sys> Reactor<S> {
 
     /// Tells and drops the acceptor of a listener whose socket is gone.
     pub(super) fn forget_listener(&mut self, key: ConnId) {
-        let Some(Entry::Listener(mut listener)) = self.core.table.remove(key) else { return };
+        let Some(Entry::Listener(listener)) = self.core.table.remove(key) else { return };
         self.core.listeners.retain(|&(_, known)| known != key);
         if let Some(timer) = listener.pause_ends {
             self.core.timers.remove(timer);
+        }
+        self.tell_end(key, listener);
+    }
+
+    /// Tells and drops the acceptor of a listener that has ended, as soon as no line that came to
+    /// it waits for its PROXY header.
+    pub(super) fn tell_end(&mut self, key: ConnId, mut listener: Box<Listener>) {
+        if listener.is_needed() {
+            return self.ended_listeners.push((key, listener));
         }
         if let Some(accept) = &mut listener.accept {
             self.core.run(Callback::ListenerClosed, |local| accept.on_close(local));

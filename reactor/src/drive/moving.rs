@@ -191,8 +191,15 @@ impl<S: Sys> Reactor<S> {
             return self.admit(key, fd, addr);
         };
         match router.pass(Fresh { listener, fd, addr, refused: false }) {
-            Some(Fresh { fd, addr, .. }) => self.admit(key, fd, addr),
+            Some(Fresh { fd, addr, .. }) => self.admit_and_settle(key, fd, addr),
             None => self.core.counters.passed_on += 1,
+        }
+    }
+
+    fn admit_and_settle(&mut self, key: ConnId, fd: S::Fd, addr: Addr) {
+        self.admit(key, fd, addr);
+        if let Some(router) = &mut self.router {
+            router.settled();
         }
     }
 
@@ -208,7 +215,10 @@ impl<S: Sys> Reactor<S> {
         let found = key.and_then(|key| Some((key, self.core.table.listener_mut(key)?)));
         match found {
             Some((key, listener)) if fresh.refused || !listener.paused => {
-                self.admit(key, fresh.fd, fresh.addr);
+                if let Some(router) = &mut self.router {
+                    router.taken();
+                }
+                self.admit_and_settle(key, fresh.fd, fresh.addr);
                 Ok(())
             }
             _ => {

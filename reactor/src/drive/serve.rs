@@ -140,6 +140,10 @@ impl<S: Sys> Reactor<S> {
         if self.core.line(id).is_connecting() {
             self.finish_dial(id);
         }
+        let awaits = matches!(self.core.line(id).stage, Stage::Preface(_));
+        if awaits && !self.read_preface(id, held) {
+            return;
+        }
         self.call_owed(id, held);
         if cause == Cause::Silence {
             return self.judge_silence(id, held);

@@ -69,6 +69,10 @@ impl Router<Fd> for Way {
         Ok(())
     }
 
+    fn taken(&mut self) {}
+
+    fn settled(&mut self) {}
+
     fn entered(&mut self) {
         self.post.borrow_mut().open[self.at] += 1;
     }
