@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(loads(&[5, 4, 1, 3]).choose(2, none), None);
         assert_eq!(loads(&[1, 1, 0]).choose(0, none), Some(2));
         assert_eq!(loads(&[0, 0]).choose(0, none), None, "somebody has to be the first");
-        assert_eq!(loads(&[5, 4, 1, 3]).choose(0, |_| 2), None, "one above the mean of 4");
+        assert_eq!(loads(&[5, 4, 1, 3]).choose(0, |_| 2), None, "two above the mean of 4");
         assert_eq!(loads(&[7]).choose(0, none), None);
     }
 
