@@ -10,6 +10,7 @@ mod semantics {
     mod attach;
     mod binding;
     mod callbacks;
+    mod cancel_quit;
     mod close;
     mod close_all;
     mod connect;
@@ -18,6 +19,7 @@ mod semantics {
     mod detach;
     mod disconnect;
     mod drain;
+    mod drain_begin;
     mod emulation;
     mod half_close;
     mod handshakes;

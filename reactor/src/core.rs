@@ -14,6 +14,7 @@ use crate::api::{
 use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
+use crate::phase::{Phase, Shutdown};
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -66,12 +67,6 @@ pub(crate) struct Dial {
     pub(crate) fast_open: bool,
 }
 
-/// A shutdown under way.
-pub(crate) struct Quit {
-    /// What is still there then is cut.
-    pub(crate) deadline: Tick,
-}
-
 pub(crate) struct Core {
     pub(crate) place: Place,
     /// How many loops there are for connections to live on, this one included.
@@ -83,6 +78,8 @@ pub(crate) struct Core {
     pub(crate) wishes: Vec<Wish>,
     /// The listeners in the table, by name.
     pub(crate) listeners: Vec<(ListenerId, ConnId)>,
+    /// The watches in the table.
+    pub(crate) watches: usize,
     /// Handlers that take over when the callback of their line has returned, in order.
     pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
@@ -104,7 +101,8 @@ pub(crate) struct Core {
     /// What the calendar says at a time of the loop's clock.
     pub(crate) wall_time: fn(Tick) -> SystemTime,
     pub(crate) last_turn: Span,
-    pub(crate) quitting: Option<Quit>,
+    pub(crate) phase: Phase,
+    pub(crate) shutdown: Shutdown,
     pub(crate) handshakes: Handshakes,
     pub(crate) counters: Counters,
     /// The callback that runs now; what a panic is reported with.
@@ -132,6 +130,7 @@ impl Core {
             agenda: Vec::new(),
             wishes: Vec::new(),
             listeners: Vec::new(),
+            watches: 0,
             next_handlers: Vec::new(),
             staging: Staging::default(),
             spans: Spans::new(&config),
@@ -146,7 +145,8 @@ impl Core {
             now,
             wall_time,
             last_turn: Span { began: now, ended: now },
-            quitting: None,
+            phase: Phase::Serving,
+            shutdown: Shutdown::default(),
             handshakes: Handshakes::default(),
             counters: Counters::default(),
             calling: Callback::None,
@@ -235,7 +235,7 @@ impl Core {
         tls: Option<Box<TlsDial>>,
         handler: impl Handler,
     ) -> Result<ConnId, Refused> {
-        if self.quitting.is_some() {
+        if self.phase.refuses() {
             return Err(Refused::Quitting);
         }
         let handler: Box<dyn Handler> = Box::new(handler);

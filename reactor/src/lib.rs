@@ -70,6 +70,7 @@ mod handshakes;
 mod id;
 mod links;
 mod listener;
+mod phase;
 mod proxy;
 mod router;
 mod staging;
@@ -80,11 +81,12 @@ mod watch;
 pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
-    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions, Local,
-    MoveError, NoAddress, Others, PanicPolicy, ParseConnectError, Peer, Pipelined, ProxyProtocol,
-    Refused, Silence, SocketOption, StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch,
-    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit, DrainPlan,
+    EngineState, EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions,
+    Local, MoveError, NoAddress, Others, PanicPolicy, ParseConnectError, Peer, Pipelined,
+    ProxyProtocol, Refused, ShardReport, Silence, SocketOption, StartTlsError, Status, TlsPlan,
+    UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events,
+    incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

@@ -43,9 +43,6 @@ pub trait Router<F> {
     /// Such a connection has ended, this long after it was accepted, or, without a time, has moved.
     fn left(&mut self, lived: Option<Duration>);
 
-    /// This loop takes connections from others no more, or again: it is quitting, or is not.
-    fn takes(&mut self, takes: bool);
-
     /// This listener's socket is closed. False while some of what it has accepted is with others
     /// who may give it back: its acceptor is kept then until [`Reactor::all_passed_on`] is called.
     ///
@@ -87,6 +84,8 @@ pub struct Parcel<F> {
     pub(crate) was: ConnId,
     pub(crate) to: usize,
     pub(crate) link: Option<ThenLink>,
+    /// Its handler was told of a drain on the loop it has left.
+    pub(crate) heard: bool,
     pub(crate) luggage: Box<Luggage>,
 }
 

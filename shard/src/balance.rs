@@ -4,13 +4,11 @@
 //! 16 connections over 4 shards are 7 on one of them as often as not. So a shard that is above the
 //! mean when it accepts passes the descriptor on, before anybody knows of it.
 //!
-//! Never: moves a connection that has begun; takes a lock. The counts are looked at without order:
-//! who is a moment late chooses a little worse, and nothing else.
+//! Never: moves a connection that has begun; takes a lock.
 //!
 //! Invariants:
-//! 1. Whoever sends something to a shard has counted it in `coming` before it looked at `takes`;
-//!    a shard that ends has stored `takes` before it looks at `coming`. So either the sender sees
-//!    that it is not taken, or the shard sees that something comes, and waits for it.
+//! 1. A connection is counted once, on the shard it is on or is meant for, but for the moment in
+//!    which it is passed on.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -58,8 +56,7 @@ pub(crate) struct Loads {
 struct Load {
     /// Connections that were accepted and are on it, or are meant for it.
     count: AtomicUsize,
-    /// Letters on their way to it that must not be lost.
-    coming: AtomicUsize,
+    /// It is neither quitting nor over, as far as is known.
     takes: AtomicBool,
 }
 
@@ -89,37 +86,16 @@ impl Loads {
     }
 
     pub(crate) fn set_takes(&self, shard: usize, takes: bool) {
-        self.shards[shard].takes.store(takes, Ordering::SeqCst);
+        self.shards[shard].takes.store(takes, Ordering::Relaxed);
     }
 
-    /// Something is on its way to a shard; false, and nothing is counted, when it takes no more.
-    pub(crate) fn begin(&self, to: usize) -> bool {
-        self.begin_return(to);
-        let takes = self.shards[to].takes.load(Ordering::SeqCst);
-        if !takes {
-            self.arrived(to);
-        }
-        takes
+    /// Whether a shard takes connections from others.
+    pub(crate) fn takes(&self, shard: usize) -> bool {
+        self.shards[shard].takes.load(Ordering::Relaxed)
     }
 
-    /// Something goes back to a shard, which waits for it.
-    pub(crate) fn begin_return(&self, to: usize) {
-        self.shards[to].coming.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// It has arrived, or never set out.
-    pub(crate) fn arrived(&self, to: usize) {
-        self.shards[to].coming.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// Whether nothing is on its way to a shard that takes no more.
-    pub(crate) fn is_cut_off(&self, shard: usize) -> bool {
-        let load = &self.shards[shard];
-        !load.takes.load(Ordering::SeqCst) && load.coming.load(Ordering::SeqCst) == 0
-    }
-
-    /// Whom a shard passes a fresh connection to, if it should: it is counted there, and as on its
-    /// way; else it is counted on the shard itself.
+    /// Whom a shard passes a fresh connection to, if it should: it is counted there, else on the
+    /// shard itself.
     ///
     /// Each counts before it looks at the others, so of two who want to use the same room at the
     /// same moment one sees the other, and looks again.
@@ -139,7 +115,7 @@ impl Loads {
             }
             let (to, fewest) = least?;
             let mean = sum.div_ceil(takers);
-            if mine <= mean + slack(mean) || fewest + 1 >= mine || !self.begin(to) {
+            if mine <= mean + slack(mean) || fewest + 1 >= mine {
                 return None;
             }
             if self.add(to) < mine {
@@ -147,7 +123,6 @@ impl Loads {
                 return Some(to);
             }
             self.remove(to);
-            self.arrived(to);
         }
         None
     }
@@ -216,8 +191,8 @@ mod tests {
             let mut open = vec![0_usize; shards];
             for number in 0..1000_usize {
                 let came = if number % 3 == 0 { 0 } else { number * 7 % shards };
-                let to = loads.choose(came, none).inspect(|to| loads.arrived(*to));
-                open[to.unwrap_or(came)] += 1;
+                let to = loads.choose(came, none).unwrap_or(came);
+                open[to] += 1;
                 let most = open.iter().max().expect("some");
                 assert!(*most <= (number + 1).div_ceil(shards), "{open:?}");
             }
@@ -229,12 +204,7 @@ mod tests {
         let loads = loads(&[9, 0, 8]);
         loads.set_takes(1, false);
         assert_eq!(loads.choose(0, none), Some(2));
-        assert!(!loads.begin(1));
-        assert!(loads.is_cut_off(1) && !loads.is_cut_off(2));
         loads.set_takes(2, false);
-        assert!(!loads.is_cut_off(2), "one is on its way");
-        loads.arrived(2);
-        assert!(loads.is_cut_off(2));
         assert_eq!(loads.choose(0, none), None);
     }
 

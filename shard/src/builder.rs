@@ -76,7 +76,7 @@ impl EngineBuilder {
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers, cpus } = self.parts()?;
+        let Parts { remote, workers, cpus } = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
             let body = move || worker.start().run();
@@ -91,7 +91,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, latch, threads, config, cpus))
+        Ok(Engine::new(remote, threads, config, cpus))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -124,8 +124,8 @@ impl EngineBuilder {
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers, cpus } = self.parts()?;
-        Ok((Engine::new(remote, latch, Vec::new(), config, cpus), workers))
+        let Parts { remote, workers, cpus } = self.parts()?;
+        Ok((Engine::new(remote, Vec::new(), config, cpus), workers))
     }
 
     fn parts(self) -> Result<Parts, StartError> {
@@ -165,7 +165,7 @@ impl EngineBuilder {
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
-            let ended = Ended::new(Arc::clone(&latch));
+            let ended = Ended::new(Arc::clone(&latch), shard);
             let share = Share::new(Arc::clone(&shortage), shard);
             let census = Shared(Arc::clone(&census));
             let way = Way::new(shard, self.balance, Arc::clone(&ways));
@@ -182,14 +182,13 @@ impl EngineBuilder {
                 ended,
             });
         }
-        Ok(Parts { remote: Remote { mailboxes }, latch, workers, cpus })
+        Ok(Parts { remote: Remote { mailboxes, latch }, workers, cpus })
     }
 }
 
 /// What an engine consists of.
 struct Parts {
     remote: Remote,
-    latch: Arc<Latch>,
     workers: Vec<WorkerStart>,
     /// Of each shard, where listening sockets are to prefer them.
     cpus: Vec<usize>,

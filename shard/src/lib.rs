@@ -24,7 +24,8 @@
 //! fn main() -> Result<(), shardpoll::StartError> {
 //!     let engine = Engine::builder().start()?; // one pinned shard per core
 //!     engine.listen(Listen::on(([0, 0, 0, 0], 7000)), |_peer| Echo)?; // SO_REUSEPORT on each
-//!     engine.join()
+//!     engine.join()?;
+//!     Ok(())
 //! }
 //! ```
 //!
@@ -71,6 +72,7 @@ mod mailbox;
 mod moves;
 mod pin;
 mod remote;
+mod report;
 mod shortage;
 mod way;
 mod worker;
@@ -82,13 +84,15 @@ pub use error::{StartError, Undelivered};
 pub use listen::{Listen, ParseListenError};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
+pub use report::DrainReport;
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions, Linux,
-    ListenerId, Local, MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet,
-    Pipelined, Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
-    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
-    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError,
+    LinkOptions, Linux, ListenerId, Local, MoveError, NoAddress, PanicPolicy, ParseConnectError,
+    Peer, PeerNet, Pipelined, Refused, ShardReport, Signal, Signals, Silence, SocketOption,
+    StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId,
+    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,

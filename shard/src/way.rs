@@ -21,17 +21,6 @@ pub(crate) struct Ways<S: Sys> {
     pub(crate) mailboxes: Arc<[ShardMailbox<S>]>,
 }
 
-impl<S: Sys> Ways<S> {
-    /// To a shard that was counted on to take it; the order when it has failed.
-    fn send(&self, to: usize, order: Order<S>) -> Result<(), Order<S>> {
-        let sent = self.mailboxes[to].order(order);
-        if sent.is_err() {
-            self.loads.arrived(to);
-        }
-        sent
-    }
-}
-
 /// One shard's way to the others.
 pub(crate) struct Way<S: Sys> {
     shard: usize,
@@ -107,7 +96,7 @@ impl<S: Sys + 'static> Router<S::Fd> for Way<S> {
         };
         let ticket = self.ticket(fresh.listener());
         let order = Order::Passed(Box::new(Passed { fresh, to, ticket }));
-        match self.ways.send(to, order) {
+        match self.ways.mailboxes[to].order(order) {
             Err(Order::Passed(passed)) => {
                 self.ways.loads.remove(to);
                 Some(passed.fresh)
@@ -118,11 +107,11 @@ impl<S: Sys + 'static> Router<S::Fd> for Way<S> {
 
     fn send(&mut self, parcel: Parcel<S::Fd>) -> Result<(), Parcel<S::Fd>> {
         let to = parcel.to();
-        if !self.ways.loads.begin(to) {
+        if !self.ways.loads.takes(to) {
             return Err(parcel);
         }
         let order = Order::Arrive(Box::new(Arrival { parcel, ways: Arc::clone(&self.ways) }));
-        match self.ways.send(to, order) {
+        match self.ways.mailboxes[to].order(order) {
             Err(Order::Arrive(arrival)) => Err(arrival.parcel),
             _ => Ok(()),
         }
@@ -150,10 +139,6 @@ impl<S: Sys + 'static> Router<S::Fd> for Way<S> {
         if let Some(lived) = lived {
             self.churn.ended(lived);
         }
-    }
-
-    fn takes(&mut self, takes: bool) {
-        self.ways.loads.set_takes(self.shard, takes);
     }
 
     fn closed(&mut self, listener: ListenerId) -> bool {
@@ -193,15 +178,15 @@ impl<S: Sys> Passed<S> {
             if home == to {
                 log::warn!("{fresh:?}: its listener was ended by force");
             } else {
-                ways.loads.begin_return(home);
                 ways.loads.add(home);
                 let order = Order::Passed(Box::new(Self { fresh, to: home, ticket }));
-                if ways.send(home, order).is_err() {
-                    log::warn!("a connection is lost with shard {home}, which has failed");
+                if ways.mailboxes[home].order(order).is_err() {
+                    log::warn!(
+                        "a connection is closed with its listener, which was ended by force"
+                    );
                 }
             }
         }
-        ways.loads.arrived(to);
     }
 }
 
@@ -219,16 +204,18 @@ impl<S: Sys> Arrival<S> {
             log::warn!("shard {to} has no room for connection {}", parcel.was());
             // Where it was there is room, or will be; else it waits here.
             let home = parcel.was().shard();
-            let next = if ways.loads.begin(home) { home } else { to };
-            if next == to {
-                ways.loads.begin_return(to);
-            }
-            let parcel = parcel.redirect(next);
-            let order = Order::Arrive(Box::new(Self { parcel, ways: Arc::clone(&ways) }));
-            if ways.send(next, order).is_err() {
-                log::error!("a connection is lost with shard {next}, which has failed");
+            let order = |parcel, ways| Order::Arrive(Box::new(Self { parcel, ways }));
+            let sent = match ways.mailboxes[home].order(order(parcel.redirect(home), ways.clone()))
+            {
+                Err(Order::Arrive(arrival)) => {
+                    let parcel = arrival.parcel.redirect(to);
+                    ways.mailboxes[to].order(order(parcel, ways.clone()))
+                }
+                sent => sent,
+            };
+            if sent.is_err() {
+                log::error!("a connection is lost: no shard has room for it");
             }
         }
-        ways.loads.arrived(to);
     }
 }

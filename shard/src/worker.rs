@@ -12,7 +12,7 @@ use crate::pin;
 use crate::shortage::Share;
 use crate::way::{Way, Ways};
 use core_affinity::CoreId;
-use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
+use shardpoll_reactor::{Config, EngineState, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -120,7 +120,7 @@ impl<S: Sys> Worker<S> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
-        let Self { shard, reactor, inbox, share, ways, ended, .. } = self;
+        let Self { reactor, inbox, .. } = self;
         let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
@@ -128,26 +128,48 @@ impl<S: Sys> Worker<S> {
             tasks = tasks.saturating_sub(1);
             do_task(inbox, local) && tasks > 0
         })?;
-        while let Some(order) = inbox.next_order() {
-            // What its sender posted before it is waiting by now; an order overtakes nothing.
-            for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, local));
-            }
-            order.carry_out(reactor);
-        }
-        share.after_turn(reactor);
-        if turn == Turn::Drained {
-            // What is on its way here is waited for.
-            if !reactor.is_drained() || !ways.loads.is_cut_off(*shard) {
-                return Ok(Turn::Live);
-            }
-            // Whoever was told that they would be read shall not have been told wrong.
-            for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, local));
-            }
-            ended.in_order();
+        self.carry_out_orders();
+        self.share.after_turn(&mut self.reactor);
+        let turn = if turn == Turn::Drained { self.end() } else { turn };
+        let state = self.reactor.state();
+        if self.ended.note(state) {
+            self.ways.loads.set_takes(self.shard, state <= EngineState::DrainingAccepting);
         }
         Ok(turn)
+    }
+
+    fn carry_out_orders(&mut self) {
+        while let Some(order) = self.inbox.next_order() {
+            // What its sender posted before it is waiting by now; an order overtakes nothing.
+            self.do_waiting_tasks();
+            order.carry_out(&mut self.reactor);
+        }
+    }
+
+    fn do_waiting_tasks(&mut self) {
+        let Self { reactor, inbox, .. } = self;
+        for _ in 0..inbox.waiting() {
+            reactor.local(|local| do_task(inbox, local));
+        }
+    }
+
+    /// Nothing is left; the last orders may change that: they are carried out, or given back to
+    /// their senders.
+    #[cold]
+    fn end(&mut self) -> Turn {
+        loop {
+            self.carry_out_orders();
+            if !self.reactor.is_drained() {
+                return Turn::Live;
+            }
+            if self.inbox.close() {
+                break;
+            }
+        }
+        // Whoever was told that they would be read shall not have been told wrong.
+        self.do_waiting_tasks();
+        self.ended.in_order(self.reactor.drain_report());
+        Turn::Drained
     }
 
     /// Whether a turn whose wait a signal handler has interrupted says so by

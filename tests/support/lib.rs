@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
+mod ending;
 mod family;
 mod hopper;
 mod lab;

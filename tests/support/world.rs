@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A running engine or simulated loop, its first listener, and what was seen so far.
 #[derive(Debug)]
 pub struct World {
-    side: Side,
+    pub(crate) side: Side,
     addr: SocketAddr,
     log: Option<Sender<Seen>>,
     events: Receiver<Seen>,
@@ -232,16 +232,6 @@ impl World {
         self.side.close(id);
     }
 
-    /// Closes everything from outside.
-    pub fn close_all(&self) {
-        self.side.close_all();
-    }
-
-    /// Tells it to end, at the latest after this time.
-    pub fn quit(&self, forced_after: Duration) {
-        self.side.quit(forced_after);
-    }
-
     /// Keeps shard 0 busy until the sender is dropped, and returns when it is.
     #[must_use]
     pub fn hold_shard(&self) -> Sender<()> {
@@ -316,19 +306,20 @@ impl World {
         let seen = self.rest();
         // All handlers are gone; connections whose peers stay would be waited for without need.
         self.quit(Duration::ZERO);
-        self.side.join();
+        let _report = self.side.join();
         seen
     }
 
     /// As [`finish`](Self::finish) for an engine that was told to quit before and ends by itself.
     #[must_use]
     pub fn end(&mut self) -> Trace {
-        self.side.join();
+        let _report = self.side.join();
         self.rest()
     }
 
-    /// Takes events until every handler and acceptor is gone.
-    fn rest(&mut self) -> Trace {
+    /// Takes events until every handler and acceptor is gone: all that was ever seen of an engine
+    /// that has been [joined](Self::join).
+    pub fn rest(&mut self) -> Trace {
         // Every other sender is a handler's or an acceptor's.
         self.log = None;
         let end = loop {

@@ -7,6 +7,7 @@ mod addr;
 mod config;
 mod conn;
 mod connect;
+mod drain;
 mod emulation;
 mod flow;
 mod handler;
@@ -26,6 +27,7 @@ pub use config::{Config, ConfigError, PanicPolicy, Peer, WhenExhausted, WhenFull
 pub use conn::{Conn, Written};
 pub(crate) use connect::Target;
 pub use connect::{Connect, NoAddress, ParseConnectError};
+pub use drain::{DrainPlan, EngineState, ShardReport};
 pub use emulation::{EventAnswer, EventMode, events};
 pub use flow::{Credit, Input, Wait};
 pub use handler::{Handler, Silence, Status, incoming};

@@ -210,10 +210,9 @@ impl Core {
         let leaves = line.may_leave() != Ok(false);
         let travel = line.tuning.as_mut().and_then(|tuning| tuning.travel.as_mut());
         match travel {
-            Some(Travel::Wished(moving)) => {
-                if leaves && !std::mem::replace(&mut moving.wished, true) {
-                    self.wishes.push(Wish::Move(id));
-                }
+            Some(Travel::Wished(moving)) if leaves && !moving.wished => {
+                moving.wished = true;
+                self.wishes.push(Wish::Move(id));
             }
             // The callback before it has panicked.
             Some(Travel::Linking(_)) if !line.on_agenda => {

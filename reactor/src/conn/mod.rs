@@ -328,6 +328,13 @@ impl Line {
         }
     }
 
+    /// Whether its handler is told that the loop drains: it knows of the connection, which is not
+    /// ending yet.
+    pub(crate) fn hears_of_drain(&self) -> bool {
+        let ending = self.is_ending() || matches!(self.stage, Stage::Lingering { .. });
+        self.connected && !self.told && !ending
+    }
+
     /// Ends the connection after what is queued has been sent (S74, S75); no-op when it is ending.
     pub(crate) fn close(&mut self, reason: CloseReason, now: Tick) {
         match self.stage.take() {

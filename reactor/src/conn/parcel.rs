@@ -24,10 +24,11 @@ pub(crate) type AsSend = fn(Box<dyn Handler>) -> Result<SendHandler, Box<dyn Han
 /// Where a line is with a move that was asked for.
 pub(crate) enum Travel {
     Wished(Moving),
-    /// It has arrived, and its handler has not been told.
+    /// It has arrived, and its handler has not been told; `heard` of a drain it has.
     Arrived {
         was: ConnId,
         link: Option<ThenLink>,
+        heard: bool,
     },
     /// It has arrived, and is to be linked.
     Linking(ThenLink),
@@ -94,8 +95,8 @@ impl Line {
         if self.told || self.is_ending() || matches!(self.stage, Stage::Lingering { .. }) {
             return Err(MoveError::Ending);
         }
-        let linked = |tuning: &Box<Tuning>| tuning.link.is_some() || !tuning.sources.is_empty();
-        if self.tuning.as_ref().is_some_and(linked) {
+        let linked = |tuning: &Tuning| tuning.link.is_some() || !tuning.sources.is_empty();
+        if self.tuning.as_deref().is_some_and(linked) {
             return Err(MoveError::Linked);
         }
         Ok(self.stage.is_open() && !self.marks.has(Marks::CALLS) && self.race.is_none())

@@ -164,7 +164,7 @@ impl<S: Sys> Reactor<S> {
             self.core.counters.accept_failures += 1;
             self.core.line(id).fail(CloseReason::Io(error));
         }
-        if self.core.quitting.is_some() {
+        if self.core.phase.quits() {
             self.core.close(id, CloseReason::Asked);
         }
         self.serve(id, Cause::Asked);

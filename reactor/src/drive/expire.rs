@@ -3,7 +3,7 @@
 //! Never: trusts an entry: a line's true deadline is computed when its entry comes up.
 
 use super::Reactor;
-use super::serve::Cause;
+use super::serve::{Cause, Owed};
 use crate::api::CloseReason;
 use crate::conn::{Limit, Ready};
 use crate::core::{Callback, Due, Task};
@@ -74,7 +74,7 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         if limit == Limit::Read {
-            return self.serve(id, Cause::Silence);
+            return self.serve(id, Cause::Owed(Owed::Silence));
         }
         // Its event may still wait behind others: it is served once more, and only then judged
         // (O7).
@@ -92,7 +92,7 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         match limit {
-            Limit::Read => return self.serve(id, Cause::Silence),
+            Limit::Read => return self.serve(id, Cause::Owed(Owed::Silence)),
             Limit::Attempt => self.next_attempt(id),
             Limit::Connect => line.fail(CloseReason::ConnectTimeout),
             Limit::Preface => {

@@ -71,7 +71,8 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.counters.moved_out += 1;
         let (to, link) = (moving.to, moving.link);
-        let parcel = Parcel { fd, was: id, to, link, luggage: Box::new(luggage) };
+        let heard = self.core.phase.tells();
+        let parcel = Parcel { fd, was: id, to, link, heard, luggage: Box::new(luggage) };
         let refused = match &mut self.router {
             Some(router) => {
                 if parcel.is_accepted() {
@@ -101,11 +102,11 @@ impl<S: Sys> Reactor<S> {
             return Err(parcel);
         }
         self.core.now = self.sys.now();
-        let Parcel { fd, was, link, luggage, .. } = parcel;
+        let Parcel { fd, was, link, heard, luggage, .. } = parcel;
         let accepted = luggage.listener().is_some();
         let (mut line, local) = luggage.unpack(self.core.now);
         line.local = local.map(|addr| self.share_addr(line.listener(), addr));
-        line.tune().travel = Some(Travel::Arrived { was, link });
+        line.tune().travel = Some(Travel::Arrived { was, link, heard });
         let id = self.core.table.insert(Entry::Line(line)).expect("it was asked for room");
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
@@ -120,7 +121,7 @@ impl<S: Sys> Reactor<S> {
             log::warn!("connection {id}: cannot be watched: {error}");
             self.core.line(id).fail(CloseReason::Io(error));
         }
-        if self.core.quitting.is_some() {
+        if self.core.phase.quits() {
             self.core.close(id, CloseReason::Asked);
         }
         self.serve(id, Cause::Asked);
@@ -143,11 +144,14 @@ impl<S: Sys> Reactor<S> {
         let line = self.core.line(id);
         let Some(tuning) = &mut line.tuning else { return };
         match tuning.travel.take() {
-            Some(Travel::Arrived { was, link }) => {
+            Some(Travel::Arrived { was, link, heard }) => {
                 // Behind the callback, also if it panics.
                 tuning.travel = link.map(Travel::Linking);
                 line.untune();
                 self.core.call_out(id, held, Callback::Moved, |h, c| h.on_moved(c, was));
+                if !heard && self.core.phase.tells() {
+                    self.tell_drain_begin(id, held);
+                }
                 self.link_arrived(id, held);
             }
             Some(Travel::Linking(link)) => {
@@ -206,15 +210,17 @@ impl<S: Sys> Reactor<S> {
     /// Serves a connection that another loop has accepted, as if it had been accepted here.
     ///
     /// # Errors
-    /// The connection, when there is no such listener here, or it is paused: the loop that has
+    /// The connection, when there is no such listener here, or it is paused, or
+    /// this loop quits: the loop that has
     /// accepted it serves it itself when it is given it back by this same call. When it is given
     /// back even there, that listener was ended by force.
     pub fn admit_passed(&mut self, mut fresh: Fresh<S::Fd>) -> Result<(), Fresh<S::Fd>> {
         self.core.now = self.sys.now();
         let key = self.core.all_listener_keys(fresh.listener).first().copied();
+        let takes = !self.core.phase.quits();
         let found = key.and_then(|key| Some((key, self.core.table.listener_mut(key)?)));
         match found {
-            Some((key, listener)) if fresh.refused || !listener.paused => {
+            Some((key, listener)) if fresh.refused || takes && !listener.paused => {
                 if let Some(router) = &mut self.router {
                     router.taken();
                 }

@@ -81,14 +81,6 @@ impl Router<Fd> for Way {
         self.post.borrow_mut().open[self.at] -= 1;
     }
 
-    fn takes(&mut self, takes: bool) {
-        let closed = &mut self.post.borrow_mut().closed;
-        closed.retain(|at| *at != self.at);
-        if !takes {
-            closed.push(self.at);
-        }
-    }
-
     fn closed(&mut self, _listener: ListenerId) -> bool {
         !self.post.borrow().owed
     }
