@@ -25,11 +25,13 @@ mod semantics {
     mod handshakes;
     mod high_water;
     mod incoming;
+    mod lifetime;
     mod limit;
     mod link;
     mod listener;
     mod low_water;
     mod matrix;
+    mod min_rate;
     mod moved;
     mod own_timeouts;
     mod panic;

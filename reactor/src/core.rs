@@ -15,6 +15,7 @@ use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::phase::{Phase, Shutdown};
+use crate::pressure::SEALED_EXTRA;
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -96,6 +97,8 @@ pub(crate) struct Core {
     /// The most that was queued when a line arrived, if it was beyond the cap.
     #[cfg(feature = "sim")]
     pub(crate) carried: usize,
+    /// With this much queued, what one callback stages could be more than that.
+    pub(crate) nearly_full: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     /// What the calendar says at a time of the loop's clock.
@@ -141,6 +144,7 @@ impl Core {
             shard_queue_cap: config.shard_queue_cap(),
             #[cfg(feature = "sim")]
             carried: 0,
+            nearly_full: config.shard_queue_cap().saturating_sub(staged_cap + SEALED_EXTRA),
             config,
             now,
             wall_time,
@@ -180,6 +184,24 @@ impl Core {
         }
     }
 
+    /// Moves the entry of a line in the timer heap if its deadline has become earlier; a later one
+    /// is found when the entry comes up.
+    #[inline]
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        let Self { table, timers, spans, .. } = self;
+        let line = table.served_mut(id);
+        let (due, _) = line.deadline(spans);
+        if due < line.entry_due {
+            line.entry_due = due;
+            match line.entry {
+                Some(entry) => {
+                    timers.reschedule(entry, due);
+                }
+                None => line.entry = Some(timers.insert(due, Due::Line(id))),
+            }
+        }
+    }
+
     /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
     #[cold]
     pub(crate) fn unstage(&mut self, id: ConnId) {
@@ -195,13 +217,6 @@ impl Core {
             self.staging.clear();
             self.recount(id);
         }
-    }
-
-    /// Brings what the shard has counted as queued up to date for a line.
-    pub(crate) fn recount(&mut self, id: ConnId) {
-        let line = self.table.served_mut(id);
-        let len = line.queued();
-        self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
     }
 
     /// A line that arrives brings what it has queued, whatever the cap is.

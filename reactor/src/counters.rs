@@ -48,10 +48,15 @@ pub struct Counters {
     pub failed_moves: u64,
     /// Connections that have ended, whether or not they were ever established.
     pub closed: u64,
-    /// Writes that were refused because a queue was full.
+    /// Writes that were refused, or end their connection, because a queue was full.
     pub refused_writes: u64,
     /// Handshakes that were given up because too many were under way.
     pub shed_handshakes: u64,
+    /// Connections that were ended because their peers were too slow
+    /// ([`MinRate`](crate::MinRate)).
+    pub too_slow: u64,
+    /// Connections that were ended because of their age ([`Lifetime`](crate::Lifetime)).
+    pub too_old: u64,
     /// Bytes taken from the kernel.
     pub bytes_in: u64,
     /// Bytes given to the kernel.

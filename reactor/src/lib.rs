@@ -71,6 +71,7 @@ mod id;
 mod links;
 mod listener;
 mod phase;
+mod pressure;
 mod proxy;
 mod router;
 mod staging;
@@ -82,11 +83,11 @@ pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit, DrainPlan,
-    EngineState, EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError, LinkOptions,
-    Local, MoveError, NoAddress, Others, PanicPolicy, ParseConnectError, Peer, Pipelined,
-    ProxyProtocol, Refused, ShardReport, Silence, SocketOption, StartTlsError, Status, TlsPlan,
-    UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events,
-    incoming,
+    EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError, LinkError,
+    LinkOptions, Local, MinRate, MoveError, NoAddress, Others, PanicPolicy, ParseConnectError,
+    Peer, Pipelined, ProxyProtocol, Refused, ShardReport, Silence, SocketOption, StartTlsError,
+    Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull,
+    Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

@@ -12,6 +12,7 @@
 
 use crate::api::{EngineState, ShardReport};
 use crate::core::{Core, Counters};
+use crate::id::ConnId;
 use crate::table::Entry;
 use shardpoll_timers::Tick;
 
@@ -74,15 +75,16 @@ impl Phase {
 /// What has happened since the loop was told to end.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Shutdown {
-    /// Lines that had been freed before.
+    /// Lines that had ended before.
     closed_before: u64,
     /// Lines that the deadline has cut.
     pub(crate) cut: u64,
 }
 
 impl Shutdown {
-    pub(crate) fn begin(counters: &Counters) -> Self {
-        Self { closed_before: counters.closed, cut: 0 }
+    /// Lines that linger have had their end, though they are yet to be freed.
+    pub(crate) fn begin(counters: &Counters, lingering: u64) -> Self {
+        Self { closed_before: counters.closed + lingering, cut: 0 }
     }
 }
 
@@ -103,6 +105,13 @@ impl Core {
         self.phase.quits() && self.table.live() == 0
     }
 
+    /// What ends from now on is reported.
+    pub(crate) fn begin_report(&mut self) {
+        let told = |id: &ConnId| self.table.line(*id).is_some_and(|line| line.told);
+        let lingering = self.table.snapshot().iter().filter(|id| told(id)).count();
+        self.shutdown = Shutdown::begin(&self.counters, lingering as u64);
+    }
+
     pub(crate) fn state(&self) -> EngineState {
         match self.phase {
             Phase::Serving => EngineState::Serving,
@@ -114,7 +123,7 @@ impl Core {
 
     pub(crate) fn drain_report(&self) -> ShardReport {
         let Shutdown { closed_before, cut } = self.shutdown;
-        let freed = self.counters.closed - closed_before;
+        let freed = self.counters.closed.saturating_sub(closed_before);
         match self.phase {
             Phase::Serving => ShardReport::default(),
             // One that is cut is freed a moment later.

@@ -15,6 +15,7 @@ use crate::shortage::{Share, Shortage};
 use crate::way::{Way, Ways};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -129,6 +130,14 @@ impl EngineBuilder {
     }
 
     fn parts(self) -> Result<Parts, StartError> {
+        self.parts_over(|_| Linux::new())
+    }
+
+    /// The shards, over the worlds that `world` opens for each number.
+    pub(crate) fn parts_over<S: Sys>(
+        self,
+        mut world: impl FnMut(usize) -> io::Result<S>,
+    ) -> Result<Parts<S>, StartError> {
         let count = self.shards.unwrap_or_else(pin::default_shards);
         if count == 0 || count > MAX_SHARDS {
             return Err(StartError::Shards(count));
@@ -146,8 +155,7 @@ impl EngineBuilder {
         let mut mailboxes = Vec::with_capacity(count);
         let mut loops = Vec::with_capacity(count);
         for shard in 0..count {
-            let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
-            loops.push(linux);
+            loops.push(world(shard).map_err(|source| StartError::Shard { shard, source })?);
         }
         let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
@@ -187,9 +195,9 @@ impl EngineBuilder {
 }
 
 /// What an engine consists of.
-struct Parts {
-    remote: Remote,
-    workers: Vec<WorkerStart>,
+pub(crate) struct Parts<S: Sys = Linux> {
+    pub(crate) remote: Remote<S>,
+    pub(crate) workers: Vec<WorkerStart<S>>,
     /// Of each shard, where listening sockets are to prefer them.
     cpus: Vec<usize>,
 }

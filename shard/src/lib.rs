@@ -74,6 +74,8 @@ mod pin;
 mod remote;
 mod report;
 mod shortage;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod way;
 mod worker;
 
@@ -87,11 +89,11 @@ pub use remote::{Job, Remote};
 pub use report::DrainReport;
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, LinkAcrossError, LinkError,
-    LinkOptions, Linux, ListenerId, Local, MoveError, NoAddress, PanicPolicy, ParseConnectError,
-    Peer, PeerNet, Pipelined, Refused, ShardReport, Signal, Signals, Silence, SocketOption,
-    StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId,
-    WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError,
+    LinkError, LinkOptions, Linux, ListenerId, Local, MinRate, MoveError, NoAddress, PanicPolicy,
+    ParseConnectError, Peer, PeerNet, Pipelined, Refused, ShardReport, Signal, Signals, Silence,
+    SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait,
+    Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
     raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
@@ -99,30 +101,3 @@ pub use shardpoll_reactor::{
     ProxyTlvError, ProxyVersion,
 };
 pub use worker::{Worker, WorkerStart};
-
-/// A simulated network with a clock of its own, for tests of handlers (feature `sim`).
-///
-/// A [`Simulation`](sim::Simulation) has a loop, to which [`SimPeer`](sim::SimPeer)s connect
-/// without sockets; time passes when it is told to, and what may go wrong goes wrong when the seed
-/// says so.
-/// `examples/simulated.rs` tests a read timeout of a minute in microseconds.
-///
-/// ```
-/// use shardpoll::sim::Simulation;
-/// use shardpoll::{Config, Conn, incoming};
-///
-/// let mut world = Simulation::new(Config::default())?;
-/// let peer = world.connect(incoming(|conn: &mut Conn<'_>, data| {
-///     conn.write(data);
-/// }));
-/// peer.send(b"hello");
-/// world.settle();
-/// assert_eq!(peer.recv_all(), b"hello");
-/// # Ok::<(), shardpoll::ConfigError>(())
-/// ```
-#[cfg(feature = "sim")]
-pub mod sim {
-    pub use shardpoll_reactor::{
-        Counts, Fault, Faults, Reactor, Sim, SimFd, SimPeer, Simulation, Step, Transitions,
-    };
-}

@@ -113,6 +113,12 @@ impl<T, O> Inbox<T, O> {
         self.parked.store(false, Ordering::Relaxed);
     }
 
+    /// Whether neither task nor order waits.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.orders.is_empty()
+    }
+
     /// How many tasks wait now.
     pub(crate) fn waiting(&self) -> usize {
         self.tasks.len()

@@ -95,8 +95,8 @@ impl<S: Sys> fmt::Debug for WorkerStart<S> {
 /// One shard at work, on the thread that turns it.
 pub struct Worker<S: Sys = Linux> {
     shard: usize,
-    reactor: Reactor<S>,
-    inbox: ShardInbox<S>,
+    pub(crate) reactor: Reactor<S>,
+    pub(crate) inbox: ShardInbox<S>,
     share: Share<S>,
     ways: Arc<Ways<S>>,
     // Behind the reactor: what users have left on it is dropped on a shard too.

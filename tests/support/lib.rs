@@ -27,6 +27,7 @@ pub mod program;
 mod recorder;
 mod rig;
 mod setup;
+pub mod shards;
 mod side;
 pub mod simulation;
 mod socket_path;

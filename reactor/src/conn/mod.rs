@@ -8,6 +8,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   pace      whether its peer is too slow
 //!   preface   a PROXY header that is to come first
 //!   upgrade   the change from plain to TLS
 //!   parcel    the line as it travels to another loop
@@ -29,6 +30,7 @@ mod gate;
 #[cfg(feature = "sim")]
 pub(crate) mod journey;
 mod outbox;
+mod pace;
 mod parcel;
 mod preface;
 mod race;

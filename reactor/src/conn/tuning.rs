@@ -6,6 +6,7 @@
 //! 1. A wait of its own is used once: the next read, or the next progress of output, ends it (S84,
 //!    S89), and its own end, when nobody waited then.
 
+use super::pace::Pace;
 use super::{Line, Marks, Travel};
 use crate::api::Credit;
 use crate::id::ConnId;
@@ -35,6 +36,10 @@ pub(crate) struct Tuning {
     pub(crate) fin: Fin,
     /// It is to move to another loop, or has moved, or could not.
     pub(crate) travel: Option<Travel>,
+    /// How slow its peer may be.
+    pub(crate) pace: Option<Box<Pace>>,
+    /// When it is too old.
+    pub(crate) life_ends: Option<Tick>,
     /// What the balancer in front has said.
     pub(crate) proxy: Option<Arc<ProxyHeader>>,
 }
@@ -54,6 +59,8 @@ impl Tuning {
                 sources,
                 fin: Fin::Open,
                 travel: None,
+                pace: None,
+                life_ends: None,
                 proxy: _,
             } if sources.is_empty()
         )

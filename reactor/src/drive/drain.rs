@@ -12,7 +12,7 @@ use super::serve::{Cause, Owed};
 use crate::api::{CloseReason, DrainPlan, EngineState, ShardReport};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
-use crate::phase::{Phase, Shutdown};
+use crate::phase::Phase;
 use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
@@ -45,7 +45,7 @@ impl<S: Sys> Reactor<S> {
                 *last = deadline.min(*last);
             }
             Phase::Serving => {
-                self.core.shutdown = Shutdown::begin(&self.core.counters);
+                self.core.begin_report();
                 self.core.phase = Phase::Accepting { until, deadline };
                 self.tell_all();
             }

@@ -62,7 +62,7 @@ impl<S: Sys> Reactor<S> {
         }
         let local = self.sys.local_addr(&fd)?;
         let limits = options.limits;
-        limits.check().map_err(|wrong| io::Error::new(io::ErrorKind::InvalidInput, wrong))?;
+        options.check().map_err(|wrong| io::Error::new(io::ErrorKind::InvalidInput, wrong))?;
         let mut listener = Listener::new(id, local, options, accept);
         listener.counted = self.census.add_listener(id, limits);
         let entry = Entry::Listener(listener);

@@ -249,6 +249,14 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// When the next turn has something to do, whatever the kernel says: [`Tick::ZERO`] for at
+    /// once, [`Tick::MAX`] for never.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn due(&self) -> Tick {
+        self.wait_until(None)
+    }
+
     /// Whether the next turn has something to do, whatever the kernel says.
     #[cfg(feature = "sim")]
     fn has_work(&self) -> bool {

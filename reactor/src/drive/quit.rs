@@ -7,7 +7,7 @@ use super::serve::Cause;
 use crate::api::CloseReason;
 use crate::conn::Stage;
 use crate::id::ConnId;
-use crate::phase::{Phase, Shutdown};
+use crate::phase::Phase;
 use crate::sys::Sys;
 use crate::table::Entry;
 use shardpoll_timers::Tick;
@@ -38,7 +38,7 @@ impl<S: Sys> Reactor<S> {
         let deadline = deadline.min(self.core.phase.deadline());
         let was = std::mem::replace(&mut self.core.phase, Phase::Quitting { deadline });
         if was == Phase::Serving {
-            self.core.shutdown = Shutdown::begin(&self.core.counters);
+            self.core.begin_report();
         }
         if !was.quits() {
             self.core.close_all(&|| CloseReason::Asked);
