@@ -41,7 +41,7 @@
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
 //! connections, `worker` is what runs on one, `mailbox` is how the others reach it, `letter` what
-//! they say, `remote` who says it, `listen` one socket a shard, `pin` which CPU, `latch` who waits
+//! they say, `remote` who says it, `answer` what comes back, `hash` whose a key is, `listen` one socket a shard, `pin` which CPU, `latch` who waits
 //! for whom, `shortage` who waits for descriptors. Whatever concerns more than one thread is in
 //! this crate, and only here.
 //!
@@ -57,9 +57,11 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod answer;
 mod builder;
 mod engine;
 mod error;
+mod hash;
 mod latch;
 mod letter;
 mod listen;
@@ -67,11 +69,13 @@ mod mailbox;
 mod pin;
 mod remote;
 mod shortage;
+mod sync;
 mod worker;
 
+pub use answer::{Answer, NoAnswer};
 pub use builder::EngineBuilder;
 pub use engine::Engine;
-pub use error::{StartError, Undelivered};
+pub use error::{StartError, Undelivered, Unreached};
 pub use listen::{Listen, ParseListenError};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};

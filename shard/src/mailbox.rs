@@ -9,17 +9,24 @@
 //! behind a sleeping shard. The sender that clears the flag wakes the shard, which is a write to an
 //! eventfd, so a sleep costs at most one write however many letters come.
 //!
-//! Never: knows what is in a letter, or calls user code while posting.
+//! What is asked of the channels is little: a push and a look at emptiness need order nothing; the
+//! fences do. `tests/model` plays this very file through every schedule of a few threads and
+//! letters, on channels that promise no more than that.
+//!
+//! Never: knows what is in a letter, or calls user code while posting; names an atomic or a channel
+//! but through `sync`.
 //!
 //! Invariants:
 //! 1. A shard waits only if, after `parked` was set, both channels were empty.
 //! 2. Whoever turns `parked` from true to false from outside wakes the shard.
 
-use crate::error::Undelivered;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+// By `super`: the model check compiles this file again, between shims of these two modules.
+use super::error::Undelivered;
+use super::sync::{
+    Arc, AtomicBool, Ordering, Receiver, Sender, TrySendError, bounded, fence, unbounded,
+};
 use shardpoll_reactor::Wake;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::cell::Cell;
 
 /// The senders' side: tasks of type `T`, orders of type `O`, a shard that is woken by `W`.
 pub(crate) struct Mailbox<T, O, W> {
@@ -34,16 +41,18 @@ pub(crate) struct Inbox<T, O> {
     tasks: Receiver<T>,
     orders: Receiver<O>,
     parked: Arc<AtomicBool>,
+    /// Whether `parked` may be set: known here without a look at it.
+    announced: Cell<bool>,
 }
 
 /// A mailbox in which at most so many tasks may wait.
 pub(crate) fn mailbox<T, O, W: Wake>(capacity: usize, waker: W) -> (Mailbox<T, O, W>, Inbox<T, O>) {
-    let (task_sender, tasks) = crossbeam_channel::bounded(capacity);
-    let (order_sender, orders) = crossbeam_channel::unbounded();
+    let (task_sender, tasks) = bounded(capacity);
+    let (order_sender, orders) = unbounded();
     let parked = Arc::new(AtomicBool::new(false));
     let mailbox =
         Mailbox { tasks: task_sender, orders: order_sender, parked: Arc::clone(&parked), waker };
-    (mailbox, Inbox { tasks, orders, parked })
+    (mailbox, Inbox { tasks, orders, parked, announced: Cell::new(false) })
 }
 
 impl<T, O, W: Wake> Mailbox<T, O, W> {
@@ -75,19 +84,30 @@ impl<T, O, W: Wake> Mailbox<T, O, W> {
 impl<T, O> Inbox<T, O> {
     /// Announces a wait; false when there is something to read, and so nothing to wait for.
     pub(crate) fn park(&self) -> bool {
+        // A shard that is busy leaves the flag alone, which its senders look at for each letter.
+        if !self.is_empty() {
+            return false;
+        }
+        self.announced.set(true);
         self.parked.store(true, Ordering::Relaxed);
         // Orders the flag before the look at the channels; pairs with the fence in `wake`.
         fence(Ordering::SeqCst);
-        let empty = self.tasks.is_empty() && self.orders.is_empty();
+        let empty = self.is_empty();
         if !empty {
             self.unpark();
         }
         empty
     }
 
-    /// The wait is over: senders need not wake any more.
+    /// The wait is over, if there was one: senders need not wake any more.
     pub(crate) fn unpark(&self) {
-        self.parked.store(false, Ordering::Relaxed);
+        if self.announced.take() {
+            self.parked.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.orders.is_empty()
     }
 
     /// How many tasks wait now.
