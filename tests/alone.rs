@@ -6,12 +6,14 @@
 //!   listener's rest in seconds, or `default`. Asked `?`, a connection tells its shard.
 //! - `alone fragile`: a panic while a panic unwinds.
 //! - `alone signals`: an engine that tells of its signals, and ends at SIGTERM.
+//! - `alone drains`: an engine with a connection to itself that drains at SIGTERM and SIGINT, and
+//!   prints its report.
 //! - `alone interrupted ASKED`: a loop whose wait a signal interrupts; ASKED is `asked` when it
 //!   shall say so.
 
 use shardpoll::{
-    CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote, Signal,
-    Signals, StartError, WhenExhausted, incoming,
+    CloseReason, Config, Conn, Connect, Counters, DrainPlan, Engine, EngineState, Handler, Listen,
+    Pinning, Remote, Signal, Signals, StartError, WhenExhausted, incoming,
 };
 use shardpoll_reactor::{Linux, Place, Reactor};
 use shardpoll_tests::program::{self, Outcome};
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["starved", retry, shards] => starved(retry, shards.parse().unwrap_or(1)),
         ["fragile"] => fragile(),
         ["signals"] => signals(),
+        ["drains"] => drains(),
         ["interrupted", asked] => interrupted(asked == "asked"),
         _ => Err(format!("{args:?} is no scenario").into()),
     })
@@ -46,7 +49,8 @@ fn engine_of(shards: usize, config: Config) -> Result<Engine, StartError> {
 
 fn end(engine: Engine) -> Outcome {
     engine.quit(Duration::ZERO);
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }
 
 fn counters(remote: &Remote) -> Result<Counters, Box<dyn Error>> {
@@ -223,7 +227,56 @@ fn signals() -> Outcome {
             other => return Err(format!("{other:?} is no command").into()),
         }
     }
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
+}
+
+/// Says when it is told of anything, and stays.
+struct Stays;
+
+impl Handler for Stays {
+    fn on_incoming(&mut self, _: &mut Conn<'_>, _: &[u8]) {}
+
+    fn on_connect(&mut self, _: &mut Conn<'_>) {
+        println!("ready");
+    }
+
+    fn on_drain_begin(&mut self, _: &mut Conn<'_>) {
+        println!("told");
+    }
+}
+
+fn drains() -> Outcome {
+    let signals = Signals::block_these(&[Signal::Interrupt, Signal::Terminate])?;
+    let engine = engine(Config::default())?;
+    let id = engine.listen(Listen::on((LOOPBACK, 0)), |_| incoming(|_, _| {}))?;
+    let addr = engine.addr(id).ok_or("just added")?;
+    let remote = engine.remote();
+    let hour = Duration::from_secs(3600);
+    let plan = DrainPlan::default().accept_for(Duration::ZERO).deadline(hour);
+    engine.drain_on(signals, plan)?;
+    remote.run(0, move |local| {
+        local.connect(Connect::to(addr), Stays).expect("not quitting");
+    })?;
+    let wait = |state| {
+        while remote.state() != state {
+            std::thread::yield_now();
+        }
+        println!("{state}");
+    };
+    for command in std::io::stdin().lock().lines() {
+        match command?.as_str() {
+            "state" => wait(EngineState::DrainingRefusing),
+            "cancel" => {
+                remote.cancel_quit();
+                wait(EngineState::Serving);
+            }
+            "join" => break,
+            other => return Err(format!("{other:?} is no command").into()),
+        }
+    }
+    println!("{}", engine.join()?);
+    Ok(())
 }
 
 fn interrupted(asked: bool) -> Outcome {

@@ -6,9 +6,11 @@
 /// Rules of behaviour (S1 to S160, O1 to O9).
 mod semantics {
     mod abort;
+    mod admission;
     mod attach;
     mod binding;
     mod callbacks;
+    mod cancel_quit;
     mod close;
     mod close_all;
     mod connect;
@@ -17,11 +19,13 @@ mod semantics {
     mod detach;
     mod disconnect;
     mod drain;
+    mod drain_begin;
     mod emulation;
     mod half_close;
     mod handshakes;
     mod high_water;
     mod incoming;
+    mod letters;
     mod limit;
     mod link;
     mod listener;
@@ -33,6 +37,9 @@ mod semantics {
     mod pause;
     mod pause_for;
     mod predrain;
+    mod proxy;
+    mod proxy_out;
+    mod proxy_refused;
     mod quit;
     mod read_timeout;
     mod regressions;

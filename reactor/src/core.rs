@@ -14,6 +14,7 @@ use crate::api::{
 use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
+use crate::phase::{Phase, Shutdown};
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -38,6 +39,8 @@ pub(crate) enum Due {
     Watch(ConnId),
     /// The pause of this listener is over.
     ListenerPause(ConnId),
+    /// This listener ends: whether somebody is left.
+    ListenerEnd(ConnId),
     Task(Task),
 }
 
@@ -45,7 +48,10 @@ pub(crate) enum Due {
 pub(crate) enum Wish {
     Connect(ConnId, Dial),
     Option(ConnId, SocketOption),
+    /// Without loss, which may take its time.
     CloseListener(ConnId),
+    /// At once.
+    FreeListener(ConnId),
     /// This watch has changed, or ended.
     Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
@@ -59,12 +65,6 @@ pub(crate) struct Dial {
     pub(crate) fast_open: bool,
 }
 
-/// A shutdown under way.
-pub(crate) struct Quit {
-    /// What is still there then is cut.
-    pub(crate) deadline: Tick,
-}
-
 pub(crate) struct Core {
     pub(crate) place: Place,
     pub(crate) table: Table,
@@ -74,6 +74,8 @@ pub(crate) struct Core {
     pub(crate) wishes: Vec<Wish>,
     /// The listeners in the table, by name.
     pub(crate) listeners: Vec<(ListenerId, ConnId)>,
+    /// The watches in the table.
+    pub(crate) watches: usize,
     /// Handlers that take over when the callback of their line has returned, in order.
     pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
@@ -92,7 +94,8 @@ pub(crate) struct Core {
     /// What the calendar says at a time of the loop's clock.
     pub(crate) wall_time: fn(Tick) -> SystemTime,
     pub(crate) last_turn: Span,
-    pub(crate) quitting: Option<Quit>,
+    pub(crate) phase: Phase,
+    pub(crate) shutdown: Shutdown,
     pub(crate) handshakes: Handshakes,
     pub(crate) counters: Counters,
     /// The callback that runs now; what a panic is reported with.
@@ -119,6 +122,7 @@ impl Core {
             agenda: Vec::new(),
             wishes: Vec::new(),
             listeners: Vec::new(),
+            watches: 0,
             next_handlers: Vec::new(),
             staging: Staging::default(),
             spans: Spans::new(&config),
@@ -131,7 +135,8 @@ impl Core {
             now,
             wall_time,
             last_turn: Span { began: now, ended: now },
-            quitting: None,
+            phase: Phase::Serving,
+            shutdown: Shutdown::default(),
             handshakes: Handshakes::default(),
             counters: Counters::default(),
             calling: Callback::None,
@@ -206,7 +211,7 @@ impl Core {
         tls: Option<Box<TlsDial>>,
         handler: impl Handler,
     ) -> Result<ConnId, Refused> {
-        if self.quitting.is_some() {
+        if self.phase.refuses() {
             return Err(Refused::Quitting);
         }
         let handler: Box<dyn Handler> = Box::new(handler);
@@ -227,7 +232,7 @@ impl Core {
                 self.recount(id);
                 self.revisit(id);
             }
-            Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),
+            Some(Entry::Listener(_)) => self.wishes.push(Wish::FreeListener(id)),
             Some(Entry::Watch(_)) => {
                 self.close_watch(id);
             }

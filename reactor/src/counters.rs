@@ -18,8 +18,24 @@ pub struct Counters {
     pub accept_rests: u64,
     /// Peers that were closed at once because descriptors had run out.
     pub refused_peers: u64,
+    /// Connections that were closed at once because there were as many as
+    /// [`Config::max_connections`](crate::Config::max_connections) allows.
+    pub refused_in_all: u64,
+    /// Likewise, because of [`Limits::max_connections`](crate::Limits) of their listener.
+    pub refused_of_listener: u64,
+    /// Likewise, because their peer had as many as
+    /// [`Config::max_connections_per_peer`](crate::Config::max_connections_per_peer) allows, or
+    /// [`Limits::max_connections_per_peer`](crate::Limits) of the listener.
+    pub refused_from_peer: u64,
     /// Connections that the kernel accepted for us and that could not be served.
     pub accept_failures: u64,
+    /// Peers that were closed at once because they are no senders of PROXY headers
+    /// ([`Others::Refuse`](crate::Others)).
+    pub refused_senders: u64,
+    /// PROXY headers that were believed.
+    pub proxy_headers: u64,
+    /// Connections that ended because their PROXY header was wrong, late or not there.
+    pub bad_proxy_headers: u64,
     /// Options of connections that the kernel has refused.
     pub refused_options: u64,
     /// Connections that have ended, whether or not they were ever established.

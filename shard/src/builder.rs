@@ -2,6 +2,7 @@
 //!
 //! Never: leaves anything running when it fails.
 
+use crate::census::{EngineCensus, Shared};
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
@@ -60,7 +61,7 @@ impl EngineBuilder {
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers } = self.parts()?;
+        let Parts { remote, workers } = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
             let body = move || worker.start().run();
@@ -75,7 +76,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, latch, threads, config))
+        Ok(Engine::new(remote, threads, config))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -108,8 +109,8 @@ impl EngineBuilder {
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers } = self.parts()?;
-        Ok((Engine::new(remote, latch, Vec::new(), config), workers))
+        let Parts { remote, workers } = self.parts()?;
+        Ok((Engine::new(remote, Vec::new(), config), workers))
     }
 
     fn parts(self) -> Result<Parts, StartError> {
@@ -128,6 +129,7 @@ impl EngineBuilder {
             let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
             loops.push(linux);
         }
+        let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
         for (shard, (core, sys)) in cores.into_iter().zip(loops).enumerate() {
             let (mailbox, inbox) = mailbox(TASKS, sys.waker());
@@ -135,17 +137,18 @@ impl EngineBuilder {
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
-            let ended = Ended::new(Arc::clone(&latch));
+            let ended = Ended::new(Arc::clone(&latch), shard);
             let share = Share::new(Arc::clone(&shortage), shard);
-            workers.push(WorkerStart { shard, at, core, sys, config, inbox, share, ended });
+            let census = Shared(Arc::clone(&census));
+            let start = WorkerStart { shard, at, core, sys, config, inbox, share, census, ended };
+            workers.push(start);
         }
-        Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
+        Ok(Parts { remote: Remote { mailboxes: mailboxes.into(), latch }, workers })
     }
 }
 
 /// What an engine consists of.
 struct Parts {
     remote: Remote,
-    latch: Arc<Latch>,
     workers: Vec<WorkerStart>,
 }

@@ -48,7 +48,7 @@ pub(crate) fn siphash(bytes: &[u8]) -> u64 {
     let mut last = [0; 8];
     last[..words.remainder().len()].copy_from_slice(words.remainder());
     // The paper's: the length modulo 256 is the last byte.
-    last[7] = bytes.len() as u8;
+    last[7] = u8::try_from(bytes.len() & 0xff).expect("a byte");
     state.take(u64::from_le_bytes(last));
     state.0[2] ^= 0xff;
     for _ in 0..4 {
@@ -59,7 +59,8 @@ pub(crate) fn siphash(bytes: &[u8]) -> u64 {
 
 /// Which of so many a hash belongs to: its place in the range, scaled.
 pub(crate) fn scale(hash: u64, count: usize) -> usize {
-    (u128::from(hash) * count as u128 >> 64) as usize
+    let place = (u128::from(hash) * count as u128) >> 64;
+    usize::try_from(place).expect("below a count")
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@
 //! fn main() -> Result<(), shardpoll::StartError> {
 //!     let engine = Engine::builder().start()?; // one pinned shard per core
 //!     engine.listen(Listen::on(([0, 0, 0, 0], 7000)), |_peer| Echo)?; // SO_REUSEPORT on each
-//!     engine.join()
+//!     engine.join()?;
+//!     Ok(())
 //! }
 //! ```
 //!
@@ -40,10 +41,11 @@
 //! All `unsafe` is in `reactor/src/sys/linux`.
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
-//! connections, `worker` is what runs on one, `mailbox` is how the others reach it, `letter` what
-//! they say, `remote` who says it, `answer` what comes back, `hash` whose a key is, `listen` one socket a shard, `pin` which CPU, `latch` who waits
-//! for whom, `shortage` who waits for descriptors. Whatever concerns more than one thread is in
-//! this crate, and only here.
+//! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
+//! others reach it, `letter` what they say, `remote` who says it, `answer` what comes back, `hash`
+//! whose a key is, `listen` one socket a shard, `pin` which CPU, `latch` who waits for whom,
+//! `shortage` who waits for descriptors. Whatever concerns more than one thread is in this crate,
+//! and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
@@ -59,6 +61,7 @@
 mod accept;
 mod answer;
 mod builder;
+mod census;
 mod engine;
 mod error;
 mod hash;
@@ -68,6 +71,7 @@ mod listen;
 mod mailbox;
 mod pin;
 mod remote;
+mod report;
 mod shortage;
 mod sync;
 mod worker;
@@ -79,13 +83,18 @@ pub use error::{StartError, Undelivered, Unreached};
 pub use listen::{Listen, ParseListenError};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
+pub use report::DrainReport;
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Linux, ListenerId, Local,
-    NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Signal, Signals, Silence,
-    SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait,
-    Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
-    raise_descriptor_limit, tls,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Linux,
+    ListenerId, Local, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined,
+    Refused, ShardReport, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
+    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+};
+pub use shardpoll_reactor::{
+    Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,
+    ProxyTlvError, ProxyVersion,
 };
 pub use worker::{Worker, WorkerStart};
 

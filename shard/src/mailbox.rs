@@ -9,6 +9,10 @@
 //! behind a sleeping shard. The sender that clears the flag wakes the shard, which is a write to an
 //! eventfd, so a sleep costs at most one write however many letters come.
 //!
+//! An order is never lost: it may carry a connection. Whoever sends one first takes a ticket; a
+//! shard that ends gives no more tickets if, and only if, it has received as many orders as there
+//! were tickets, in one step. So each is carried out, or given back to its sender.
+//!
 //! What is asked of the channels is little: a push and a look at emptiness need order nothing; the
 //! fences do. `tests/model` plays this very file through every schedule of a few threads and
 //! letters, on channels that promise no more than that.
@@ -19,20 +23,27 @@
 //! Invariants:
 //! 1. A shard waits only if, after `parked` was set, both channels were empty.
 //! 2. Whoever turns `parked` from true to false from outside wakes the shard.
+//! 3. Of a mailbox that is closed every order has been received.
 
 // By `super`: the model check compiles this file again, between shims of these two modules.
 use super::error::Undelivered;
 use super::sync::{
-    Arc, AtomicBool, Ordering, Receiver, Sender, TrySendError, bounded, fence, unbounded,
+    Arc, AtomicBool, AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence,
+    unbounded,
 };
 use shardpoll_reactor::Wake;
 use std::cell::Cell;
+
+/// Among the tickets: there are no more.
+const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// The senders' side: tasks of type `T`, orders of type `O`, a shard that is woken by `W`.
 pub(crate) struct Mailbox<T, O, W> {
     tasks: Sender<T>,
     orders: Sender<O>,
     parked: Arc<AtomicBool>,
+    /// How many senders of orders have begun, and whether the shard takes any.
+    tickets: Arc<AtomicUsize>,
     waker: W,
 }
 
@@ -43,6 +54,9 @@ pub(crate) struct Inbox<T, O> {
     parked: Arc<AtomicBool>,
     /// Whether `parked` may be set: known here without a look at it.
     announced: Cell<bool>,
+    tickets: Arc<AtomicUsize>,
+    /// How many orders it has received.
+    received: Cell<usize>,
 }
 
 /// A mailbox in which at most so many tasks may wait.
@@ -50,9 +64,16 @@ pub(crate) fn mailbox<T, O, W: Wake>(capacity: usize, waker: W) -> (Mailbox<T, O
     let (task_sender, tasks) = bounded(capacity);
     let (order_sender, orders) = unbounded();
     let parked = Arc::new(AtomicBool::new(false));
-    let mailbox =
-        Mailbox { tasks: task_sender, orders: order_sender, parked: Arc::clone(&parked), waker };
-    (mailbox, Inbox { tasks, orders, parked, announced: Cell::new(false) })
+    let (received, announced) = (Cell::new(0), Cell::new(false));
+    let tickets = Arc::new(AtomicUsize::new(0));
+    let mailbox = Mailbox {
+        tasks: task_sender,
+        orders: order_sender,
+        parked: Arc::clone(&parked),
+        tickets: Arc::clone(&tickets),
+        waker,
+    };
+    (mailbox, Inbox { tasks, orders, parked, tickets, received, announced })
 }
 
 impl<T, O, W: Wake> Mailbox<T, O, W> {
@@ -67,6 +88,9 @@ impl<T, O, W: Wake> Mailbox<T, O, W> {
 
     /// Gives the order back when the shard has ended.
     pub(crate) fn order(&self, order: O) -> Result<(), O> {
+        if self.tickets.fetch_add(1, Ordering::AcqRel) & CLOSED != 0 {
+            return Err(order);
+        }
         self.orders.send(order).map_err(|refused| refused.0)?;
         self.wake();
         Ok(())
@@ -120,6 +144,16 @@ impl<T, O> Inbox<T, O> {
     }
 
     pub(crate) fn next_order(&self) -> Option<O> {
-        self.orders.try_recv().ok()
+        let order = self.orders.try_recv().ok()?;
+        self.received.set(self.received.get() + 1);
+        Some(order)
+    }
+
+    /// Takes no more orders, unless one is waiting or on its way: then false, and all is as before.
+    pub(crate) fn close(&self) -> bool {
+        let received = self.received.get();
+        let closed = received | CLOSED;
+        let (done, seen) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.tickets.compare_exchange(received, closed, done, seen).is_ok()
     }
 }

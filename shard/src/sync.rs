@@ -4,4 +4,4 @@
 
 pub(crate) use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicBool, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};

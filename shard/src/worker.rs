@@ -5,6 +5,7 @@
 //! Invariants:
 //! 1. A worker that is dropped before its shard has ended counts as failed, and so ends the engine.
 
+use crate::census::Shared;
 use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::pin;
@@ -53,6 +54,7 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) census: Shared,
     pub(crate) ended: Ended,
 }
 
@@ -71,8 +73,9 @@ impl<S: Sys> WorkerStart<S> {
             pin::pin(self.shard, core);
         }
         let on_shard = OnShard::begin();
-        let reactor = Reactor::new(self.sys, self.at, self.config)
+        let mut reactor = Reactor::new(self.sys, self.at, self.config)
             .expect("the builder has checked the configuration");
+        reactor.set_census(Box::new(self.census));
         let Self { inbox, share, ended, .. } = self;
         Worker { reactor, inbox, share, _on_shard: on_shard, ended }
     }
@@ -110,30 +113,58 @@ impl<S: Sys> Worker<S> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
-        let Self { reactor, inbox, share, ended, .. } = self;
+        let Self { reactor, inbox, .. } = self;
         let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
-            tasks = tasks.saturating_sub(1);
-            do_task(inbox, local) && tasks > 0
+            let Some(task) = inbox.next_task() else { return false };
+            // Before it is done: one that panics counts too.
+            tasks = tasks.saturating_sub(task.weight());
+            task.carry_out(local);
+            tasks > 0
         })?;
-        while let Some(order) = inbox.next_order() {
-            // What its sender posted before it is waiting by now; an order overtakes nothing.
-            for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, local));
-            }
-            order.carry_out(reactor);
-        }
-        share.after_turn(reactor);
-        if turn == Turn::Drained {
-            // Whoever was told that they would be read shall not have been told wrong.
-            for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, local));
-            }
-            ended.in_order();
-        }
+        self.carry_out_orders();
+        self.share.after_turn(&mut self.reactor);
+        let turn = if turn == Turn::Drained { self.end() } else { turn };
+        self.ended.note(self.reactor.state());
         Ok(turn)
+    }
+
+    fn carry_out_orders(&mut self) {
+        while let Some(order) = self.inbox.next_order() {
+            // What its sender posted before it is waiting by now; an order overtakes nothing.
+            self.do_waiting_tasks();
+            order.carry_out(&mut self.reactor);
+        }
+    }
+
+    fn do_waiting_tasks(&mut self) {
+        let Self { reactor, inbox, .. } = self;
+        for _ in 0..inbox.waiting() {
+            if let Some(task) = inbox.next_task() {
+                reactor.local(|local| task.carry_out(local));
+            }
+        }
+    }
+
+    /// Nothing is left; the last orders may change that: they are carried out, or given back to
+    /// their senders.
+    #[cold]
+    fn end(&mut self) -> Turn {
+        loop {
+            self.carry_out_orders();
+            if !self.reactor.is_drained() {
+                return Turn::Live;
+            }
+            if self.inbox.close() {
+                break;
+            }
+        }
+        // Whoever was told that they would be read shall not have been told wrong.
+        self.do_waiting_tasks();
+        self.ended.in_order(self.reactor.drain_report());
+        Turn::Drained
     }
 
     /// Whether a turn whose wait a signal handler has interrupted says so by
@@ -154,14 +185,4 @@ impl<S: Sys> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("reactor", &self.reactor).finish_non_exhaustive()
     }
-}
-
-/// Does the next task; false when there is none.
-fn do_task<S: Sys>(inbox: &ShardInbox<S>, local: &mut Local<'_>) -> bool {
-    let task = inbox.next_task();
-    let found = task.is_some();
-    if let Some(task) = task {
-        task.carry_out(local);
-    }
-    found
 }

@@ -207,6 +207,17 @@ impl AtomicUsize {
         self.0.modify(|value| value + more)
     }
 
+    pub(crate) fn compare_exchange(
+        &self,
+        expected: usize,
+        new: usize,
+        _: Ordering,
+        _: Ordering,
+    ) -> Result<usize, usize> {
+        let old = self.0.modify(|value| if value == expected { new } else { value });
+        if old == expected { Ok(old) } else { Err(old) }
+    }
+
     pub(crate) fn fetch_sub(&self, less: usize, _: Ordering) -> usize {
         self.0.modify(|value| value - less)
     }

@@ -155,3 +155,42 @@ pub(crate) fn play(shape: Shape) {
         ear.recv().expect("the bell lives");
     }
 }
+
+/// A shard that ends while senders send an order each: every order is received or given back.
+///
+/// # Panics
+/// When one is neither, or both.
+pub(crate) fn end(senders: usize) {
+    let (rung, _ear) = channel();
+    let bell = Bell { rung, pending: Arc::default(), rings: Arc::default(), waits: Arc::default() };
+    let (mailbox, inbox) = mailbox::<Letter, Last, _>(1, bell);
+    let (mailbox, given_back) = (Arc::new(mailbox), Arc::new(AtomicUsize::new(0)));
+    let senders: Vec<_> = (0..senders)
+        .map(|sender| {
+            let (mailbox, given_back) = (Arc::clone(&mailbox), Arc::clone(&given_back));
+            note(sender);
+            spawn(move || {
+                if mailbox.order((sender, 0)).is_err() {
+                    given_back.fetch_add(1, SeqCst);
+                }
+            })
+        })
+        .collect();
+    let mut received = 0;
+    loop {
+        arrive(received);
+        while inbox.next_order().is_some() {
+            received += 1;
+        }
+        if inbox.close() {
+            break;
+        }
+    }
+    drop(inbox);
+    let all = senders.len();
+    for sender in senders {
+        note("waits for their end");
+        sender.join().expect("its own panic is reported by it");
+    }
+    assert_eq!(received + given_back.load(SeqCst), all, "an order is lost");
+}

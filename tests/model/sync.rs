@@ -6,7 +6,7 @@ use super::lib;
 use crate::planted::{Bug, is_planted};
 
 pub(crate) use super::channel::{Receiver, Sender, TrySendError, bounded, unbounded};
-pub(crate) use super::lib::Ordering;
+pub(crate) use super::lib::{AtomicUsize, Ordering};
 pub(crate) use std::sync::Arc;
 
 /// The flag.

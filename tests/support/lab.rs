@@ -14,14 +14,13 @@
 //! 1. A loop is taken out of the lab while it turns, so that its callbacks may reach the lab.
 
 use crate::PATIENCE;
-use shardpoll::tls::ServerContext;
-use shardpoll::{Config, ConnId, ListenerId, Local, Tick};
+use shardpoll::{Config, ConnId, DrainPlan, EngineState, ListenerId, Local, ShardReport, Tick};
 use shardpoll_reactor::{
     Acceptor, Events, Faults, ListenerOptions, Place, Reactor, Sim, SimFd, SimPeer, Sys, Turn,
 };
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -43,6 +42,7 @@ struct Shard {
     held: Option<Receiver<()>>,
     listeners: u32,
     over: bool,
+    report: Option<ShardReport>,
 }
 
 struct Lab {
@@ -153,9 +153,13 @@ fn turn(index: usize) -> bool {
     if turned == Turn::Drained {
         let over = (reactor.descriptors(), reactor.local(|local| local.live()));
         assert_eq!(over, (0, Some(0)), "drained, but something is left");
+        let report = reactor.drain_report();
         // Dropped here: what is left on it is the user's.
         drop(reactor);
-        with(|lab| lab.shards[index].over = true);
+        with(|lab| {
+            lab.shards[index].over = true;
+            lab.shards[index].report = Some(report);
+        });
     } else {
         with(|lab| lab.shards[index].reactor = Some(reactor));
     }
@@ -178,13 +182,13 @@ pub(crate) fn start(config: Config) -> usize {
         let reactor = Reactor::new(sim, Place::new(0, number), config).expect("a good config");
         let reactor = Some(reactor);
         let (jobs, held) = (VecDeque::new(), None);
-        lab.shards.push(Shard { reactor, jobs, held, listeners: 0, over: false });
+        lab.shards.push(Shard { reactor, jobs, held, listeners: 0, over: false, report: None });
         lab.shards.len() - 1
     })
 }
 
 /// Listens at an address of its own.
-pub(crate) fn listen(index: usize, tls: Option<ServerContext>, accept: Acceptor) -> SocketAddr {
+pub(crate) fn listen(index: usize, options: ListenerOptions, accept: Acceptor) -> SocketAddr {
     let (addr, fd, id) = with(|lab| {
         lab.next += 1;
         let port = u16::try_from(lab.next).expect("a test has few listeners");
@@ -194,8 +198,6 @@ pub(crate) fn listen(index: usize, tls: Option<ServerContext>, accept: Acceptor)
         shard.listeners += 1;
         (addr, fd, ListenerId::new(shard.listeners - 1))
     });
-    let mut options = ListenerOptions::default();
-    options.tls = tls;
     let added = outside(index, |reactor| reactor.add_listener(id, fd, options, accept));
     added.expect("it is not over").expect("no faults");
     addr
@@ -227,6 +229,21 @@ pub(crate) fn quit(index: usize, forced_after: Duration) {
     after_jobs(index, |reactor| reactor.quit(forced_after));
 }
 
+/// Tells a loop to drain; no-op for one that is over.
+pub(crate) fn drain(index: usize, plan: DrainPlan) {
+    after_jobs(index, |reactor| reactor.drain(plan));
+}
+
+/// Withdraws what a loop was told about its end.
+pub(crate) fn cancel_quit(index: usize) {
+    after_jobs(index, Reactor::cancel_quit);
+}
+
+/// How far a loop is.
+pub(crate) fn state(index: usize) -> EngineState {
+    outside(index, |reactor| reactor.state()).unwrap_or(EngineState::Closed)
+}
+
 /// Closes all connections and listeners of a loop.
 pub(crate) fn close_all(index: usize) {
     after_jobs(index, |reactor| {
@@ -234,9 +251,9 @@ pub(crate) fn close_all(index: usize) {
     });
 }
 
-/// Whether a loop is over.
-pub(crate) fn is_over(index: usize) -> bool {
-    with(|lab| lab.shards[index].over)
+/// What a loop that is over has reported; `None` while it is not.
+pub(crate) fn report(index: usize) -> Option<ShardReport> {
+    with(|lab| lab.shards[index].report)
 }
 
 /// Ends a loop whose test is over, maybe by a panic.
@@ -274,10 +291,24 @@ pub(crate) fn dial(to: SocketAddr, window: Option<usize>) -> usize {
             Some(window) => lab.sim.peer_with_window(to, window),
             None => lab.sim.peer(to),
         };
-        lab.next += 1;
-        lab.peers.insert(lab.next, peer);
-        lab.next
+        keep(lab, peer)
     })
+}
+
+/// Begins to connect from this address; gives the peer's number.
+pub(crate) fn dial_from(to: SocketAddr, from: IpAddr) -> usize {
+    with(|lab| {
+        // Ports of the simulation's own choice begin above.
+        let port = u16::try_from(lab.next).expect("a test has few peers");
+        let peer = lab.sim.peer_from(to, SocketAddr::new(from, port));
+        keep(lab, peer)
+    })
+}
+
+fn keep(lab: &mut Lab, peer: SimPeer) -> usize {
+    lab.next += 1;
+    lab.peers.insert(lab.next, peer);
+    lab.next
 }
 
 /// Does something with a peer.

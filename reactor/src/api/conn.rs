@@ -64,7 +64,7 @@ impl Conn<'_> {
     /// The listener that accepted the connection; `None` for an outgoing one (S153).
     #[must_use]
     pub fn listener(&self) -> Option<ListenerId> {
-        self.line().listener
+        self.line().listener()
     }
 
     /// Queues a copy of `data` (S56).

@@ -3,11 +3,12 @@
 //! Never: calls the kernel; what must become a descriptor waits as a wish until the callback
 //! returns.
 
-use super::{Addr, CloseReason, Conn, Connect, Handler, Options, Target, WatchInterest, Watcher};
+use super::{
+    Addr, CloseReason, Conn, Connect, EngineState, Handler, Options, Target, WatchInterest,
+    Watcher, Written,
+};
 use crate::core::{Core, Counters, Dial, Due, Wish};
 use crate::id::{ConnId, TimerId, WatchId};
-use crate::table::Entry;
-use crate::watch::Watched;
 use shardpoll_timers::Tick;
 use std::any::Any;
 use std::fmt;
@@ -24,7 +25,7 @@ pub struct Local<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The loop is quitting (S150).
+    /// The loop is quitting, or drains and opens nothing more (S150).
     Quitting,
     /// The shard holds as many connections as it can name (4,194,304).
     TableFull,
@@ -62,6 +63,15 @@ impl Local<'_> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.core.counters()
+    }
+
+    /// How far this shard is on its way out.
+    ///
+    /// What begins while it drains, such as a new conversation on a connection, can be kept short;
+    /// connections themselves are told: [`Handler::on_drain_begin`].
+    #[must_use]
+    pub fn state(&self) -> EngineState {
+        self.core.state()
     }
 
     /// How many connections, listeners and watches there are on this shard; each running attempt of
@@ -121,7 +131,8 @@ impl Local<'_> {
     /// # Errors
     /// [`Refused`] when it cannot be tried; then there is no callback.
     pub fn connect(&mut self, to: Connect, handler: impl Handler) -> Result<ConnId, Refused> {
-        let Connect { target, tls, options, fast_open, read_size, when_full } = to;
+        let Connect { target, mut tls, options, fast_open, read_size, when_full, proxy_header } =
+            to;
         let (peer, options) = match &target {
             Target::One(to @ Addr::Ip(_)) => (to.clone(), options.of_fresh(&self.core.config)),
             Target::One(to @ Addr::Unix(_)) => (to.clone(), Options::default()),
@@ -131,12 +142,25 @@ impl Local<'_> {
             }
             Target::Adopted(_) => (Addr::Unix(None), options),
         };
+        let preface = proxy_header.map(|header| header.encode());
+        let in_clear = match (&mut tls, preface) {
+            (Some(plan), Some(preface)) => {
+                plan.preface = preface;
+                None
+            }
+            (_, preface) => preface,
+        };
         let id = self.core.add_outgoing(peer, tls, handler)?;
         if let Some(bytes) = read_size {
             self.core.line(id).set_read_size(bytes);
         }
         if let Some(then) = when_full {
             self.core.line(id).when_full = then;
+        }
+        // It is the first that is written: without it the rest is not to be sent.
+        let mut conn = Conn { core: self.core, id };
+        if in_clear.is_some_and(|preface| conn.write_vec(preface) == Written::Full) {
+            self.core.fail(id, CloseReason::BufferFull);
         }
         let dial = Dial { target, options, fast_open };
         self.core.wishes.push(Wish::Connect(id, dial));
@@ -158,14 +182,10 @@ impl Local<'_> {
         interest: WatchInterest,
         watcher: impl Watcher,
     ) -> Result<WatchId, Refused> {
-        if self.core.quitting.is_some() {
+        if self.core.phase.refuses() {
             return Err(Refused::Quitting);
         }
-        let watched = Watched::new(fd.into(), interest, Box::new(watcher));
-        let entry = Entry::Watch(Box::new(watched));
-        let id = self.core.table.insert(entry).ok_or(Refused::TableFull)?;
-        self.core.revisit_watch(id);
-        Ok(WatchId(id))
+        self.core.add_watch(fd.into(), interest, Box::new(watcher))
     }
 
     /// Changes what a watch wants to hear of, as [`Watch::set`](crate::Watch::set) does; false when

@@ -34,6 +34,29 @@ impl Ready {
     }
 }
 
+/// Where a line came from, and what it is counted for ([`crate::census`]).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Origin(u8);
+
+impl Origin {
+    /// We have opened it.
+    pub(crate) const OURS: Self = Self(0);
+    /// A listener has accepted it.
+    pub(crate) const ACCEPTED: Self = Self(1);
+    /// It counts among all, and among those of its listener.
+    pub(crate) const ENTERED: Self = Self(2);
+    /// It counts among those of its peer.
+    pub(crate) const PEER_ENTERED: Self = Self(4);
+
+    pub(crate) fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+
+    pub(crate) fn add(&mut self, bits: Self) {
+        self.0 |= bits.0;
+    }
+}
+
 /// What makes a service more than a read and a flush: callbacks that are due without an event, a
 /// lock, limits of its own. One byte, so that nearly all lines are told to have none by one look.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -53,7 +76,7 @@ impl Marks {
     pub(crate) const BEFORE_END: Self = Self(7);
     /// Nothing is sent until it is unlocked, but by the end of the connection (S70).
     pub(crate) const WRITE_LOCK: Self = Self(16);
-    /// `Line::tuning` is there.
+    /// `Line::tuning` has something that a service must ask for.
     pub(crate) const TUNED: Self = Self(32);
     /// More is queued than the high water mark, or was, and the low one is not reached.
     pub(crate) const HIGH: Self = Self(64);

@@ -8,6 +8,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   preface   a PROXY header that is to come first
 //!   upgrade   the change from plain to TLS
 //!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
@@ -27,16 +28,18 @@ mod gate;
 #[cfg(feature = "sim")]
 pub(crate) mod journey;
 mod outbox;
+mod preface;
 mod race;
 mod stage;
 mod tuning;
 mod upgrade;
 
-pub(crate) use bits::{Marks, Ready};
+pub(crate) use bits::{Marks, Origin, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use preface::Preface;
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};
 pub(crate) use tuning::{Fin, Link, Rate, Tuning};
@@ -68,14 +71,15 @@ pub(crate) struct Line {
     pub(crate) marks: Marks,
     /// `on_connect` was called; decides what a handshake's timeout is called (S93).
     pub(crate) connected: bool,
-    /// `on_disconnect` was called, or shall not be (S79).
+    /// `on_disconnect` was called, or shall not be (S79): as long as there is no handler, too.
     pub(crate) told: bool,
     /// The end of input was read: there is nothing more to read.
     pub(crate) input_ended: bool,
     /// Its own limits; `None` for most.
     pub(crate) tuning: Option<Box<Tuning>>,
-    /// None for an outgoing connection.
-    pub(crate) listener: Option<ListenerId>,
+    /// Means nothing for an outgoing connection; see [`Line::listener`].
+    pub(crate) listener: ListenerId,
+    pub(crate) origin: Origin,
     pub(crate) peer: Addr,
     /// Our own address, shared with the listener's others; `None` before it is established.
     pub(crate) local: Option<Rc<Addr>>,
@@ -117,7 +121,8 @@ impl Line {
             told: false,
             input_ended: false,
             tuning: None,
-            listener,
+            listener: listener.unwrap_or(ListenerId::new(0)),
+            origin: if listener.is_some() { Origin::ACCEPTED } else { Origin::OURS },
             peer,
             local: None,
             race: None,
@@ -125,6 +130,11 @@ impl Line {
             when_full: WhenFull::Cut,
             ended_tls: None,
         }
+    }
+
+    /// The listener that has accepted it; `None` for an outgoing connection.
+    pub(crate) fn listener(&self) -> Option<ListenerId> {
+        self.origin.has(Origin::ACCEPTED).then_some(self.listener)
     }
 
     #[inline]
@@ -218,7 +228,7 @@ impl Line {
     pub(crate) fn wants_read(&self) -> bool {
         match &self.stage {
             Stage::Open(_) => self.gate.is_open(),
-            Stage::Handshaking(_) => true,
+            Stage::Handshaking(_) | Stage::Preface(_) => true,
             Stage::Flushing { .. } | Stage::Lingering { .. } => !self.input_ended,
             // What comes before the last byte has left in clear is looked for then.
             Stage::Upgrading(_) | Stage::Connecting(_) | Stage::Closed(_) => false,
@@ -315,6 +325,13 @@ impl Line {
         }
     }
 
+    /// Whether its handler is told that the loop drains: it knows of the connection, which is not
+    /// ending yet.
+    pub(crate) fn hears_of_drain(&self) -> bool {
+        let ending = self.is_ending() || matches!(self.stage, Stage::Lingering { .. });
+        self.connected && !self.told && !ending
+    }
+
     /// Ends the connection after what is queued has been sent (S74, S75); no-op when it is ending.
     pub(crate) fn close(&mut self, reason: CloseReason, now: Tick) {
         match self.stage.take() {
@@ -338,7 +355,8 @@ impl Line {
                 self.last_progress = now;
                 self.enter(Stage::Flushing { channel: Channel::Plain, reason });
             }
-            Stage::Connecting(_) => self.enter(Stage::Closed(reason)),
+            // Of the latter nobody knows.
+            Stage::Connecting(_) | Stage::Preface(_) => self.enter(Stage::Closed(reason)),
             ending => self.enter(ending),
         }
         self.marks.take(Marks::BEFORE_END);

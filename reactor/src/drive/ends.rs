@@ -24,6 +24,9 @@ impl<S: Sys> Reactor<S> {
         if line.marks.take(Marks::CONNECT) && line.stage.is_open() {
             line.connected = true;
             self.core.call_out(id, held, Callback::Connect, |h, c| h.on_connect(c));
+            if self.core.phase.tells() {
+                self.tell_drain_begin(id, held);
+            }
         }
     }
 
@@ -162,6 +165,7 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         self.core.queued -= line.counted;
+        self.leave(line.listener, &line.peer, line.origin);
         if let Some(entry) = line.entry {
             self.core.timers.remove(entry);
         }
@@ -169,6 +173,9 @@ impl<S: Sys> Reactor<S> {
             self.drop_attempt(attempt);
         }
         self.close_fd(id);
+        if !self.ended_listeners.is_empty() {
+            self.forget_ended_listeners();
+        }
         #[cfg(feature = "sim")]
         self.transitions.close(line.journey);
         self.core.counters.closed += 1;

@@ -3,11 +3,12 @@
 //! Never: trusts an entry: a line's true deadline is computed when its entry comes up.
 
 use super::Reactor;
-use super::serve::Cause;
+use super::serve::{Cause, Owed};
 use crate::api::CloseReason;
 use crate::conn::{Limit, Ready};
 use crate::core::{Callback, Due, Task};
 use crate::id::{ConnId, TimerId};
+use crate::proxy::ProxyError;
 use crate::sys::Sys;
 use shardpoll_timers::{Tick, TimerId as HeapId};
 
@@ -27,6 +28,10 @@ impl<S: Sys> Reactor<S> {
                 Due::ListenerPause(id) => {
                     self.core.timers.retire(timer);
                     self.end_pause(timer, id);
+                }
+                Due::ListenerEnd(id) => {
+                    self.core.timers.retire(timer);
+                    self.look_at_end(id);
                 }
                 Due::Task(task) => self.run_task(timer, task),
             }
@@ -69,7 +74,7 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         if limit == Limit::Read {
-            return self.serve(id, Cause::Silence);
+            return self.serve(id, Cause::Owed(Owed::Silence));
         }
         // Its event may still wait behind others: it is served once more, and only then judged
         // (O7).
@@ -87,9 +92,12 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         match limit {
-            Limit::Read => return self.serve(id, Cause::Silence),
+            Limit::Read => return self.serve(id, Cause::Owed(Owed::Silence)),
             Limit::Attempt => self.next_attempt(id),
             Limit::Connect => line.fail(CloseReason::ConnectTimeout),
+            Limit::Preface => {
+                self.refuse_header(id, ProxyError::Late);
+            }
             Limit::Handshake => {
                 let connected = line.connected;
                 line.fail(CloseReason::HandshakeTimeout { connected });

@@ -18,14 +18,17 @@
 //! 3. Timers run between any two batches of events (B1).
 
 mod accept;
+mod admission;
 #[cfg(feature = "sim")]
 mod check;
 mod decrypt;
 mod dial;
+mod drain;
 mod ends;
 mod expire;
 mod flush;
 mod listen;
+mod preface;
 mod quit;
 mod race;
 mod read;
@@ -40,12 +43,15 @@ pub use quit::Turn;
 #[cfg(feature = "sim")]
 pub use simulation::Simulation;
 
+use admission::Hush;
 use serve::Cause;
 
 use crate::api::{Config, ConfigError, Local};
+use crate::census::{Census, Limits, Tally};
 use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
+use crate::listener::Listener;
 use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
 use std::fmt;
@@ -71,10 +77,18 @@ pub struct Reactor<S: Sys = Linux> {
     wire: Vec<u8>,
     /// Listeners that ran out of descriptors or memory.
     resting: Vec<ConnId>,
+    /// Listeners that have ended, and whose acceptors are still needed.
+    ended_listeners: Vec<(ConnId, Box<Listener>)>,
     /// A descriptor good for nothing, whose number can be had when there are no others (S127).
     reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
+    census: Box<dyn Census>,
+    /// Keep those who are turned away, listeners that rest, and headers that are none from filling
+    /// the log.
+    turned_away: Hush,
+    rests: Hush,
+    no_headers: Hush,
     /// A descriptor was closed, and whoever turns this loop has not been told.
     freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
@@ -100,6 +114,7 @@ impl<S: Sys> Reactor<S> {
     pub fn new(mut sys: S, at: Place, config: Config) -> Result<Self, ConfigError> {
         config.check()?;
         let now = sys.now();
+        let census = Box::new(Tally::new(Limits::of(&config)));
         let rx = vec![0; config.read_size_bytes].into_boxed_slice();
         Ok(Self {
             sys,
@@ -112,8 +127,13 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            ended_listeners: Vec::new(),
             reserve: None,
             descriptor_freed: false,
+            census,
+            turned_away: Hush::default(),
+            rests: Hush::default(),
+            no_headers: Hush::default(),
             freed_for_others: false,
             interruptible: false,
             #[cfg(feature = "sim")]
@@ -213,14 +233,10 @@ impl<S: Sys> Reactor<S> {
 
     fn wait_until(&self, wait_at_most: Option<Duration>) -> Tick {
         let core = &self.core;
-        let over = core.quitting.is_some() && core.table.live() == 0;
-        if over || !core.agenda.is_empty() || !core.wishes.is_empty() {
+        if core.is_over() || !core.agenda.is_empty() || !core.wishes.is_empty() {
             return Tick::ZERO;
         }
-        let mut until = self.core.timers.next_due().unwrap_or(Tick::MAX);
-        if let Some(quit) = &self.core.quitting {
-            until = until.min(quit.deadline);
-        }
+        let until = core.timers.next_due().unwrap_or(Tick::MAX).min(core.phase.due());
         match wait_at_most {
             Some(Duration::ZERO) => Tick::ZERO,
             Some(wait) => until.min(self.core.now.saturating_add(wait)),

@@ -25,8 +25,17 @@ pub(super) enum Cause {
     Event(Ready),
     /// User code or a limit has changed its state, or it stopped early.
     Asked,
+    /// A callback is due, and neither the kernel nor a change of state says so.
+    Owed(Owed),
+}
+
+/// What a line is served for when that is one callback.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owed {
     /// Its read timeout has passed.
     Silence,
+    /// The loop drains.
+    DrainBegin,
 }
 
 impl<S: Sys> Reactor<S> {
@@ -74,7 +83,7 @@ impl<S: Sys> Reactor<S> {
         }
         std::mem::swap(held, &mut line.handler);
         let writable = line.ready.has(Ready::WRITABLE);
-        let simple = line.is_simple() && cause != Cause::Silence;
+        let simple = line.is_simple() && !matches!(cause, Cause::Owed(_));
         let direct = simple && line.outbox.is_empty();
         let room = if direct || line.may_stage() { core.first_room } else { 0 };
         staging.begin(id, room, direct);
@@ -140,9 +149,15 @@ impl<S: Sys> Reactor<S> {
         if self.core.line(id).is_connecting() {
             self.finish_dial(id);
         }
+        let awaits = matches!(self.core.line(id).stage, Stage::Preface(_));
+        if awaits && !self.read_preface(id, held) {
+            return;
+        }
         self.call_owed(id, held);
-        if cause == Cause::Silence {
-            return self.judge_silence(id, held);
+        match cause {
+            Cause::Owed(Owed::Silence) => return self.judge_silence(id, held),
+            Cause::Owed(Owed::DrainBegin) => return self.tell_drain_begin(id, held),
+            Cause::Event(_) | Cause::Asked => {}
         }
         let line = self.core.line(id);
         if line.wants_read() && line.has_input() {
@@ -250,6 +265,8 @@ impl<S: Sys> Reactor<S> {
         self.core.call_out(id, held, Callback::Panic, |h, c| h.on_panic(c, message));
         match callback {
             Callback::Detach => self.core.attach_next(id, held),
+            // A second panic, in there, ends it.
+            Callback::Connect if self.core.phase.tells() => self.tell_drain_begin(id, held),
             Callback::ReadTimeout => self.core.line(id).fail(CloseReason::Silent),
             _ => {}
         }

@@ -6,6 +6,7 @@
 //!     place    addresses, listeners, certificates, the bytes of each sender
 //!     actor    the handlers: what they do with their connections
 //!     regulate what they ask of the flow of bytes
+//!     balancer PROXY headers: those of clients, and bad ones
 //!     upgrade  from plain to TLS in the middle
 //!     relay    pairs of connections that are linked
 //!     deeds    what they do to others: connections, timers
@@ -20,6 +21,7 @@
 #![allow(unreachable_pub, reason = "private modules of a harness")]
 
 mod actor;
+mod balancer;
 mod deeds;
 mod history;
 mod judge;
@@ -118,7 +120,11 @@ impl Report {
 }
 
 /// The changes of stage that there are (the drawing at the head of `conn/stage`); no others.
-pub const DRAWN: [(Step, Step); 19] = [
+pub const DRAWN: [(Step, Step); 23] = [
+    (Step::Begun, Step::Preface),
+    (Step::Preface, Step::Open),
+    (Step::Preface, Step::Handshaking),
+    (Step::Preface, Step::Closed),
     (Step::Begun, Step::Connecting),
     (Step::Begun, Step::Handshaking),
     (Step::Begun, Step::Open),
