@@ -32,6 +32,7 @@ mod semantics {
     mod low_water;
     mod matrix;
     mod min_rate;
+    mod moved;
     mod own_timeouts;
     mod panic;
     mod panic_policy;
@@ -72,6 +73,7 @@ mod kernel {
     mod addresses;
     mod adopt;
     mod backlog;
+    mod balance;
     mod errors;
     mod exhaustion;
     mod garbage;

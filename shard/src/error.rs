@@ -19,6 +19,8 @@ pub enum StartError {
     Cpu(usize),
     /// The list of CPUs to bind shards to is empty.
     NoCpu,
+    /// [`Balance::CpuLocal`](crate::Balance::CpuLocal) where a shard is bound to no CPU.
+    Unpinned,
     /// The address cannot be listened on: in use, not ours, privileged, or none at all.
     Listen {
         /// The address asked for.
@@ -71,6 +73,7 @@ impl fmt::Display for StartError {
             }
             Self::Cpu(cpu) => write!(f, "CPU {cpu} is not one this process may run on"),
             Self::NoCpu => f.write_str("the list of CPUs is empty"),
+            Self::Unpinned => f.write_str("a shard that is to serve one CPU is bound to none"),
             Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
             Self::Inherited { fd, source } => {
                 write!(f, "cannot listen on descriptor {fd}: {source}")
