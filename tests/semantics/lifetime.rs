@@ -13,7 +13,8 @@ both_worlds! {
     those_who_came_together_do_not_go_together,
 }
 
-const LIFE: Duration = Duration::from_millis(300);
+/// Long enough for a handshake on a loaded machine.
+const LIFE: Duration = Duration::from_millis(1500);
 const LARGE: usize = 24 * 1024 * 1024;
 
 fn exactly(time: Duration) -> Lifetime {
@@ -52,8 +53,8 @@ fn a_connection_that_is_too_old_is_closed_in_order() {
         let begin = world.wait_for_event(&Event::Connect);
         let end = world.wait_for_end();
         assert_too_old(&end);
-        // The accept was before.
-        assert!(between(begin.at, end.at) + Duration::from_millis(100) >= LIFE, "early");
+        // A handshake counts too.
+        assert!(tls || between(begin.at, end.at) >= LIFE, "early");
         assert_eq!(world.run(|local| local.counters().too_old), 1);
         drop(world.finish());
     }
@@ -119,7 +120,7 @@ fn a_reader_that_trickles_does_not_outlast_it_by_more_than_a_send_timeout() {
     }
     let end = end.expect("it ended before it had all");
     assert_too_old(&end);
-    assert!(between(begin.at, end.at) + Duration::from_millis(100) >= LIFE * 2, "early");
+    assert!(between(begin.at, end.at) >= LIFE * 2, "early");
     assert_eq!(world.run(|local| local.counters().too_old), 1);
     drop(world.finish());
 }
@@ -132,7 +133,9 @@ fn a_handshake_does_not_outlast_it() {
 }
 
 fn those_who_came_together_do_not_go_together() {
-    let mut world = setup(Lifetime::at_most(LIFE).jitter_percent(50)).start(|_| {});
+    // All are here before the first goes.
+    let most = LIFE * 3;
+    let mut world = setup(Lifetime::at_most(most).jitter_percent(50)).start(|_| {});
     let peers: Vec<_> = (0..20).map(|_| world.connect_and_wait()).collect();
     let opened: Vec<_> =
         peers.iter().map(|(_, id)| (*id, world.conn(*id, |conn| conn.opened()))).collect();
@@ -145,8 +148,8 @@ fn those_who_came_together_do_not_go_together() {
         })
         .collect();
     lives.sort_unstable();
-    assert!(lives[0] >= LIFE / 2, "{lives:?}");
+    assert!(lives[0] >= most / 2, "{lives:?}");
     // Their order is of their ids; that the last is late says nothing on a loaded machine.
-    assert!(lives[0] < LIFE * 9 / 10, "{lives:?}");
+    assert!(lives[0] < most * 9 / 10, "{lives:?}");
     drop((peers, world.finish()));
 }
