@@ -15,6 +15,7 @@ use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::phase::{Phase, Shutdown};
+use crate::pressure::SEALED_EXTRA;
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
@@ -56,6 +57,8 @@ pub(crate) enum Wish {
     Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
     SettleListener(ConnId),
+    /// This line is to leave for another loop.
+    Move(ConnId),
 }
 
 /// How a connection is to be made.
@@ -67,6 +70,8 @@ pub(crate) struct Dial {
 
 pub(crate) struct Core {
     pub(crate) place: Place,
+    /// How many loops there are for connections to live on, this one included.
+    pub(crate) shards: usize,
     pub(crate) table: Table,
     pub(crate) timers: Heap<Due>,
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
@@ -89,6 +94,11 @@ pub(crate) struct Core {
     /// What all connections have queued, and what they may, in bytes.
     pub(crate) queued: usize,
     pub(crate) shard_queue_cap: usize,
+    /// The most that was queued when a line arrived, if it was beyond the cap.
+    #[cfg(feature = "sim")]
+    pub(crate) carried: usize,
+    /// With this much queued, what one callback stages could be more than that.
+    pub(crate) nearly_full: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     /// What the calendar says at a time of the loop's clock.
@@ -117,6 +127,7 @@ impl Core {
         let staged_cap = config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1;
         Self {
             place: at,
+            shards: at.shard as usize + 1,
             table: Table::new(at.shard, at.generation),
             timers: Heap::new(),
             agenda: Vec::new(),
@@ -131,6 +142,9 @@ impl Core {
             first_room: staged_cap.min(FIRST_ROOM),
             queued: 0,
             shard_queue_cap: config.shard_queue_cap(),
+            #[cfg(feature = "sim")]
+            carried: 0,
+            nearly_full: config.shard_queue_cap().saturating_sub(staged_cap + SEALED_EXTRA),
             config,
             now,
             wall_time,
@@ -148,6 +162,12 @@ impl Core {
         Counters { timer_operations: self.timers.operations(), ..self.counters }
     }
 
+    /// Whether an id that a user has named can be one of this loop: others begin to count where it
+    /// does.
+    pub(crate) fn is_own(&self, id: ConnId) -> bool {
+        id.shard() == usize::from(self.place.shard)
+    }
+
     /// The line of an id that is known to be alive: one that is being served.
     #[inline]
     pub(crate) fn line(&mut self, id: ConnId) -> &mut Line {
@@ -161,6 +181,24 @@ impl Core {
         if !line.on_agenda && !self.staging.holds_for(id) {
             line.on_agenda = true;
             self.agenda.push(id);
+        }
+    }
+
+    /// Moves the entry of a line in the timer heap if its deadline has become earlier; a later one
+    /// is found when the entry comes up.
+    #[inline]
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        let Self { table, timers, spans, .. } = self;
+        let line = table.served_mut(id);
+        let (due, _) = line.deadline(spans);
+        if due < line.entry_due {
+            line.entry_due = due;
+            match line.entry {
+                Some(entry) => {
+                    timers.reschedule(entry, due);
+                }
+                None => line.entry = Some(timers.insert(due, Due::Line(id))),
+            }
         }
     }
 
@@ -181,11 +219,12 @@ impl Core {
         }
     }
 
-    /// Brings what the shard has counted as queued up to date for a line.
-    pub(crate) fn recount(&mut self, id: ConnId) {
-        let line = self.table.served_mut(id);
-        let len = line.queued();
-        self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
+    /// A line that arrives brings what it has queued, whatever the cap is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn note_arrival(&mut self) {
+        if self.queued > self.shard_queue_cap {
+            self.carried = self.carried.max(self.queued);
+        }
     }
 
     /// Whether all that was written to a line that is being served has gone to the kernel.

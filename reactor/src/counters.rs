@@ -38,12 +38,25 @@ pub struct Counters {
     pub bad_proxy_headers: u64,
     /// Options of connections that the kernel has refused.
     pub refused_options: u64,
+    /// Connections that the router of this loop has sent to another one when they were accepted.
+    pub passed_on: u64,
+    /// Live connections that have left for another loop; they are not counted as ended here.
+    pub moved_out: u64,
+    /// Live connections that have come from another loop; they are not counted as accepted here.
+    pub moved_in: u64,
+    /// Live connections that were to move and stay, or were to be linked and are not.
+    pub failed_moves: u64,
     /// Connections that have ended, whether or not they were ever established.
     pub closed: u64,
-    /// Writes that were refused because a queue was full.
+    /// Writes that were refused, or end their connection, because a queue was full.
     pub refused_writes: u64,
     /// Handshakes that were given up because too many were under way.
     pub shed_handshakes: u64,
+    /// Connections that were ended because their peers were too slow
+    /// ([`MinRate`](crate::MinRate)).
+    pub too_slow: u64,
+    /// Connections that were ended because of their age ([`Lifetime`](crate::Lifetime)).
+    pub too_old: u64,
     /// Bytes taken from the kernel.
     pub bytes_in: u64,
     /// Bytes given to the kernel.

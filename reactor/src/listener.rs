@@ -6,7 +6,7 @@
 //! 1. The kernel reports those who wait exactly while the listener neither rests, nor is paused,
 //!    nor ends.
 
-use crate::api::{Accept, Addr, ProxyProtocol, WhenFull};
+use crate::api::{Accept, Addr, ConfigError, Lifetime, MinRate, ProxyProtocol, WhenFull};
 use crate::census::Limits;
 use crate::id::ListenerId;
 use shardpoll_timers::{Tick, TimerId};
@@ -32,12 +32,28 @@ pub struct ListenerOptions {
     pub proxy: Option<ProxyProtocol>,
     /// How many of them there may be, over all loops that share a census. Default: no limit.
     pub limits: Limits,
+    /// How slow their peers may be. Default: as slow as they like.
+    pub min_rate: Option<MinRate>,
+    /// How long they may live. Default: for ever.
+    pub max_lifetime: Option<Lifetime>,
     /// How long handshakes that are under way may take when the listener ends. Default: none.
     ///
     /// The socket is told to let no other begin, and is closed when nobody is left, at the latest
     /// after this time. `None`: it is closed as soon as nobody waits to be accepted, which is right
     /// for a socket that others hold too, and listen at on.
     pub handshake_grace: Option<Duration>,
+}
+
+impl ListenerOptions {
+    /// Says whether a listener can have these options.
+    ///
+    /// # Errors
+    /// Names the first limit that makes no sense, with its value: the caller's mistake.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.limits.check()?;
+        self.min_rate.map_or(Ok(()), |rate| rate.check())?;
+        self.max_lifetime.map_or(Ok(()), |time| time.check())
+    }
 }
 
 /// The end of a listener, which waits for those who are about to be connected.
@@ -63,6 +79,8 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// User code has stopped it (S128).
     pub(crate) paused: bool,
+    /// Its socket is closed; it stays for what other loops may give back.
+    pub(crate) deaf: bool,
     /// Each line that came to it and waits for its PROXY header has a clone.
     pub(crate) prefaces: Rc<()>,
     /// What ends the pause, if it was given a time.
@@ -87,6 +105,7 @@ impl Listener {
             accept: Some(accept),
             resting: false,
             paused: false,
+            deaf: false,
             prefaces: Rc::new(()),
             pause_ends: None,
             ending: None,
@@ -95,7 +114,7 @@ impl Listener {
 
     /// Whether it takes connections when they come.
     pub(crate) fn is_accepting(&self) -> bool {
-        !self.resting && !self.paused && self.ending.is_none()
+        !self.resting && !self.paused && !self.deaf && self.ending.is_none()
     }
 
     /// Whether its acceptor is yet to be asked, even if it has ended.

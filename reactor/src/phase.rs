@@ -12,6 +12,8 @@
 
 use crate::api::{EngineState, ShardReport};
 use crate::core::{Core, Counters};
+use crate::id::ConnId;
+use crate::table::Entry;
 use shardpoll_timers::Tick;
 
 /// How far a loop is on its way out.
@@ -73,15 +75,16 @@ impl Phase {
 /// What has happened since the loop was told to end.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Shutdown {
-    /// Lines that had been freed before.
+    /// Lines that had ended before.
     closed_before: u64,
     /// Lines that the deadline has cut.
     pub(crate) cut: u64,
 }
 
 impl Shutdown {
-    pub(crate) fn begin(counters: &Counters) -> Self {
-        Self { closed_before: counters.closed, cut: 0 }
+    /// Lines that linger have had their end, though they are yet to be freed.
+    pub(crate) fn begin(counters: &Counters, lingering: u64) -> Self {
+        Self { closed_before: counters.closed + lingering, cut: 0 }
     }
 }
 
@@ -91,9 +94,26 @@ impl Core {
         self.table.live() - self.listeners.len() - self.watches
     }
 
+    /// Whether no line is left, none that was accepted may come back from another loop, and no
+    /// listener that ends may still accept one.
+    pub(crate) fn awaits_nobody(&self) -> bool {
+        let awaits = |id| match self.table.entry(id) {
+            Some(Entry::Listener(listener)) => listener.deaf || listener.ending.is_some(),
+            _ => false,
+        };
+        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| awaits(key))
+    }
+
     /// Whether the loop has quit and nothing is left on it.
     pub(crate) fn is_over(&self) -> bool {
         self.phase.quits() && self.table.live() == 0
+    }
+
+    /// What ends from now on is reported.
+    pub(crate) fn begin_report(&mut self) {
+        let told = |id: &ConnId| self.table.line(*id).is_some_and(|line| line.told);
+        let lingering = self.table.snapshot().iter().filter(|id| told(id)).count();
+        self.shutdown = Shutdown::begin(&self.counters, lingering as u64);
     }
 
     pub(crate) fn state(&self) -> EngineState {
@@ -107,7 +127,7 @@ impl Core {
 
     pub(crate) fn drain_report(&self) -> ShardReport {
         let Shutdown { closed_before, cut } = self.shutdown;
-        let freed = self.counters.closed - closed_before;
+        let freed = self.counters.closed.saturating_sub(closed_before);
         match self.phase {
             Phase::Serving => ShardReport::default(),
             // One that is cut is freed a moment later.

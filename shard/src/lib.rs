@@ -43,9 +43,12 @@
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
 //! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
 //! others reach it, `letter` what they say, `remote` who says it, `answer` what comes back, `hash`
-//! whose a key is, `listen` one socket a shard, `pin` which CPU, `latch` who waits for whom,
-//! `shortage` who waits for descriptors. Whatever concerns more than one thread is in this crate,
-//! and only here.
+//! whose a key is, `pin` which CPU, `latch` who waits for whom, `shortage` who waits for
+//! descriptors. `listen` is what to listen on, `sockets` how it is opened, `listeners` what listens,
+//! `activation` and `handover` what comes from a manager or a predecessor, `notify` what the manager
+//! is told. `balance` says who has too many connections, `way` how they get from one shard to
+//! another, `moves` who asks for it. Whatever concerns more than one thread is in this crate, and
+//! only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
@@ -59,68 +62,56 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod activation;
 mod answer;
+mod balance;
 mod builder;
 mod census;
 mod engine;
 mod error;
+mod handover;
 mod hash;
 mod latch;
 mod letter;
 mod listen;
+mod listeners;
 mod mailbox;
+mod moves;
+pub mod notify;
 mod pin;
 mod remote;
 mod report;
 mod shortage;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod sockets;
 mod sync;
+mod way;
 mod worker;
 
+pub use activation::{Activation, ActivationError};
 pub use answer::{Answer, NoAnswer};
+pub use balance::Balance;
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::{StartError, Undelivered, Unreached};
+pub use handover::{HandOverError, HandedOver, Inheritance};
 pub use listen::{Listen, ParseListenError};
+pub use listeners::tcp_migrate_req;
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use report::DrainReport;
 pub use shardpoll_reactor::{
     Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Linux,
-    ListenerId, Local, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined,
-    Refused, ShardReport, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
-    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
-    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError,
+    LinkError, LinkOptions, Linux, ListenerId, Local, MinRate, MoveError, NoAddress, PanicPolicy,
+    ParseConnectError, Peer, PeerNet, Pipelined, Refused, ShardReport, Signal, Signals, Silence,
+    SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait,
+    Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,
     ProxyTlvError, ProxyVersion,
 };
 pub use worker::{Worker, WorkerStart};
-
-/// A simulated network with a clock of its own, for tests of handlers (feature `sim`).
-///
-/// A [`Simulation`](sim::Simulation) has a loop, to which [`SimPeer`](sim::SimPeer)s connect
-/// without sockets; time passes when it is told to, and what may go wrong goes wrong when the seed
-/// says so.
-/// `examples/simulated.rs` tests a read timeout of a minute in microseconds.
-///
-/// ```
-/// use shardpoll::sim::Simulation;
-/// use shardpoll::{Config, Conn, incoming};
-///
-/// let mut world = Simulation::new(Config::default())?;
-/// let peer = world.connect(incoming(|conn: &mut Conn<'_>, data| {
-///     conn.write(data);
-/// }));
-/// peer.send(b"hello");
-/// world.settle();
-/// assert_eq!(peer.recv_all(), b"hello");
-/// # Ok::<(), shardpoll::ConfigError>(())
-/// ```
-#[cfg(feature = "sim")]
-pub mod sim {
-    pub use shardpoll_reactor::{
-        Counts, Fault, Faults, Reactor, Sim, SimFd, SimPeer, Simulation, Step, Transitions,
-    };
-}

@@ -169,7 +169,8 @@ impl<T, O> Inbox<T, O> {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether neither task nor order waits.
+    pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty() && self.orders.is_empty()
     }
 

@@ -10,11 +10,13 @@ use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::pin;
 use crate::shortage::Share;
+use crate::way::{Way, Ways};
 use core_affinity::CoreId;
-use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
+use shardpoll_reactor::{Config, EngineState, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 thread_local! {
@@ -54,11 +56,12 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) way: Way<S>,
     pub(crate) census: Shared,
     pub(crate) ended: Ended,
 }
 
-impl<S: Sys> WorkerStart<S> {
+impl<S: Sys + 'static> WorkerStart<S> {
     /// The number of the shard, counted from 0.
     #[must_use]
     pub fn shard(&self) -> usize {
@@ -76,8 +79,10 @@ impl<S: Sys> WorkerStart<S> {
         let mut reactor = Reactor::new(self.sys, self.at, self.config)
             .expect("the builder has checked the configuration");
         reactor.set_census(Box::new(self.census));
-        let Self { inbox, share, ended, .. } = self;
-        Worker { reactor, inbox, share, _on_shard: on_shard, ended }
+        let Self { shard, inbox, share, way, ended, .. } = self;
+        let ways = way.ways();
+        reactor.route(Box::new(way));
+        Worker { shard, reactor, inbox, share, ways, _on_shard: on_shard, ended }
     }
 }
 
@@ -89,9 +94,11 @@ impl<S: Sys> fmt::Debug for WorkerStart<S> {
 
 /// One shard at work, on the thread that turns it.
 pub struct Worker<S: Sys = Linux> {
-    reactor: Reactor<S>,
-    inbox: ShardInbox<S>,
+    shard: usize,
+    pub(crate) reactor: Reactor<S>,
+    pub(crate) inbox: ShardInbox<S>,
     share: Share<S>,
+    ways: Arc<Ways<S>>,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
@@ -127,7 +134,10 @@ impl<S: Sys> Worker<S> {
         self.carry_out_orders();
         self.share.after_turn(&mut self.reactor);
         let turn = if turn == Turn::Drained { self.end() } else { turn };
-        self.ended.note(self.reactor.state());
+        let state = self.reactor.state();
+        if self.ended.note(state) {
+            self.ways.loads.set_takes(self.shard, state <= EngineState::DrainingAccepting);
+        }
         Ok(turn)
     }
 

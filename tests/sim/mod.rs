@@ -6,6 +6,8 @@ mod example;
 mod faults;
 mod happy_eyeballs;
 mod links;
+mod many_shards;
+mod moves;
 mod one_shard;
 mod regressions;
 mod tangle;

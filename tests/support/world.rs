@@ -122,11 +122,13 @@ impl World {
         if let Some(shard) = self.side.shard() {
             return lab::listen(shard, options, Box::new(accept));
         }
-        let ListenerOptions { tls, limits, proxy, .. } = options;
+        let ListenerOptions { tls, limits, min_rate, max_lifetime, proxy, .. } = options;
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
         let Limits { max_connections, max_connections_per_peer, .. } = limits;
         let at = max_connections.into_iter().fold(at, Listen::max_connections);
         let at = max_connections_per_peer.into_iter().fold(at, Listen::max_connections_per_peer);
+        let at = min_rate.into_iter().fold(at, Listen::min_rate);
+        let at = max_lifetime.into_iter().fold(at, Listen::max_lifetime);
         let at = proxy.into_iter().fold(at, Listen::proxy_protocol);
         let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
@@ -315,6 +317,18 @@ impl World {
     pub fn end(&mut self) -> Trace {
         let _report = self.side.join();
         self.rest()
+    }
+
+    /// The next end, if it has come; what was before it is passed over.
+    pub fn seen_end(&mut self) -> Option<Seen> {
+        self.seen.extend(self.events.try_iter());
+        while let Some(seen) = self.seen.get(self.next) {
+            self.next += 1;
+            if seen.event.is_end() {
+                return Some(seen.clone());
+            }
+        }
+        None
     }
 
     /// Takes events until every handler and acceptor is gone: all that was ever seen of an engine

@@ -9,7 +9,7 @@ use crate::api::{Addr, CloseReason, Peer, Welcome, WhenExhausted};
 use crate::conn::{Channel, Line, Marks, Preface, Ready, Stage, TlsChannel};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
-use crate::listener::{Acceptor, Listener};
+use crate::listener::{Acceptor, Listener, ListenerOptions};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_tls::{ServerContext, Session};
@@ -61,7 +61,7 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         match self.sys.accept(fd) {
-            Ok((fd, addr)) => self.admit(key, fd, addr),
+            Ok((fd, addr)) => self.pass_or_admit(key, fd, addr),
             Err(error) if AcceptError::of(&error) == AcceptError::Passing => {
                 log::trace!("accept: {error}");
             }
@@ -119,7 +119,7 @@ impl<S: Sys> Reactor<S> {
             return self.leave(id, &addr, origin);
         }
         let Some(listener) = self.core.table.listener_mut(key) else { return };
-        let read_size = listener.options.read_size;
+        let ListenerOptions { read_size, min_rate, max_lifetime, .. } = listener.options;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
         let tls = listener.options.tls.clone();
@@ -149,13 +149,18 @@ impl<S: Sys> Reactor<S> {
             line.set_read_size(bytes);
         }
         line.when_full = when_full;
+        line.set_min_rate(min_rate);
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         let entry = Entry::Line(line);
         let Some(id) = self.core.table.insert(entry) else { return };
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
+        self.core.line(id).set_lifetime(id, max_lifetime);
         self.core.counters.accepted += 1;
+        if let Some(router) = &mut self.router {
+            router.entered();
+        }
         if let Err(error) = registered {
             log::warn!("connection {id}: cannot be watched: {error}");
             self.core.counters.accept_failures += 1;

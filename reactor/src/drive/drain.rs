@@ -12,7 +12,7 @@ use super::serve::{Cause, Owed};
 use crate::api::{CloseReason, DrainPlan, EngineState, ShardReport};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
-use crate::phase::{Phase, Shutdown};
+use crate::phase::Phase;
 use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
@@ -45,7 +45,7 @@ impl<S: Sys> Reactor<S> {
                 *last = deadline.min(*last);
             }
             Phase::Serving => {
-                self.core.shutdown = Shutdown::begin(&self.core.counters);
+                self.core.begin_report();
                 self.core.phase = Phase::Accepting { until, deadline };
                 self.tell_all();
             }
@@ -86,11 +86,12 @@ impl<S: Sys> Reactor<S> {
         self.core.phase = Phase::Refusing { deadline: self.core.phase.deadline() };
         let listeners: Vec<_> = self.core.listeners.iter().map(|&(_, key)| key).collect();
         for key in listeners {
-            self.free_listener(key);
+            self.end_listener(key);
         }
     }
 
-    /// No line is left: what else is there has nothing to wait for.
+    /// No line is left, and no listener that may still bring one: what else is there has nothing to
+    /// wait for.
     pub(super) fn close_the_rest(&mut self) {
         self.core.phase = Phase::Quitting { deadline: self.core.phase.deadline() };
         self.core.close_all(&|| CloseReason::Asked);

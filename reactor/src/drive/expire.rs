@@ -5,7 +5,7 @@
 use super::Reactor;
 use super::serve::{Cause, Owed};
 use crate::api::CloseReason;
-use crate::conn::{Limit, Ready};
+use crate::conn::{Limit, Ready, Stage};
 use crate::core::{Callback, Due, Task};
 use crate::id::{ConnId, TimerId};
 use crate::proxy::ProxyError;
@@ -106,7 +106,32 @@ impl<S: Sys> Reactor<S> {
             Limit::Linger => line.fail(CloseReason::Asked),
             // Its service opens it.
             Limit::Gate => {}
+            // If it is not, the next window has begun.
+            Limit::Pace => {
+                if let Some(sending) = line.is_too_slow(core.now) {
+                    line.fail(CloseReason::TooSlow { sending });
+                    core.counters.too_slow += 1;
+                }
+            }
+            Limit::Lifetime => self.end_life(id),
         }
         self.serve(id, Cause::Asked);
+    }
+
+    /// A line may not live longer: it is closed in order, and cut when it is closing for too long.
+    fn end_life(&mut self, id: ConnId) {
+        let core = &mut self.core;
+        let line = core.line(id);
+        match &line.stage {
+            Stage::Flushing { reason, .. } => {
+                let counted = matches!(reason, CloseReason::TooOld);
+                core.counters.too_old += u64::from(!counted);
+                core.line(id).fail(CloseReason::TooOld);
+            }
+            _ => {
+                core.counters.too_old += 1;
+                core.close(id, CloseReason::TooOld);
+            }
+        }
     }
 }

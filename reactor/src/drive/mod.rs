@@ -28,6 +28,7 @@ mod ends;
 mod expire;
 mod flush;
 mod listen;
+mod moving;
 mod preface;
 mod quit;
 mod race;
@@ -52,6 +53,7 @@ use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
 use crate::listener::Listener;
+use crate::router::Router;
 use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
 use std::fmt;
@@ -93,6 +95,8 @@ pub struct Reactor<S: Sys = Linux> {
     freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
     interruptible: bool,
+    /// Knows the other loops, if there are any.
+    router: Option<Box<dyn Router<S::Fd>>>,
     #[cfg(feature = "sim")]
     transitions: crate::conn::journey::Transitions,
 }
@@ -136,6 +140,7 @@ impl<S: Sys> Reactor<S> {
             no_headers: Hush::default(),
             freed_for_others: false,
             interruptible: false,
+            router: None,
             #[cfg(feature = "sim")]
             transitions: crate::conn::journey::Transitions::default(),
         })
@@ -242,6 +247,14 @@ impl<S: Sys> Reactor<S> {
             Some(wait) => until.min(self.core.now.saturating_add(wait)),
             None => until,
         }
+    }
+
+    /// When the next turn has something to do, whatever the kernel says: [`Tick::ZERO`] for at
+    /// once, [`Tick::MAX`] for never.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn due(&self) -> Tick {
+        self.wait_until(None)
     }
 
     /// Whether the next turn has something to do, whatever the kernel says.

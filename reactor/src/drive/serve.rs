@@ -11,7 +11,7 @@ use super::Reactor;
 use super::read::receive;
 use crate::api::{CloseReason, PanicPolicy};
 use crate::conn::{Marks, Ready, Stage};
-use crate::core::{Callback, Core, Due, Held, drop_panic};
+use crate::core::{Callback, Core, Held, drop_panic};
 use crate::id::ConnId;
 use crate::sys::{Events, Sys};
 use crate::table::Entry;
@@ -190,31 +190,28 @@ impl<S: Sys> Reactor<S> {
         if self.core.line(id).tuning.is_some() {
             self.end_one_side(id);
             self.core.feed(id);
+            let now = self.core.now;
+            self.core.line(id).keep_pace(now);
+            self.core.settle_travel(id);
         }
         self.core.count_handshake(id);
+        if self.core.queued >= self.core.nearly_full {
+            self.core.hold_to_shard_cap(id);
+        }
         if self.core.line(id).is_ending() {
             self.end(id, held);
         }
         self.core.staging.clear();
         self.core.staging.end();
         self.core.recount(id);
-        let Core { table, timers, spans, agenda, .. } = &mut self.core;
-        let line = table.served_mut(id);
+        let line = self.core.line(id);
         if matches!(line.stage, Stage::Closed(_)) {
             return self.free(id, held.take());
         }
         std::mem::swap(held, &mut line.handler);
-        let (due, _) = line.deadline(spans);
-        // Only earlier ones: a later deadline is found when the entry comes up.
-        if due < line.entry_due {
-            line.entry_due = due;
-            match line.entry {
-                Some(entry) => {
-                    timers.reschedule(entry, due);
-                }
-                None => line.entry = Some(timers.insert(due, Due::Line(id))),
-            }
-        }
+        self.core.arm(id);
+        let Core { table, agenda, .. } = &mut self.core;
+        let line = table.served_mut(id);
         if line.has_work() && !line.on_agenda {
             line.on_agenda = true;
             agenda.push(id);

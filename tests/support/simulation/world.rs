@@ -337,6 +337,7 @@ impl World {
             panics: counters.panics,
             faults: self.sim.counts(),
             transitions,
+            ..Report::default()
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Never: carries anything out.
 
 use clap::{Parser, ValueEnum};
+use std::net::SocketAddr;
 
 const HELP: &str = "\
 Before it: cargo build --release -p shardpoll-bench (the figures are those of its shardload).
@@ -22,6 +23,12 @@ pub(crate) struct Cli {
     /// Print one JSON object instead of the text
     #[arg(long)]
     pub(crate) json: bool,
+    /// Be the clients of `closeall`
+    #[arg(long, hide = true)]
+    pub(crate) clients_of: Option<SocketAddr>,
+    /// Likewise, over TLS
+    #[arg(long, hide = true, requires = "clients_of")]
+    pub(crate) tls: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,12 +41,16 @@ pub(crate) enum What {
     Memory,
     /// Operations on the timer heap over 100,000 echoes
     Heap,
+    /// CPU, time and memory under attack; not part of all
+    Attack,
+    /// 15,000 connections closed at once: none that is not told
+    Closeall,
     All,
 }
 
 impl Cli {
     pub(crate) fn wants(&self, what: What) -> bool {
-        self.what == What::All || self.what == what
+        self.what == what || self.what == What::All && what != What::Attack
     }
 }
 
@@ -56,7 +67,7 @@ mod tests {
     #[test]
     fn nothing_named_is_everything() {
         let all = Cli::parse_from(["figures"]);
-        assert!(all.wants(What::Heap) && all.wants(What::Syscalls));
+        assert!(all.wants(What::Heap) && all.wants(What::Syscalls) && !all.wants(What::Attack));
         let one = Cli::parse_from(["figures", "memory"]);
         assert!(one.wants(What::Memory) && !one.wants(What::Heap));
     }
