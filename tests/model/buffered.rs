@@ -130,7 +130,7 @@ fn no_state_of_two_senders_with_two_letters_leaves_one_behind() {
 }
 
 #[test]
-fn no_state_of_a_shard_that_ends_loses_an_order() {
+fn no_state_of_a_shard_that_ends_loses_an_order_or_leaves_a_task() {
     let states = every_state(|| play::end(2));
     println!("{states} states");
     assert!(states > 100, "{states}");

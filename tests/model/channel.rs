@@ -12,8 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 struct Inner<T> {
-    /// `None` once nobody can read any more.
-    waiting: Mutex<Option<VecDeque<(usize, T)>>>,
+    waiting: Mutex<VecDeque<(usize, T)>>,
     capacity: usize,
     /// How many wait: the step of the schedule in each verb.
     len: AtomicUsize,
@@ -25,6 +24,8 @@ pub(crate) struct Receiver<T>(Arc<Inner<T>>);
 
 pub(crate) enum TrySendError<T> {
     Full(T),
+    /// Never, since a mailbox keeps a receiver of its own.
+    #[allow(dead_code, reason = "crossbeam's has it")]
     Disconnected(T),
 }
 
@@ -35,7 +36,7 @@ pub(crate) struct SendError<T>(pub(crate) T);
 pub(crate) struct Empty;
 
 pub(crate) fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let waiting = Mutex::new(Some(VecDeque::new()));
+    let waiting = Mutex::new(VecDeque::new());
     let inner = Arc::new(Inner { waiting, capacity, len: AtomicUsize::new(0) });
     (Sender(Arc::clone(&inner)), Receiver(inner))
 }
@@ -45,10 +46,10 @@ pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Inner<T> {
-    fn with<R>(&self, f: impl FnOnce(&mut Option<VecDeque<(usize, T)>>) -> R) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut VecDeque<(usize, T)>) -> R) -> R {
         let mut waiting = self.waiting.lock().expect("nobody panics with it");
         let result = f(&mut waiting);
-        let tags = waiting.iter().flatten().map(|waiting| waiting.0);
+        let tags = waiting.iter().map(|waiting| waiting.0);
         describe(&self.len, tags.collect::<Vec<_>>());
         result
     }
@@ -63,13 +64,8 @@ impl<T> Sender<T> {
             inner.len.fetch_sub(1, Ordering::Relaxed);
             return Err(TrySendError::Full(item));
         }
-        inner.with(|waiting| match waiting {
-            None => Err(TrySendError::Disconnected(item)),
-            Some(waiting) => {
-                waiting.push_back((thread(), item));
-                Ok(())
-            }
-        })
+        inner.with(|waiting| waiting.push_back((thread(), item)));
+        Ok(())
     }
 
     pub(crate) fn send(&self, item: T) -> Result<(), SendError<T>> {
@@ -93,7 +89,7 @@ impl<T> Receiver<T> {
             return Err(Empty);
         }
         // A sender that finds it full has counted its item for a moment.
-        let item = self.0.with(|waiting| waiting.as_mut().and_then(VecDeque::pop_front));
+        let item = self.0.with(VecDeque::pop_front);
         let (from, item) = item.ok_or(Empty)?;
         self.0.len.fetch_sub(1, Ordering::AcqRel);
         note(from);
@@ -101,8 +97,8 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Drop for Receiver<T> {
-    fn drop(&mut self) {
-        drop(self.0.with(Option::take));
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }

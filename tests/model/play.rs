@@ -156,20 +156,34 @@ pub(crate) fn play(shape: Shape) {
     }
 }
 
-/// A shard that ends while senders send an order each: every order is received or given back.
+/// A task that counts itself when it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// A shard that ends while senders send a task and an order each: every order is received or given
+/// back, and no task is left in the mailbox.
 ///
 /// # Panics
-/// When one is neither, or both.
+/// When that is not so.
 pub(crate) fn end(senders: usize) {
     let (rung, _ear) = channel();
     let bell = Bell { rung, pending: Arc::default(), rings: Arc::default(), waits: Arc::default() };
-    let (mailbox, inbox) = mailbox::<Letter, Last, _>(1, bell);
+    let (mailbox, inbox) = mailbox::<Counted, Last, _>(senders, bell);
     let (mailbox, given_back) = (Arc::new(mailbox), Arc::new(AtomicUsize::new(0)));
+    let dropped = Arc::new(AtomicUsize::new(0));
     let senders: Vec<_> = (0..senders)
         .map(|sender| {
             let (mailbox, given_back) = (Arc::clone(&mailbox), Arc::clone(&given_back));
+            let task = Counted(Arc::clone(&dropped));
             note(sender);
             spawn(move || {
+                let _given_back = mailbox.post(task);
+                arrive("posted");
                 if mailbox.order((sender, 0)).is_err() {
                     given_back.fetch_add(1, SeqCst);
                 }
@@ -193,4 +207,5 @@ pub(crate) fn end(senders: usize) {
         sender.join().expect("its own panic is reported by it");
     }
     assert_eq!(received + given_back.load(SeqCst), all, "an order is lost");
+    assert_eq!(dropped.load(SeqCst), all, "a task lies in a mailbox that nobody reads");
 }

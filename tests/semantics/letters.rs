@@ -29,7 +29,8 @@ fn a_letter_to_many_is_never_copied() {
     for shard in 0..2 {
         world.run_on(shard, |_| ());
     }
-    assert_eq!(Arc::strong_count(&data), 1 + peers.len());
+    let held = Arc::strong_count(&data);
+    assert_eq!(held, 1 + peers.len(), "the letters are dropped, and each queue has a reference");
     for (peer, id) in &mut peers {
         world.conn(*id, |conn| conn.resume_writes());
         peer.expect(&data);
