@@ -25,6 +25,7 @@ mod semantics {
     mod handshakes;
     mod high_water;
     mod incoming;
+    mod letters;
     mod lifetime;
     mod limit;
     mod link;
@@ -32,6 +33,7 @@ mod semantics {
     mod low_water;
     mod matrix;
     mod min_rate;
+    mod moved;
     mod own_timeouts;
     mod panic;
     mod panic_policy;
@@ -72,6 +74,7 @@ mod kernel {
     mod addresses;
     mod adopt;
     mod backlog;
+    mod balance;
     mod errors;
     mod exhaustion;
     mod garbage;

@@ -38,6 +38,14 @@ pub struct Counters {
     pub bad_proxy_headers: u64,
     /// Options of connections that the kernel has refused.
     pub refused_options: u64,
+    /// Connections that the router of this loop has sent to another one when they were accepted.
+    pub passed_on: u64,
+    /// Live connections that have left for another loop; they are not counted as ended here.
+    pub moved_out: u64,
+    /// Live connections that have come from another loop; they are not counted as accepted here.
+    pub moved_in: u64,
+    /// Live connections that were to move and stay, or were to be linked and are not.
+    pub failed_moves: u64,
     /// Connections that have ended, whether or not they were ever established.
     pub closed: u64,
     /// Writes that were refused, or end their connection, because a queue was full.

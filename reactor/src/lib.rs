@@ -73,6 +73,7 @@ mod listener;
 mod phase;
 mod pressure;
 mod proxy;
+mod router;
 mod staging;
 mod sys;
 mod table;
@@ -82,10 +83,11 @@ pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::Counters;
 pub use api::{
     Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit, DrainPlan,
-    EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkError, LinkOptions, Local,
-    MinRate, NoAddress, Others, PanicPolicy, ParseConnectError, Peer, Pipelined, ProxyProtocol,
-    Refused, ShardReport, Silence, SocketOption, StartTlsError, Status, TlsPlan, UnixPathError,
-    Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
+    EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError, LinkError,
+    LinkOptions, Local, MinRate, MoveError, NoAddress, Others, PanicPolicy, ParseConnectError,
+    Peer, Pipelined, ProxyProtocol, Refused, ShardReport, Silence, SocketOption, StartTlsError,
+    Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull,
+    Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};
@@ -98,6 +100,7 @@ pub use proxy::{
     Decoded, ParseNetworkError, ProxyError, ProxyHeader, ProxySsl, ProxyTlv, ProxyTlvError,
     ProxyVersion,
 };
+pub use router::{Fresh, Parcel, Router};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;
@@ -105,7 +108,7 @@ pub use shardpoll_tls as tls;
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
     Event, Events, Interest, Linux, MAX_PASSED, Signal, Signals, SocketFile, Sys, Wake, Waker,
-    bind_group, bind_unix, is_group_member, monotonic_now, pass_descriptors,
+    bind_group, bind_unix, is_group_member, monotonic_now, pass_descriptors, prefer_cpu,
     raise_descriptor_limit, receive_descriptors, same_user, send_descriptors, share_listener,
     steer, take_passed_descriptors,
 };

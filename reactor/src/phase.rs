@@ -13,6 +13,7 @@
 use crate::api::{EngineState, ShardReport};
 use crate::core::{Core, Counters};
 use crate::id::ConnId;
+use crate::table::Entry;
 use shardpoll_timers::Tick;
 
 /// How far a loop is on its way out.
@@ -91,6 +92,16 @@ impl Core {
     /// Lines, with the attempts of those that connect to any of several addresses.
     pub(crate) fn lines(&self) -> usize {
         self.table.live() - self.listeners.len() - self.watches
+    }
+
+    /// Whether no line is left, none that was accepted may come back from another loop, and no
+    /// listener that ends may still accept one.
+    pub(crate) fn awaits_nobody(&self) -> bool {
+        let awaits = |id| match self.table.entry(id) {
+            Some(Entry::Listener(listener)) => listener.deaf || listener.ending.is_some(),
+            _ => false,
+        };
+        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| awaits(key))
     }
 
     /// Whether the loop has quit and nothing is left on it.

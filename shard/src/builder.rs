@@ -2,6 +2,7 @@
 //!
 //! Never: leaves anything running when it fails.
 
+use crate::balance::{Balance, Loads};
 use crate::census::{EngineCensus, Shared};
 use crate::engine::Engine;
 use crate::error::StartError;
@@ -11,6 +12,7 @@ use crate::mailbox::mailbox;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
 use crate::shortage::{Share, Shortage};
+use crate::way::{Way, Ways};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
 use std::io;
@@ -26,12 +28,18 @@ static ENGINES: AtomicU32 = AtomicU32::new(0);
 pub struct EngineBuilder {
     shards: Option<usize>,
     pinning: Pinning,
+    balance: Balance,
     config: Config,
 }
 
 impl EngineBuilder {
     pub(crate) fn new() -> Self {
-        Self { shards: None, pinning: Pinning::default(), config: Config::default() }
+        Self {
+            shards: None,
+            pinning: Pinning::default(),
+            balance: Balance::default(),
+            config: Config::default(),
+        }
     }
 
     /// How many shards. Default: one per CPU of the process' affinity mask.
@@ -45,6 +53,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn pinning(mut self, pinning: Pinning) -> Self {
         self.pinning = pinning;
+        self
+    }
+
+    /// How connections are spread over the shards. Default: [`Balance::LeastConnections`].
+    #[must_use]
+    pub fn balance(mut self, balance: Balance) -> Self {
+        self.balance = balance;
         self
     }
 
@@ -62,7 +77,7 @@ impl EngineBuilder {
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
         let config = self.config.clone();
-        let Parts { remote, workers } = self.parts()?;
+        let Parts { remote, workers, cpus } = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
             let body = move || worker.start().run();
@@ -77,7 +92,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, threads, config))
+        Ok(Engine::new(remote, threads, config, cpus))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -110,8 +125,8 @@ impl EngineBuilder {
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
         let config = self.config.clone();
-        let Parts { remote, workers } = self.parts()?;
-        Ok((Engine::new(remote, Vec::new(), config), workers))
+        let Parts { remote, workers, cpus } = self.parts()?;
+        Ok((Engine::new(remote, Vec::new(), config, cpus), workers))
     }
 
     fn parts(self) -> Result<Parts, StartError> {
@@ -129,6 +144,11 @@ impl EngineBuilder {
         }
         self.config.check().map_err(StartError::Config)?;
         let cores = self.pinning.plan(count)?;
+        let cpus = match self.balance {
+            Balance::CpuLocal => cores.iter().map(|core| core.map(|core| core.id)).collect(),
+            Balance::Kernel | Balance::LeastConnections { .. } => Some(Vec::new()),
+        };
+        let cpus = cpus.ok_or(StartError::Unpinned)?;
         let latch = Arc::new(Latch::new(count));
         let number = ENGINES.fetch_add(1, Ordering::Relaxed);
         let mut workers = Vec::with_capacity(count);
@@ -139,19 +159,38 @@ impl EngineBuilder {
         }
         let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
-        for (shard, (core, sys)) in cores.into_iter().zip(loops).enumerate() {
+        let mut inboxes = Vec::with_capacity(count);
+        for sys in &loops {
             let (mailbox, inbox) = mailbox(TASKS, sys.waker());
             mailboxes.push(mailbox);
+            inboxes.push(inbox);
+        }
+        let mailboxes: Arc<[_]> = mailboxes.into();
+        let loads = Loads::new(count);
+        let ways = Arc::new(Ways { loads, mailboxes: Arc::clone(&mailboxes) });
+        let parts = cores.into_iter().zip(loops).zip(inboxes);
+        for (shard, ((core, sys), inbox)) in parts.enumerate() {
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch), shard);
             let share = Share::new(Arc::clone(&shortage), shard);
             let census = Shared(Arc::clone(&census));
-            let start = WorkerStart { shard, at, core, sys, config, inbox, share, census, ended };
-            workers.push(start);
+            let way = Way::new(shard, self.balance, Arc::clone(&ways));
+            workers.push(WorkerStart {
+                shard,
+                at,
+                core,
+                sys,
+                config,
+                inbox,
+                share,
+                census,
+                way,
+                ended,
+            });
         }
-        Ok(Parts { remote: Remote { mailboxes: mailboxes.into(), latch }, workers })
+        Ok(Parts { remote: Remote { mailboxes, latch }, workers, cpus })
     }
 }
 
@@ -159,4 +198,6 @@ impl EngineBuilder {
 pub(crate) struct Parts<S: Sys = Linux> {
     pub(crate) remote: Remote<S>,
     pub(crate) workers: Vec<WorkerStart<S>>,
+    /// Of each shard, where listening sockets are to prefer them.
+    cpus: Vec<usize>,
 }

@@ -26,6 +26,10 @@ pub struct Engine {
     threads: Vec<JoinHandle<io::Result<()>>>,
     pub(crate) listeners: Listeners,
     pub(crate) config: Config,
+    /// Of each shard, where listening sockets are to prefer them ([`Balance::CpuLocal`]).
+    ///
+    /// [`Balance::CpuLocal`]: crate::Balance::CpuLocal
+    pub(crate) cpus: Vec<usize>,
 }
 
 impl Engine {
@@ -39,8 +43,9 @@ impl Engine {
         remote: Remote,
         threads: Vec<JoinHandle<io::Result<()>>>,
         config: Config,
+        cpus: Vec<usize>,
     ) -> Self {
-        Self { remote, threads, listeners: Listeners::default(), config }
+        Self { remote, threads, listeners: Listeners::default(), config, cpus }
     }
 
     /// Calls `f` on shard 0 for each of these signals, until the engine quits (L30).

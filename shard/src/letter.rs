@@ -9,12 +9,14 @@
 //! Never: waits; a reply goes into a channel that has room for it.
 
 use crate::mailbox::{Inbox, Mailbox};
+use crate::way::{Arrival, Passed};
 use crossbeam_channel::Sender;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
     Accept, ConnId, DrainPlan, ListenerId, ListenerOptions, Local, Reactor, Signal, Signals, Sys,
 };
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Tasks that may wait for one shard.
@@ -22,6 +24,9 @@ pub(crate) const TASKS: usize = 4096;
 
 /// Tasks a shard does in one turn, so that connections have theirs.
 pub(crate) const TASKS_PER_TURN: usize = 256;
+
+/// Connections that one letter names at most: no letter is a turn's whole work.
+pub(crate) const LIST: usize = TASKS_PER_TURN;
 
 /// The mailbox of a shard in this world.
 pub(crate) type ShardMailbox<S> = Mailbox<Task, Order<S>, <S as Sys>::Waker>;
@@ -32,13 +37,24 @@ pub(crate) type ShardInbox<S> = Inbox<Task, Order<S>>;
 /// Something to do with one connection or the whole shard.
 pub(crate) enum Task {
     Write(ConnId, Vec<u8>),
+    WriteShared(ConnId, Arc<[u8]>),
+    WriteToAll(Box<[ConnId]>, Arc<[u8]>),
     Close(ConnId),
+    Abort(ConnId),
     Run(Box<dyn FnOnce(&mut Local<'_>) + Send>),
 }
 
 const _: () = assert!(size_of::<Task>() <= 64);
 
 impl Task {
+    /// How many tasks of a turn this is worth: each connection that it names is one.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::WriteToAll(to, _) => to.len(),
+            _ => 1,
+        }
+    }
+
     pub(crate) fn carry_out(self, local: &mut Local<'_>) {
         match self {
             Self::Write(to, data) => {
@@ -46,9 +62,26 @@ impl Task {
                     conn.write_vec(data);
                 }
             }
+            Self::WriteShared(to, data) => {
+                if let Some(mut conn) = local.conn(to) {
+                    conn.write_shared(data);
+                }
+            }
+            Self::WriteToAll(to, data) => {
+                for &to in &to {
+                    if let Some(mut conn) = local.conn(to) {
+                        conn.write_shared(Arc::clone(&data));
+                    }
+                }
+            }
             Self::Close(id) => {
                 if let Some(mut conn) = local.conn(id) {
                     conn.close();
+                }
+            }
+            Self::Abort(id) => {
+                if let Some(mut conn) = local.conn(id) {
+                    conn.cut();
                 }
             }
             Self::Run(job) => job(local),
@@ -66,6 +99,9 @@ pub(crate) enum Order<S: Sys> {
     Signals(Box<SignalOrder>),
     /// Between two turns.
     Do(ReactorJob<S>),
+    Passed(Box<Passed<S>>),
+    Arrive(Box<Arrival<S>>),
+    AllPassedOn(ListenerId),
     CloseAll,
     Drain(DrainPlan),
     Quit(Duration),
@@ -125,6 +161,9 @@ impl<S: Sys> Order<S> {
                 let _gone = order.reply.send(result);
             }
             Self::Do(f) => f(reactor),
+            Self::Passed(passed) => passed.carry_out(reactor),
+            Self::Arrive(arrival) => arrival.carry_out(reactor),
+            Self::AllPassedOn(listener) => reactor.all_passed_on(listener),
             Self::CloseAll => {
                 reactor.local(|local| local.close_all());
             }

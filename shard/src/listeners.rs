@@ -26,7 +26,7 @@ use crate::worker::is_shard;
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 use shardpoll_reactor::{
-    Accept, Addr, DrainPlan, Handler, Linux, ListenerId, Peer, Reactor, steer,
+    Accept, Addr, DrainPlan, Handler, Linux, ListenerId, Peer, Reactor, prefer_cpu, steer,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -113,6 +113,12 @@ impl Engine {
         let opened = at.open(shards.len(), &self.config)?;
         let Sockets { each: sockets, addr, options, file, name, kind, steered } = opened;
         let shards: Vec<_> = shards.into_iter().cycle().take(sockets.len()).collect();
+        for (socket, shard) in sockets.iter().zip(&shards).filter(|_| kind == Kind::Group) {
+            if let Some(cpu) = self.cpus.get(*shard) {
+                prefer_cpu(socket, *cpu)
+                    .map_err(|source| StartError::Listen { addr: addr.clone(), source })?;
+            }
+        }
         let (alive, accepts) = shares(&accept, shards.clone(), file);
         let id = {
             let mut known = self.listeners.known.lock();

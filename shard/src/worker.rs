@@ -10,11 +10,13 @@ use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::pin;
 use crate::shortage::Share;
+use crate::way::{Way, Ways};
 use core_affinity::CoreId;
-use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
+use shardpoll_reactor::{Config, EngineState, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 thread_local! {
@@ -54,11 +56,12 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) way: Way<S>,
     pub(crate) census: Shared,
     pub(crate) ended: Ended,
 }
 
-impl<S: Sys> WorkerStart<S> {
+impl<S: Sys + 'static> WorkerStart<S> {
     /// The number of the shard, counted from 0.
     #[must_use]
     pub fn shard(&self) -> usize {
@@ -76,8 +79,10 @@ impl<S: Sys> WorkerStart<S> {
         let mut reactor = Reactor::new(self.sys, self.at, self.config)
             .expect("the builder has checked the configuration");
         reactor.set_census(Box::new(self.census));
-        let Self { inbox, share, ended, .. } = self;
-        Worker { reactor, inbox, share, _on_shard: on_shard, ended }
+        let Self { shard, inbox, share, way, ended, .. } = self;
+        let ways = way.ways();
+        reactor.route(Box::new(way));
+        Worker { shard, reactor, inbox, share, ways, _on_shard: on_shard, ended }
     }
 }
 
@@ -89,9 +94,11 @@ impl<S: Sys> fmt::Debug for WorkerStart<S> {
 
 /// One shard at work, on the thread that turns it.
 pub struct Worker<S: Sys = Linux> {
+    shard: usize,
     pub(crate) reactor: Reactor<S>,
     pub(crate) inbox: ShardInbox<S>,
     share: Share<S>,
+    ways: Arc<Ways<S>>,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
@@ -118,13 +125,19 @@ impl<S: Sys> Worker<S> {
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
-            tasks = tasks.saturating_sub(1);
-            do_task(inbox, local) && tasks > 0
+            let Some(task) = inbox.next_task() else { return false };
+            // Before it is done: one that panics counts too.
+            tasks = tasks.saturating_sub(task.weight());
+            task.carry_out(local);
+            tasks > 0
         })?;
         self.carry_out_orders();
         self.share.after_turn(&mut self.reactor);
         let turn = if turn == Turn::Drained { self.end() } else { turn };
-        self.ended.note(self.reactor.state());
+        let state = self.reactor.state();
+        if self.ended.note(state) {
+            self.ways.loads.set_takes(self.shard, state <= EngineState::DrainingAccepting);
+        }
         Ok(turn)
     }
 
@@ -139,7 +152,9 @@ impl<S: Sys> Worker<S> {
     fn do_waiting_tasks(&mut self) {
         let Self { reactor, inbox, .. } = self;
         for _ in 0..inbox.waiting() {
-            reactor.local(|local| do_task(inbox, local));
+            if let Some(task) = inbox.next_task() {
+                reactor.local(|local| task.carry_out(local));
+            }
         }
     }
 
@@ -180,14 +195,4 @@ impl<S: Sys> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("reactor", &self.reactor).finish_non_exhaustive()
     }
-}
-
-/// Does the next task; false when there is none.
-fn do_task<S: Sys>(inbox: &ShardInbox<S>, local: &mut Local<'_>) -> bool {
-    let task = inbox.next_task();
-    let found = task.is_some();
-    if let Some(task) = task {
-        task.carry_out(local);
-    }
-    found
 }

@@ -118,9 +118,9 @@ impl<S: Sys> Reactor<S> {
         self.core.now = self.sys.now();
         let mut sockets = Vec::new();
         for key in self.core.listener_keys(id) {
-            let Some(listener) = self.take_listener(key) else { continue };
+            self.silence(key);
             sockets.extend(self.fds.get_mut(key.slot()).and_then(Option::take));
-            self.tell_end(key, listener);
+            self.settle_end(key);
         }
         sockets
     }
@@ -196,7 +196,7 @@ impl<S: Sys> Reactor<S> {
         // tell is given the whole time.
         let pending = self.sys.handshakes_pending(fd).unwrap_or(true);
         match self.accept_waiting(key, ACCEPTS_A_LOOK) {
-            Waiting::More => self.look_again(key, Duration::ZERO),
+            Waiting::More if time_left > 0 => self.look_again(key, Duration::ZERO),
             Waiting::None if !pending => self.free_listener(key),
             _ if time_left == 0 => self.free_listener(key),
             _ => self.look_again(key, after),
@@ -217,7 +217,7 @@ impl<S: Sys> Reactor<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Waiting::None,
                 Err(error) if AcceptError::of(&error) == AcceptError::Passing => {}
                 Err(error) => {
-                    log::warn!("listener {key}: ends, and cannot accept those who wait: {error}");
+                    log::debug!("listener {key}: ends, and cannot accept who waits: {error}");
                     return Waiting::Unknown;
                 }
             }
@@ -235,7 +235,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Accepts those who wait, closes the socket, and tells and drops the acceptor.
+    /// Accepts those who wait, closes the socket, and tells and drops the acceptor, at once unless
+    /// something that was accepted may come back from another loop.
     ///
     /// They were established before the listener's end; a socket of a group takes its queue with
     /// it.
@@ -243,28 +244,46 @@ impl<S: Sys> Reactor<S> {
         if self.core.table.listener_mut(key).is_none() {
             return;
         }
-        self.accept_waiting(key, LAST_ACCEPTS);
-        if let Some(listener) = self.take_listener(key) {
-            self.close_fd(key);
-            self.tell_end(key, listener);
+        if let Waiting::Unknown = self.accept_waiting(key, LAST_ACCEPTS) {
+            log::warn!("listener {key}: those who wait are reset, as they cannot be accepted");
         }
+        self.silence(key);
+        self.close_fd(key);
+        self.settle_end(key);
     }
 
-    /// Takes a listener off the loop, but for its descriptor.
-    fn take_listener(&mut self, key: ConnId) -> Option<Box<Listener>> {
-        let Some(Entry::Listener(listener)) = self.core.table.remove(key) else { return None };
+    /// Ends the kernel's reports of a listener, which waits for what may come back, if at all.
+    fn silence(&mut self, key: ConnId) {
         self.resting.retain(|&resting| resting != key);
-        self.core.listeners.retain(|&(_, known)| known != key);
-        if let Some(timer) = listener.pause_ends {
-            self.core.timers.remove(timer);
-        }
         // Whoever has duplicated the descriptor keeps the registration alive.
         if let Some(Some(fd)) = self.fds.get(key.slot()) {
             if let Err(error) = self.sys.deregister(fd) {
                 log::debug!("listener {key}: cannot be forgotten: {error}");
             }
         }
-        Some(listener)
+        if let Some(listener) = self.core.table.listener_mut(key) {
+            listener.deaf = true;
+        }
+    }
+
+    /// The socket of a listener is gone: its end is told, at once unless something that it has
+    /// accepted may come back from another loop.
+    fn settle_end(&mut self, key: ConnId) {
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        let id = listener.id;
+        if self.router.as_mut().is_none_or(|router| router.closed(id)) {
+            self.forget_listener(key);
+        }
+    }
+
+    /// Tells and drops the acceptor of a listener whose socket is gone.
+    pub(super) fn forget_listener(&mut self, key: ConnId) {
+        let Some(Entry::Listener(listener)) = self.core.table.remove(key) else { return };
+        self.core.listeners.retain(|&(_, known)| known != key);
+        if let Some(timer) = listener.pause_ends {
+            self.core.timers.remove(timer);
+        }
+        self.tell_end(key, listener);
     }
 
     /// Tells and drops the acceptor of a listener that has ended, as soon as no line that came to

@@ -8,6 +8,7 @@
 //! 2. Every descriptor made here is close-on-exec, and owned by an `OwnedFd` or `File` at once.
 
 mod address;
+mod cpu;
 mod limits;
 mod option;
 mod pass;
@@ -17,6 +18,7 @@ mod steer;
 mod unix;
 mod wall;
 
+pub use cpu::prefer_cpu;
 pub use limits::raise_descriptor_limit;
 pub use pass::{
     MAX_PASSED, pass_descriptors, receive_descriptors, same_user, send_descriptors,
