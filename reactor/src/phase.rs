@@ -94,10 +94,14 @@ impl Core {
         self.table.live() - self.listeners.len() - self.watches
     }
 
-    /// Whether no line is left, and none that was accepted may come back from another loop.
+    /// Whether no line is left, none that was accepted may come back from another loop, and no
+    /// listener that ends may still accept one.
     pub(crate) fn awaits_nobody(&self) -> bool {
-        let deaf = |id| matches!(self.table.entry(id), Some(Entry::Listener(it)) if it.deaf);
-        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| deaf(key))
+        let awaits = |id| match self.table.entry(id) {
+            Some(Entry::Listener(listener)) => listener.deaf || listener.ending.is_some(),
+            _ => false,
+        };
+        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| awaits(key))
     }
 
     /// Whether the loop has quit and nothing is left on it.
