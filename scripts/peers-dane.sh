@@ -8,50 +8,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-dane=${DANE:-target/debug/dane}
-require=${REQUIRE_PEERS:-0}
-work=$(mktemp -d)
-started=()
-failures=0
+# shellcheck source=scripts/peers-common.sh
+source scripts/peers-common.sh
 
-finish() {
-    for pid in "${started[@]}"; do
-        kill -KILL "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-}
-trap finish EXIT
-
-[ -x "$dane" ] || {
-    echo "peers-dane: no program at $dane; build it:" \
-        "cargo build -p shardpoll-tests --bin dane" >&2
-    exit 2
-}
-
-report() { # name, 0 or 1
-    if [ "$2" -eq 0 ]; then
-        echo "ok      $1"
-    else
-        echo "FAILED  $1"
-        failures=$((failures + 1))
-    fi
-}
-
-command -v openssl >/dev/null || {
-    echo "skipped openssl is not installed"
-    exit "$require"
-}
-
-# certificate NAME ISSUER EXTENSIONS: a key of its own, signed by the issuer or by itself.
-certificate() {
-    local name=$1 issuer=$2 extensions=$3
-    openssl req -new -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -subj "/CN=$name" \
-        -keyout "$work/$name.key" -out "$work/$name.csr" 2>>"$work/peer.log"
-    local by=(-CA "$work/$issuer.pem" -CAkey "$work/$issuer.key" -CAcreateserial)
-    [ "$issuer" = "$name" ] && by=(-signkey "$work/$name.key")
-    openssl x509 -req -days 2 -in "$work/$name.csr" "${by[@]}" -out "$work/$name.pem" \
-        -extfile <(printf '%b' "$extensions") 2>>"$work/peer.log"
-}
+dane=$(program DANE debug/dane -p shardpoll-tests --bin dane)
+have openssl || { ends peers-dane; exit; }
 
 # association CERTIFICATE SELECTOR MATCHING: what a record about it holds, in hexadecimal.
 association() {
@@ -87,7 +48,8 @@ openssl_serves() {
     # exec: the process to be ended is OpenSSL's own.
     coproc server { exec openssl s_server -accept 127.0.0.1:0 -cert "$work/leaf.pem" \
         -key "$work/leaf.key" -no_ticket "${chain[@]}" 2>>"$work/peer.log"; }
-    started+=("$server_PID")
+    theirs_pid=$server_PID
+    started[$theirs_pid]=1
     while read -r -t 20 -u "${server[0]}" line; do
         case $line in "ACCEPT 127.0.0.1:"*) addr=${line#ACCEPT }; break ;; esac
     done
@@ -103,17 +65,18 @@ we_serve() {
     cat "$work/leaf.pem" "$2" >"$work/serves.$1"
     "$dane" serve "$work/serves.$1" "$work/leaf.key" \
         >"$work/said.$1" <"$work/hold.$1" 2>>"$work/ours.log" &
-    started+=("$!")
+    ours_pid=$!
+    started[$ours_pid]=1
     exec 7<"$work/said.$1" 8>"$work/hold.$1"
     read -r -t 20 -u 7 _ addr
 }
 
-authority='basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n'
-server='basicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:localhost\n'
-certificate root root "$authority"
-certificate inter root "$authority"
-certificate leaf inter "$server"
-certificate stranger stranger "$authority"
+authority=(-addext keyUsage=critical,keyCertSign)
+certificate root root "${authority[@]}"
+certificate inter root "${authority[@]}"
+certificate leaf inter -addext basicConstraints=critical,CA:FALSE \
+    -addext subjectAltName=DNS:localhost
+certificate stranger stranger "${authority[@]}"
 
 : >"$work/chain.1"
 cp "$work/inter.pem" "$work/chain.2"
@@ -161,14 +124,10 @@ for shown in 1 2 3; do
         compare "$shown" "$roots"
     done
     exec 7<&- 8>&-
-    wait "${started[-1]}" || report "our server ends with its input" 1
-    kill -KILL "${started[-2]}" 2>/dev/null || true
-    wait "${started[-2]}" 2>/dev/null || true
+    waited "$ours_pid"
+    report "our server ends with its input" "$status"
+    kill -KILL "$theirs_pid" 2>/dev/null || true
+    waited "$theirs_pid"
 done
 
-if [ "$failures" -gt 0 ]; then
-    echo "peers-dane: $failures failed; what they said:" >&2
-    tail -n 60 "$work"/*.log >&2
-    exit 1
-fi
-echo "peers-dane: all passed"
+ends peers-dane

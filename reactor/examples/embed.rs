@@ -5,7 +5,7 @@
 
 use shardpoll_reactor::{
     BindOptions, Config, Handler, Linux, ListenerId, ListenerOptions, Peer, Place, Reactor, Turn,
-    bind_group, incoming,
+    Wake, bind_group, incoming,
 };
 use std::error::Error;
 use std::io::{Read, Write};

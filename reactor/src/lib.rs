@@ -92,8 +92,8 @@ pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;
 #[cfg(feature = "sim")]
-pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
+pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
-    Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Waker, bind_group, bind_unix,
-    raise_descriptor_limit, share_listener,
+    Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Wake, Waker, bind_group,
+    bind_unix, raise_descriptor_limit, share_listener,
 };

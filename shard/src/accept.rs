@@ -6,7 +6,7 @@
 //! 1. Of the clones of one acceptor, one is told of the listener's end: that of the shard whose
 //!    socket was the last to be closed (O9). The file of a unix socket is gone by then.
 
-use crate::mailbox::SendAcceptor;
+use crate::letter::SendAcceptor;
 use shardpoll_reactor::{Accept, Handler, Local, Peer, SocketFile};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -5,12 +5,13 @@
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
+use crate::letter::TASKS;
 use crate::mailbox::mailbox;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
 use crate::shortage::{Share, Shortage};
 use crate::worker::WorkerStart;
-use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place};
+use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -127,16 +128,16 @@ impl EngineBuilder {
             let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
             loops.push(linux);
         }
-        let shortage = Shortage::new(loops.iter().map(Linux::waker));
-        for (shard, (core, linux)) in cores.into_iter().zip(loops).enumerate() {
-            let (mailbox, inbox) = mailbox(linux.waker());
+        let shortage = Shortage::new(loops.iter().map(Sys::waker));
+        for (shard, (core, sys)) in cores.into_iter().zip(loops).enumerate() {
+            let (mailbox, inbox) = mailbox(TASKS, sys.waker());
             mailboxes.push(mailbox);
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch));
             let share = Share::new(Arc::clone(&shortage), shard);
-            workers.push(WorkerStart { shard, at, core, linux, config, inbox, share, ended });
+            workers.push(WorkerStart { shard, at, core, sys, config, inbox, share, ended });
         }
         Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
     }

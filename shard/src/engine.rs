@@ -10,8 +10,8 @@ use crate::accept::{Closure, shares};
 use crate::builder::EngineBuilder;
 use crate::error::StartError;
 use crate::latch::Latch;
+use crate::letter::{ListenOrder, Order, SignalOrder};
 use crate::listen::{Listen, Sockets};
-use crate::mailbox::{ListenOrder, Order, SignalOrder};
 use crate::remote::Remote;
 use crate::worker::is_shard;
 use parking_lot::Mutex;
@@ -91,7 +91,7 @@ impl Engine {
         {
             let (options, reply) = (options.clone(), reply.clone());
             let order = ListenOrder { id, socket, options, accept, reply };
-            if !mailbox.order(Order::Listen(Box::new(order))) {
+            if mailbox.order(Order::Listen(Box::new(order))).is_err() {
                 return Err(StartError::Ended);
             }
         }
@@ -152,7 +152,7 @@ impl Engine {
         }
         let (reply, replies) = crossbeam_channel::bounded(1);
         let order = SignalOrder { signals, callback: Box::new(f), reply };
-        if !self.remote.mailboxes[0].order(Order::Signals(Box::new(order))) {
+        if self.remote.mailboxes[0].order(Order::Signals(Box::new(order))).is_err() {
             return Err(StartError::Ended);
         }
         let result = replies.recv().map_err(|_| StartError::Ended)?;

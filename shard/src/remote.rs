@@ -3,9 +3,9 @@
 //! Never: blocks, or waits for an answer; everything here is done later, by the shard.
 
 use crate::error::Undelivered;
-use crate::mailbox::{ListenerVerb, Mailbox, Order, Task};
+use crate::letter::{ListenerVerb, Order, ShardMailbox, Task};
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{Conn, ConnId, Handler, ListenerId, Local};
+use shardpoll_reactor::{Conn, ConnId, Handler, Linux, ListenerId, Local, Sys};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +18,20 @@ pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
 /// Every verb is asynchronous: `Ok` says that the shard will read the letter unless it ends first,
 /// not that it has. What one thread posts to one shard is done in order, except that
 /// [`close_all`](Self::close_all) and [`quit`](Self::quit) may come after what was posted behind
-/// them. A stale id is harmless: nothing happens.
-#[derive(Clone)]
-pub struct Remote {
-    pub(crate) mailboxes: Arc<[Mailbox]>,
+/// them. A stale id is harmless: nothing happens. `S` is the world the shards run in: Linux, or a
+/// simulation.
+pub struct Remote<S: Sys = Linux> {
+    pub(crate) mailboxes: Arc<[ShardMailbox<S>]>,
 }
 
-impl Remote {
+// By hand: a world need not be `Clone` for its handles to be.
+impl<S: Sys> Clone for Remote<S> {
+    fn clone(&self) -> Self {
+        Self { mailboxes: Arc::clone(&self.mailboxes) }
+    }
+}
+
+impl<S: Sys> Remote<S> {
     /// How many shards there are; their numbers are 0 to one less.
     #[must_use]
     pub fn shards(&self) -> usize {
@@ -134,9 +141,10 @@ impl Remote {
         self.order_all(|| Order::Listener(listener, ListenerVerb::Close));
     }
 
-    fn order_all(&self, order: impl Fn() -> Order) {
+    fn order_all(&self, order: impl Fn() -> Order<S>) {
         for mailbox in &*self.mailboxes {
-            mailbox.order(order());
+            // A shard that has ended has nothing left to do.
+            let _ended = mailbox.order(order());
         }
     }
 
@@ -148,7 +156,7 @@ impl Remote {
     }
 }
 
-impl fmt::Debug for Remote {
+impl<S: Sys> fmt::Debug for Remote<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote").field("shards", &self.shards()).finish()
     }

@@ -10,24 +10,24 @@
 //! Invariants:
 //! 1. `resting` is the number of shards that have said they rest and not that they do not.
 
-use shardpoll_reactor::{Linux, Reactor, Waker};
+use shardpoll_reactor::{Linux, Reactor, Sys, Wake};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 /// What the shards of an engine share.
-pub(crate) struct Shortage {
+pub(crate) struct Shortage<S: Sys> {
     resting: AtomicUsize,
-    shards: Box<[Shard]>,
+    shards: Box<[Shard<S>]>,
 }
 
-struct Shard {
+struct Shard<S: Sys> {
     /// Another shard has closed a descriptor.
     freed: AtomicBool,
-    waker: Waker,
+    waker: S::Waker,
 }
 
-impl Shortage {
-    pub(crate) fn new(wakers: impl IntoIterator<Item = Waker>) -> Arc<Self> {
+impl<S: Sys> Shortage<S> {
+    pub(crate) fn new(wakers: impl IntoIterator<Item = S::Waker>) -> Arc<Self> {
         let shard = |waker| Shard { freed: AtomicBool::new(false), waker };
         let shards = wakers.into_iter().map(shard).collect();
         Arc::new(Self { resting: AtomicUsize::new(0), shards })
@@ -42,21 +42,21 @@ impl Shortage {
 }
 
 /// One shard's part in it.
-pub(crate) struct Share {
-    shortage: Arc<Shortage>,
+pub(crate) struct Share<S: Sys = Linux> {
+    shortage: Arc<Shortage<S>>,
     shard: usize,
     /// Whether it has said that it rests.
     rests: bool,
 }
 
-impl Share {
-    pub(crate) fn new(shortage: Arc<Shortage>, shard: usize) -> Self {
+impl<S: Sys> Share<S> {
+    pub(crate) fn new(shortage: Arc<Shortage<S>>, shard: usize) -> Self {
         Self { shortage, shard, rests: false }
     }
 
     /// To be called after each turn.
     #[inline]
-    pub(crate) fn after_turn(&mut self, reactor: &mut Reactor<Linux>) {
+    pub(crate) fn after_turn(&mut self, reactor: &mut Reactor<S>) {
         let freed = reactor.take_freed_descriptor();
         if freed || self.rests || reactor.has_resting_listener() {
             self.settle(reactor, freed);
@@ -64,7 +64,7 @@ impl Share {
     }
 
     #[inline(never)]
-    fn settle(&mut self, reactor: &mut Reactor<Linux>, freed: bool) {
+    fn settle(&mut self, reactor: &mut Reactor<S>, freed: bool) {
         let Self { shortage, shard, rests } = self;
         if shortage.shards.len() < 2 {
             return;
@@ -87,7 +87,7 @@ impl Share {
 }
 
 /// A shard that has ended rests no more.
-impl Drop for Share {
+impl<S: Sys> Drop for Share<S> {
     fn drop(&mut self) {
         if self.rests {
             self.shortage.resting.fetch_sub(1, Ordering::SeqCst);

@@ -6,11 +6,11 @@
 //! 1. A worker that is dropped before its shard has ended counts as failed, and so ends the engine.
 
 use crate::latch::Ended;
-use crate::mailbox::{Inbox, ListenerVerb, Order, TASKS_PER_TURN};
+use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::pin;
 use crate::shortage::Share;
 use core_affinity::CoreId;
-use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Turn};
+use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -45,18 +45,18 @@ impl Drop for OnShard {
 /// A shard that has yet to begin, on its way to its thread.
 ///
 /// Dropped, it counts as a shard that has failed: the engine ends.
-pub struct WorkerStart {
+pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) shard: usize,
     pub(crate) at: Place,
     pub(crate) core: Option<CoreId>,
-    pub(crate) linux: Linux,
+    pub(crate) sys: S,
     pub(crate) config: Config,
-    pub(crate) inbox: Inbox,
-    pub(crate) share: Share,
+    pub(crate) inbox: ShardInbox<S>,
+    pub(crate) share: Share<S>,
     pub(crate) ended: Ended,
 }
 
-impl WorkerStart {
+impl<S: Sys> WorkerStart<S> {
     /// The number of the shard, counted from 0.
     #[must_use]
     pub fn shard(&self) -> usize {
@@ -66,35 +66,35 @@ impl WorkerStart {
     /// Begins the shard on this thread, which it stays on; binds the thread to a CPU if the builder
     /// was told so.
     #[must_use]
-    pub fn start(self) -> Worker {
+    pub fn start(self) -> Worker<S> {
         if let Some(core) = self.core {
             pin::pin(self.shard, core);
         }
         let on_shard = OnShard::begin();
-        let reactor = Reactor::new(self.linux, self.at, self.config)
+        let reactor = Reactor::new(self.sys, self.at, self.config)
             .expect("the builder has checked the configuration");
         let Self { inbox, share, ended, .. } = self;
         Worker { reactor, inbox, share, _on_shard: on_shard, ended }
     }
 }
 
-impl fmt::Debug for WorkerStart {
+impl<S: Sys> fmt::Debug for WorkerStart<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WorkerStart").field("shard", &self.shard).finish_non_exhaustive()
     }
 }
 
 /// One shard at work, on the thread that turns it.
-pub struct Worker {
-    reactor: Reactor<Linux>,
-    inbox: Inbox,
-    share: Share,
+pub struct Worker<S: Sys = Linux> {
+    reactor: Reactor<S>,
+    inbox: ShardInbox<S>,
+    share: Share<S>,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
 }
 
-impl Worker {
+impl<S: Sys> Worker<S> {
     /// Turns until the engine has quit and nothing is left on this shard.
     ///
     /// # Errors
@@ -116,20 +116,20 @@ impl Worker {
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
             tasks = tasks.saturating_sub(1);
-            inbox.do_task(local) && tasks > 0
+            do_task(inbox, local) && tasks > 0
         })?;
         while let Some(order) = inbox.next_order() {
             // What its sender posted before it is waiting by now; an order overtakes nothing.
             for _ in 0..inbox.waiting() {
-                reactor.local(|local| inbox.do_task(local));
+                reactor.local(|local| do_task(inbox, local));
             }
-            carry_out(reactor, order);
+            order.carry_out(reactor);
         }
         share.after_turn(reactor);
         if turn == Turn::Drained {
             // Whoever was told that they would be read shall not have been told wrong.
             for _ in 0..inbox.waiting() {
-                reactor.local(|local| inbox.do_task(local));
+                reactor.local(|local| do_task(inbox, local));
             }
             ended.in_order();
         }
@@ -150,35 +150,18 @@ impl Worker {
     }
 }
 
-impl fmt::Debug for Worker {
+impl<S: Sys> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("reactor", &self.reactor).finish_non_exhaustive()
     }
 }
 
-fn carry_out(reactor: &mut Reactor<Linux>, order: Order) {
-    match order {
-        Order::Listen(order) => order.carry_out(|id, socket, options, accept| {
-            reactor.add_listener(id, socket, options, accept)
-        }),
-        Order::Listener(id, ListenerVerb::Close) => reactor.close_listener(id),
-        Order::Listener(id, verb) => {
-            reactor.local(|local| match verb {
-                ListenerVerb::Pause => local.pause_listener(id),
-                ListenerVerb::PauseFor(time) => local.pause_listener_for(id, time),
-                ListenerVerb::Tls(context) => local.set_listener_tls(id, context),
-                ListenerVerb::Resume | ListenerVerb::Close => local.resume_listener(id),
-            });
-        }
-        Order::Signals(order) => {
-            let result = reactor.on_signals(order.signals, order.callback);
-            // Whoever asked may have gone; the signals are heard all the same.
-            let _gone = order.reply.send(result);
-        }
-        Order::CloseAll => {
-            reactor.local(|local| local.close_all());
-        }
-        Order::Quit(deadline) => reactor.quit(deadline),
-        Order::CancelQuit => reactor.cancel_quit(),
+/// Does the next task; false when there is none.
+fn do_task<S: Sys>(inbox: &ShardInbox<S>, local: &mut Local<'_>) -> bool {
+    let task = inbox.next_task();
+    let found = task.is_some();
+    if let Some(task) = task {
+        task.carry_out(local);
     }
+    found
 }

@@ -1,6 +1,6 @@
 //! One turn and many: interruptions, the end, the calendar, a host's own thread (S7, S8, S9, S23).
 
-use shardpoll_reactor::{Config, Fault, Faults, Linux, Place, Reactor, Sim, Turn};
+use shardpoll_reactor::{Config, Fault, Faults, Linux, Place, Reactor, Sim, Turn, Wake};
 use shardpoll_tests::{Alone, PATIENCE, Rig};
 use std::fs;
 use std::process::Command;

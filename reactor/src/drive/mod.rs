@@ -46,7 +46,7 @@ use crate::api::{Config, ConfigError, Local};
 use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
-use crate::sys::{Events, Linux, Sys, Waker};
+use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
 use std::fmt;
 use std::io;
@@ -92,14 +92,6 @@ impl<S: Sys> fmt::Debug for Reactor<S> {
     }
 }
 
-impl Reactor<Linux> {
-    /// A handle that ends this loop's wait from any thread.
-    #[must_use]
-    pub fn waker(&self) -> Waker {
-        self.sys.waker()
-    }
-}
-
 impl<S: Sys> Reactor<S> {
     /// A loop with nothing on it; its connections' ids say its place.
     ///
@@ -127,6 +119,12 @@ impl<S: Sys> Reactor<S> {
             #[cfg(feature = "sim")]
             transitions: crate::conn::journey::Transitions::default(),
         })
+    }
+
+    /// A handle that ends this loop's wait, on Linux from any thread.
+    #[must_use]
+    pub fn waker(&self) -> S::Waker {
+        self.sys.waker()
     }
 
     /// One pass of the loop: waits at most this long (`None`: until something happens), then does
@@ -157,8 +155,8 @@ impl<S: Sys> Reactor<S> {
     /// an interruption is a turn without events (S7).
     ///
     /// The turn does all that is due first. A signal that comes outside the wait interrupts
-    /// nothing; a handler that must be heard then calls [`Waker::wake`], which is a single
-    /// write(2), and so safe in a handler (signal-safety(7)).
+    /// nothing; a handler that must be heard then calls [`Wake::wake`](crate::Wake::wake),
+    /// which is a single write(2), and so safe in a handler (signal-safety(7)).
     pub fn interruptible(&mut self, interruptible: bool) {
         self.interruptible = interruptible;
     }

@@ -5,11 +5,11 @@
 use super::Reactor;
 use crate::api::{Local, Watch, WatchInterest, Watcher};
 use crate::core::Callback;
-use crate::sys::{Linux, Signal, Signals, take_signal};
+use crate::sys::{Signal, Signals, Sys, take_signal};
 use std::io;
 use std::os::fd::OwnedFd;
 
-impl Reactor<Linux> {
+impl<S: Sys> Reactor<S> {
     /// Calls `f` for each of these signals, on this loop, until it quits (L30).
     ///
     /// A watch like any other, and counted as one; but it goes on after [`Local::close_all`], and

@@ -25,7 +25,7 @@ pub use linux::{
     share_listener,
 };
 #[cfg(feature = "sim")]
-pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer};
+pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 
 use crate::api::{Addr, SocketOption, WatchInterest};
 use crate::conn::Ready;
@@ -122,12 +122,24 @@ fn decode(raw: &libc::epoll_event) -> Event {
     Event { key, ready }
 }
 
+/// Ends the wait of one loop from outside.
+pub trait Wake: Clone + 'static {
+    /// Makes the loop's wait, or its next one, return at once.
+    fn wake(&self);
+}
+
 /// What a loop asks of the world. All verbs return at once but [`wait`](Sys::wait).
 ///
 /// The loop is generic over this, so that the very same loop runs on Linux and on a simulation.
-pub trait Sys {
+pub trait Sys: 'static {
     /// A descriptor; dropping it closes it.
-    type Fd;
+    type Fd: 'static;
+
+    /// What ends a wait from outside.
+    type Waker: Wake;
+
+    /// A handle that ends this loop's wait.
+    fn waker(&self) -> Self::Waker;
 
     /// Nanoseconds of a clock that never goes back.
     fn now(&mut self) -> Tick;

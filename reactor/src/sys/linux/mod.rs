@@ -21,7 +21,7 @@ pub use signals::{Signal, Signals};
 pub use socket::{bind_group, share_listener};
 pub use unix::{SocketFile, bind_unix};
 
-use super::{Events, Interest, Sys, WAKE_KEY};
+use super::{Events, Interest, Sys, WAKE_KEY, Wake};
 use crate::api::{Addr, SocketOption, WatchInterest};
 use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
@@ -55,9 +55,9 @@ pub struct Waker {
     wake: Arc<File>,
 }
 
-impl Waker {
-    /// Makes the loop's wait, or its next one, return at once.
-    pub fn wake(&self) {
+impl Wake for Waker {
+    /// A single write(2).
+    fn wake(&self) {
         // Fails only when the counter is full: then 2^64 wake-ups are pending already.
         let _full = (&*self.wake).write(&1_u64.to_ne_bytes());
     }
@@ -101,12 +101,6 @@ impl Linux {
         // Edge-triggered, so that nobody has to read it: each write is an edge.
         linux.control(libc::EPOLL_CTL_ADD, &*linux.wake, EPOLLIN | EPOLLET, WAKE_KEY)?;
         Ok(linux)
-    }
-
-    /// A handle that ends this loop's wait.
-    #[must_use]
-    pub fn waker(&self) -> Waker {
-        Waker { wake: Arc::clone(&self.wake) }
     }
 
     fn control(&self, verb: c_int, fd: &impl AsRawFd, mask: c_int, key: u64) -> io::Result<()> {
@@ -189,6 +183,11 @@ fn now() -> Tick {
 
 impl Sys for Linux {
     type Fd = OwnedFd;
+    type Waker = Waker;
+
+    fn waker(&self) -> Waker {
+        Waker { wake: Arc::clone(&self.wake) }
+    }
 
     fn now(&mut self) -> Tick {
         now()

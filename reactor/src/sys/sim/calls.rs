@@ -8,7 +8,7 @@
 use super::faults::Fault;
 use super::files::{self, What};
 use super::net::{EndId, Net, Stage};
-use crate::sys::{Events, Interest, MAX_EVENTS};
+use crate::sys::{Events, Interest, MAX_EVENTS, WAKE_KEY};
 use libc::{EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, c_int};
 use std::io;
 use std::net::SocketAddr;
@@ -85,6 +85,7 @@ impl Net {
 
     /// Fills a batch with what is ready.
     fn collect(&mut self, poller: usize, events: &mut Events) {
+        let woken = self.files.take_woken(poller);
         let mut most = MAX_EVENTS;
         let ready = self.files.ready_len(poller);
         if ready > 1 && self.dice.strikes(Fault::BatchCut) {
@@ -117,6 +118,10 @@ impl Net {
         self.disturb(poller, &mut batch);
         for (key, mask) in batch {
             events.push(key, mask);
+        }
+        // A full batch ends the wait as well.
+        if woken && events.len() < MAX_EVENTS {
+            events.push(WAKE_KEY, EPOLLIN);
         }
     }
 

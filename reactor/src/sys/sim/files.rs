@@ -69,6 +69,8 @@ struct Poller {
     ready: VecDeque<(usize, u64)>,
     /// Keys of registrations that have ended.
     gone: VecDeque<u64>,
+    /// Its waker was used since the last batch.
+    woken: bool,
 }
 
 impl Default for Files {
@@ -212,6 +214,11 @@ impl Files {
         self.pollers[poller].ready.len()
     }
 
+    /// Whether an epoll has something to report, or may have.
+    pub(super) fn has_news(&self, poller: usize) -> bool {
+        self.ready_len(poller) > 0 || self.pollers[poller].woken
+    }
+
     /// Takes the next descriptor off the ready list; `Some(None)` for one that is gone.
     pub(super) fn next_ready(&mut self, poller: usize) -> Option<Option<usize>> {
         let (number, serial) = self.pollers[poller].ready.pop_front()?;
@@ -251,6 +258,16 @@ impl Files {
     pub(super) fn add_poller(&mut self) -> usize {
         self.pollers.push(Poller::default());
         self.pollers.len() - 1
+    }
+
+    /// The waker of an epoll is used: as an eventfd, once however often.
+    pub(super) fn wake_poller(&mut self, poller: usize) {
+        self.pollers[poller].woken = true;
+    }
+
+    /// Whether the waker of an epoll was used since this was last asked.
+    pub(super) fn take_woken(&mut self, poller: usize) -> bool {
+        std::mem::take(&mut self.pollers[poller].woken)
     }
 
     /// The keys of registrations that have ended.

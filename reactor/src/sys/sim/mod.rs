@@ -8,6 +8,7 @@
 //!   flight  what is on its way
 //!   tokens  watched descriptors, whose readiness a test decides
 //!   peer    SimPeer: the other side of a connection, in a test's hands
+//!   waker   what ends a wait from outside
 //!   faults  what goes wrong, how often, and the seeded generator
 //! ```
 //!
@@ -33,9 +34,11 @@ mod peer;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod waker;
 
 pub use faults::{Counts, Fault, Faults};
 pub use peer::SimPeer;
+pub use waker::SimWaker;
 
 use super::{Events, Interest, Sys};
 use crate::api::{Addr, SocketOption, WatchInterest};
@@ -223,7 +226,7 @@ impl Sim {
     /// When something happens next; now, if something has happened that nobody was told of.
     pub(crate) fn next_event(&self) -> Option<Tick> {
         let net = self.net.borrow();
-        if net.files.ready_len(self.poller) > 0 {
+        if net.files.has_news(self.poller) {
             return Some(Tick::from_nanos(net.now));
         }
         net.next_arrival().map(|at| Tick::from_nanos(at.max(net.now)))
@@ -269,6 +272,11 @@ impl fmt::Debug for SimFd {
 
 impl Sys for Sim {
     type Fd = SimFd;
+    type Waker = SimWaker;
+
+    fn waker(&self) -> SimWaker {
+        SimWaker::new(&self.net, self.poller)
+    }
 
     fn now(&mut self) -> Tick {
         self.time()
