@@ -27,6 +27,7 @@ mod semantics {
     mod listener;
     mod low_water;
     mod matrix;
+    mod metrics;
     mod own_timeouts;
     mod panic;
     mod panic_policy;

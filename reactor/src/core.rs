@@ -14,15 +14,18 @@ use crate::api::{
 use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
+use crate::pulse::Pulse;
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
+use crate::tally::Tally;
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub(crate) use crate::callback::Callback;
-pub(crate) use crate::counters::Counters;
+pub(crate) use crate::counters::{Counters, Traffic};
 pub(crate) use crate::staging::Staging;
 
 /// A user's timer.
@@ -94,9 +97,10 @@ pub(crate) struct Core {
     pub(crate) last_turn: Span,
     pub(crate) quitting: Option<Quit>,
     pub(crate) handshakes: Handshakes,
-    pub(crate) counters: Counters,
-    /// The callback that runs now; what a panic is reported with.
-    pub(crate) calling: Callback,
+    /// What others may see: what the loop is at, and what it has counted.
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) traffic: Traffic,
+    pub(crate) tally: Tally,
     /// The panic that is under way was counted where it began, in `Local::with`.
     pub(crate) panic_counted: bool,
 }
@@ -110,6 +114,7 @@ impl Core {
         config: Config,
         now: Tick,
         wall_time: fn(Tick) -> SystemTime,
+        pulse: Arc<Pulse>,
     ) -> Self {
         let staged_cap = config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1;
         Self {
@@ -133,14 +138,26 @@ impl Core {
             last_turn: Span { began: now, ended: now },
             quitting: None,
             handshakes: Handshakes::default(),
-            counters: Counters::default(),
-            calling: Callback::None,
+            traffic: Traffic::resumed(&pulse.counters),
+            tally: Tally::new(&pulse),
+            pulse,
             panic_counted: false,
         }
     }
 
     pub(crate) fn counters(&self) -> Counters {
-        Counters { timer_operations: self.timers.operations(), ..self.counters }
+        self.show_traffic();
+        self.pulse.counters()
+    }
+
+    /// Shows others what is not counted where they can see it.
+    #[inline]
+    pub(crate) fn show_traffic(&self) {
+        let Self { pulse, traffic, timers, .. } = self;
+        pulse.counters.bytes_in.set(traffic.bytes_in);
+        pulse.counters.bytes_out.set(traffic.bytes_out);
+        pulse.counters.timers.set(timers.len() as u64);
+        pulse.counters.timer_operations.set(timers.operations());
     }
 
     /// The line of an id that is known to be alive: one that is being served.
@@ -212,7 +229,10 @@ impl Core {
         let handler: Box<dyn Handler> = Box::new(handler);
         let mut line = Line::new(Stage::Connecting(tls), Some(handler), peer, None, self.now);
         line.when_full = self.config.when_full;
-        self.table.insert(Entry::Line(line)).ok_or(Refused::TableFull)
+        let id = self.table.insert(Entry::Line(line)).ok_or(Refused::TableFull)?;
+        self.pulse.counters.dialed.add(1);
+        self.count_open(None);
+        Ok(id)
     }
 
     /// Asks for the orderly end of a connection, listener or watch.
@@ -260,7 +280,7 @@ impl Core {
         f: impl FnOnce(&mut dyn Handler, &mut Conn<'_>) -> R,
     ) -> Option<R> {
         let handler = held.as_deref_mut()?;
-        self.calling = callback;
+        self.pulse.call(callback);
         Some(f(handler, &mut Conn { core: self, id }))
     }
 
@@ -321,7 +341,7 @@ impl Core {
         callback: Callback,
         f: impl FnOnce(&mut Local<'_>) -> R,
     ) -> Option<R> {
-        self.calling = callback;
+        self.pulse.call(callback);
         self.panic_counted = false;
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut Local { core: self })));
         let result = match result {
@@ -332,27 +352,27 @@ impl Core {
                 None
             }
         };
-        self.calling = Callback::None;
+        self.pulse.call(Callback::None);
         result
     }
 
     /// Drops a value whose `Drop` is the user's.
     pub(crate) fn drop_user_value<T>(&mut self, value: T) {
-        let calling = self.calling;
+        let calling = self.pulse.calling();
         self.run(Callback::Drop, |_| drop(value));
-        self.calling = calling;
+        self.pulse.call(calling);
     }
 
     /// Notes a panic of the callback that was running.
     pub(crate) fn count_panic(&mut self, id: Option<ConnId>) {
         if !std::mem::take(&mut self.panic_counted) {
-            self.counters.panics += 1;
+            self.pulse.counters.panics.add(1);
         }
         match id {
-            Some(id) => log::error!("connection {id}: {} panicked", self.calling),
-            None => log::error!("{} panicked", self.calling),
+            Some(id) => log::error!("connection {id}: {} panicked", self.pulse.calling()),
+            None => log::error!("{} panicked", self.pulse.calling()),
         }
-        self.calling = Callback::None;
+        self.pulse.call(Callback::None);
     }
 }
 

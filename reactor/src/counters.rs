@@ -184,8 +184,14 @@ counters! {
 }
 
 /// What every small message adds to: plain numbers, shown to others once a turn.
-#[derive(Default)]
 pub(crate) struct Traffic {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+}
+
+impl Traffic {
+    /// Goes on where another loop has left off.
+    pub(crate) fn resumed(counters: &LoopCounts) -> Self {
+        Self { bytes_in: counters.bytes_in.value(), bytes_out: counters.bytes_out.value() }
+    }
 }

@@ -3,6 +3,7 @@
 //! Never: reads a clock.
 
 use crate::counters::Count;
+use shardpoll_timers::Tick;
 use std::time::Duration;
 
 /// Spans, the open one behind the last bound included.
@@ -29,9 +30,8 @@ impl Histogram {
     /// are 1.024 us and its doubles up to 17 s; `None` stands for what took longer than all.
     pub fn spans(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
         let last = SPANS - 1;
-        let bound = move |span: usize| {
-            (span < last).then(|| Duration::from_nanos(1 << FIRST_BITS << span))
-        };
+        let bound =
+            move |span: usize| (span < last).then(|| Duration::from_nanos(1 << FIRST_BITS << span));
         self.counts.iter().enumerate().map(move |(span, count)| (bound(span), *count))
     }
 
@@ -55,8 +55,8 @@ impl Histogram {
         self.sum_nanos += other.sum_nanos;
     }
 
-    /// Notes one that took this many nanoseconds.
-    pub fn record(&mut self, nanos: u64) {
+    #[cfg(test)]
+    fn record(&mut self, nanos: u64) {
         self.counts[span_of(nanos)] += 1;
         self.sum_nanos = self.sum_nanos.saturating_add(nanos);
     }
@@ -84,7 +84,8 @@ impl Default for Times {
 
 impl Times {
     #[inline]
-    pub(crate) fn record(&self, nanos: u64) {
+    pub(crate) fn record(&self, began: Tick, ended: Tick) {
+        let nanos = ended.as_nanos().saturating_sub(began.as_nanos());
         self.counts[span_of(nanos)].add(1);
         self.sum_nanos.add(nanos);
     }
@@ -115,7 +116,7 @@ mod tests {
         let times = Times::default();
         let mut plain = Histogram::default();
         for nanos in [0, 1024, 1025, 3_000_000, u64::MAX >> 8] {
-            times.record(nanos);
+            times.record(Tick::from_nanos(5), Tick::from_nanos(nanos + 5));
             plain.record(nanos);
         }
         assert_eq!(times.read(), plain);

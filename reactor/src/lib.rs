@@ -65,17 +65,22 @@ mod core;
 mod counters;
 mod drive;
 mod handshakes;
+mod histogram;
 mod id;
 mod links;
 mod listener;
+mod pulse;
 mod staging;
 mod sys;
 mod table;
+mod tally;
 mod watch;
 
-pub use crate::counters::Counters;
+pub use crate::counters::{Closes, Counters, ListenerCounters};
+pub use crate::histogram::Histogram;
+pub use crate::pulse::{Doing, Pulse};
 pub use api::{
-    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit,
+    Accept, Addr, BindOptions, CloseKind, CloseReason, Config, ConfigError, Conn, Connect, Credit,
     EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
     ParseConnectError, Peer, Pipelined, Refused, Silence, SocketOption, StartTlsError, Status,
     TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,

@@ -122,10 +122,13 @@ impl Pulse {
         Callback::from_u8(self.callback.load(Ordering::Relaxed))
     }
 
-    /// The numbers of one more listener.
-    pub(crate) fn add_listener(&self, id: ListenerId) -> Arc<ListenerCounts> {
+    /// The numbers of a listener, which may be a new one.
+    pub(crate) fn listener(&self, id: ListenerId) -> Arc<ListenerCounts> {
         let mut end = &self.listeners;
         while let Some(node) = end.get() {
+            if node.id == id {
+                return Arc::clone(&node.counts);
+            }
             end = &node.next;
         }
         let counts = Arc::new(ListenerCounts::default());
@@ -155,7 +158,7 @@ impl Pulse {
 struct Node {
     id: ListenerId,
     counts: Arc<ListenerCounts>,
-    next: OnceLock<Box<Node>>,
+    next: OnceLock<Box<Self>>,
 }
 
 /// One after the other: a list of thousands would else be dropped thousands deep.
@@ -176,7 +179,7 @@ mod tests {
     fn a_list_of_many_listeners_is_read_in_order_and_dropped_without_depth() {
         let pulse = Pulse::default();
         for number in 0..2000 {
-            pulse.add_listener(ListenerId::new(number)).accepted.add(u64::from(number));
+            pulse.listener(ListenerId::new(number)).accepted.add(u64::from(number));
         }
         let listeners = pulse.listeners();
         assert_eq!(listeners.len(), 2000);

@@ -7,6 +7,7 @@ use crate::error::StartError;
 use crate::latch::{Ended, Latch};
 use crate::letter::TASKS;
 use crate::mailbox::mailbox;
+use crate::metrics::Vitals;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
 use crate::shortage::{Share, Shortage};
@@ -121,6 +122,7 @@ impl EngineBuilder {
         let cores = self.pinning.plan(count)?;
         let latch = Arc::new(Latch::new(count));
         let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+        let vitals = Vitals::new(count);
         let mut workers = Vec::with_capacity(count);
         let mut mailboxes = Vec::with_capacity(count);
         let mut loops = Vec::with_capacity(count);
@@ -137,9 +139,10 @@ impl EngineBuilder {
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch));
             let share = Share::new(Arc::clone(&shortage), shard);
-            workers.push(WorkerStart { shard, at, core, sys, config, inbox, share, ended });
+            let vitals = Arc::clone(&vitals.shards[shard]);
+            workers.push(WorkerStart { shard, at, core, sys, config, inbox, share, vitals, ended });
         }
-        Ok(Parts { remote: Remote { mailboxes: mailboxes.into() }, latch, workers })
+        Ok(Parts { remote: Remote { mailboxes: mailboxes.into(), vitals }, latch, workers })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::error::StartError;
 use crate::latch::Latch;
 use crate::letter::{ListenOrder, Order, SignalOrder};
 use crate::listen::{Listen, Sockets};
+use crate::metrics::Snapshot;
 use crate::remote::Remote;
 use crate::worker::is_shard;
 use parking_lot::Mutex;
@@ -82,7 +83,7 @@ impl Engine {
         let id = {
             let mut addrs = self.addrs.lock();
             addrs.push(addr.clone());
-            ListenerId::new(u32::try_from(addrs.len() - 1).unwrap_or(u32::MAX))
+            ListenerId::new(u32::try_from(addrs.len() - 1).unwrap_or(u32::MAX - 1))
         };
         let (reply, replies) = crossbeam_channel::bounded(sockets.len());
         let accepts = shares(&accept, sockets.len(), file);
@@ -106,8 +107,9 @@ impl Engine {
                 Err(_) => return Err(StartError::Ended),
             }
         }
-        if outcome.is_err() {
-            self.close_listener(id);
+        match outcome {
+            Ok(id) => self.remote.vitals.add_listener(id, addr),
+            Err(_) => self.close_listener(id),
         }
         outcome
     }
@@ -176,6 +178,12 @@ impl Engine {
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()
+    }
+
+    /// What the engine has done so far; see [`Remote::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        self.remote.metrics()
     }
 
     /// How many shards there are.

@@ -64,7 +64,9 @@ mod latch;
 mod letter;
 mod listen;
 mod mailbox;
+mod metrics;
 mod pin;
+pub mod prometheus;
 mod remote;
 mod shortage;
 mod worker;
@@ -73,15 +75,16 @@ pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::{StartError, Undelivered};
 pub use listen::{Listen, ParseListenError};
+pub use metrics::{ListenerMetrics, ShardMetrics, Snapshot};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use shardpoll_reactor::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Linux, ListenerId, Local,
-    NoAddress, PanicPolicy, ParseConnectError, Peer, Pipelined, Refused, Signal, Signals, Silence,
-    SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait,
-    Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
-    raise_descriptor_limit, tls,
+    Accept, Addr, CloseKind, CloseReason, Closes, Config, ConfigError, Conn, ConnId, Connect,
+    Counters, Credit, EventAnswer, EventMode, Handler, Histogram, Input, LinkError, LinkOptions,
+    Linux, ListenerCounters, ListenerId, Local, NoAddress, PanicPolicy, ParseConnectError, Peer,
+    Pipelined, Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
+    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};
 

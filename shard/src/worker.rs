@@ -7,6 +7,7 @@
 
 use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
+use crate::metrics::ShardVitals;
 use crate::pin;
 use crate::shortage::Share;
 use core_affinity::CoreId;
@@ -14,6 +15,7 @@ use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 thread_local! {
@@ -53,6 +55,7 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) vitals: Arc<ShardVitals>,
     pub(crate) ended: Ended,
 }
 
@@ -71,10 +74,11 @@ impl<S: Sys> WorkerStart<S> {
             pin::pin(self.shard, core);
         }
         let on_shard = OnShard::begin();
-        let reactor = Reactor::new(self.sys, self.at, self.config)
+        let pulse = Arc::clone(&self.vitals.pulse);
+        let reactor = Reactor::with_pulse(self.sys, self.at, self.config, pulse)
             .expect("the builder has checked the configuration");
-        let Self { inbox, share, ended, .. } = self;
-        Worker { reactor, inbox, share, _on_shard: on_shard, ended }
+        let Self { inbox, share, vitals, ended, .. } = self;
+        Worker { reactor, inbox, share, vitals, _on_shard: on_shard, ended }
     }
 }
 
@@ -89,6 +93,7 @@ pub struct Worker<S: Sys = Linux> {
     reactor: Reactor<S>,
     inbox: ShardInbox<S>,
     share: Share<S>,
+    vitals: Arc<ShardVitals>,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
@@ -110,18 +115,18 @@ impl<S: Sys> Worker<S> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
-        let Self { reactor, inbox, share, ended, .. } = self;
+        let Self { reactor, inbox, share, vitals, ended, .. } = self;
         let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
             tasks = tasks.saturating_sub(1);
-            do_task(inbox, local) && tasks > 0
+            do_task(inbox, vitals, local) && tasks > 0
         })?;
         while let Some(order) = inbox.next_order() {
             // What its sender posted before it is waiting by now; an order overtakes nothing.
             for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, local));
+                reactor.local(|local| do_task(inbox, vitals, local));
             }
             order.carry_out(reactor);
         }
@@ -129,7 +134,7 @@ impl<S: Sys> Worker<S> {
         if turn == Turn::Drained {
             // Whoever was told that they would be read shall not have been told wrong.
             for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, local));
+                reactor.local(|local| do_task(inbox, vitals, local));
             }
             ended.in_order();
         }
@@ -157,10 +162,11 @@ impl<S: Sys> fmt::Debug for Worker<S> {
 }
 
 /// Does the next task; false when there is none.
-fn do_task<S: Sys>(inbox: &ShardInbox<S>, local: &mut Local<'_>) -> bool {
+fn do_task<S: Sys>(inbox: &ShardInbox<S>, vitals: &ShardVitals, local: &mut Local<'_>) -> bool {
     let task = inbox.next_task();
     let found = task.is_some();
     if let Some(task) = task {
+        vitals.count_letter();
         task.carry_out(local);
     }
     found

@@ -124,7 +124,7 @@ impl Conn<'_> {
 
     #[cold]
     fn overflow(&mut self) -> Written {
-        self.core.counters.refused_writes += 1;
+        self.core.pulse.counters.refused_writes.add(1);
         // While writes are paused the peer has no part in it: the writer is told, and that is all.
         let line = self.line();
         if line.when_full != WhenFull::Refuse && !line.marks.has(Marks::WRITE_LOCK) {
@@ -180,7 +180,7 @@ impl Conn<'_> {
 
     /// Ends the connection now and silently: queued output is lost, nothing more is called (S79).
     pub fn abort(&mut self) {
-        self.line_mut().told = true;
+        self.core.end_untold(self.id, CloseReason::Asked);
         self.fail(CloseReason::Asked);
     }
 

@@ -132,6 +132,11 @@ impl Line {
         matches!(self.stage, Stage::Connecting(_))
     }
 
+    /// Whether TLS is being set up.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self.stage, Stage::Handshaking(_))
+    }
+
     /// Whether it is in the state of nearly every service: open, plain, and nothing stands between
     /// the kernel's input and its handler.
     #[inline]

@@ -83,7 +83,7 @@ impl<S: Sys> Reactor<S> {
         }
         let Some(Some(fd)) = self.fds.get(key.slot()) else { return false };
         let refused = self.sys.accept(fd).map(drop).is_ok();
-        self.core.counters.refused_peers += u64::from(refused);
+        self.core.pulse.counters.refused_peers.add(u64::from(refused));
         self.keep_reserve();
         refused
     }
@@ -101,14 +101,15 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn admit(&mut self, key: ConnId, fd: S::Fd, addr: Addr) {
         let now = self.core.now;
         if self.core.table.is_full() {
-            self.core.counters.accept_failures += 1;
+            self.core.pulse.counters.accept_failures.add(1);
             log::warn!("listener {key}: no room for {addr}: too many connections on this shard");
             return;
         }
         let Some(listener) = self.core.table.listener_mut(key) else {
             return;
         };
-        let peer = Peer { addr, listener: listener.id };
+        let from = listener.id;
+        let peer = Peer { addr, listener: from };
         let read_size = listener.options.read_size;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let session = listener.options.tls.as_ref().map(Session::server).transpose();
@@ -128,7 +129,8 @@ impl<S: Sys> Reactor<S> {
             listener.accept = Some(accept);
         }
         let panicked = handler.is_none();
-        let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
+        let mut line = Line::new(stage, handler, peer.addr, Some(from), now);
+        let handshakes = line.is_handshaking();
         line.marks = owed;
         line.local = local;
         if let Some(bytes) = read_size {
@@ -137,18 +139,20 @@ impl<S: Sys> Reactor<S> {
         line.when_full = when_full;
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
-        if panicked {
-            line.told = true;
-            line.fail(CloseReason::HandlerPanic);
-        }
         let entry = Entry::Line(line);
         let Some(id) = self.core.table.insert(entry) else { return };
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
-        self.core.counters.accepted += 1;
+        self.core.count_accepted(from);
+        if handshakes {
+            self.core.count_handshake_begun(Some(from));
+        }
+        if panicked {
+            self.core.end_untold(id, CloseReason::HandlerPanic);
+        }
         if let Err(error) = registered {
             log::warn!("connection {id}: cannot be watched: {error}");
-            self.core.counters.accept_failures += 1;
+            self.core.pulse.counters.accept_failures.add(1);
             self.core.line(id).fail(CloseReason::Io(error));
         }
         if self.core.quitting.is_some() {

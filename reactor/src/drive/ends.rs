@@ -136,16 +136,18 @@ impl<S: Sys> Reactor<S> {
             }
         };
         let told = std::mem::replace(&mut line.told, true);
+        let listener = line.listener;
         // Whoever has waited for its end on the other side of a link waits no longer.
         self.core.unlink(id);
         self.core.release_sources(id);
         if !told {
             log::debug!("connection {id}: ended: {reason}");
+            self.core.count_end(listener, reason.kind());
             self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
         }
         // It may linger for a while, and is asked by nobody.
         self.core.line(id).ended_tls = None;
-        self.core.calling = Callback::Drop;
+        self.core.pulse.call(Callback::Drop);
         drop(held.take());
     }
 
@@ -171,7 +173,8 @@ impl<S: Sys> Reactor<S> {
         self.close_fd(id);
         #[cfg(feature = "sim")]
         self.transitions.close(line.journey);
-        self.core.counters.closed += 1;
+        self.core.pulse.counters.closed.add(1);
+        self.core.count_gone(line.listener);
     }
 
     pub(super) fn close_fd(&mut self, id: ConnId) {

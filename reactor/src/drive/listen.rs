@@ -50,6 +50,7 @@ impl<S: Sys> Reactor<S> {
             Ok(()) => {
                 self.set_fd(key, fd);
                 self.core.listeners.push((id, key));
+                self.core.know_listener(id);
             }
             Err(_) => {
                 let never_was = self.core.table.remove(key);
@@ -122,7 +123,7 @@ impl<S: Sys> Reactor<S> {
         let Some(listener) = self.core.table.listener_mut(key) else { return };
         listener.resting = true;
         log::warn!("listener {key}: rests, accept failed: {error}");
-        self.core.counters.accept_rests += 1;
+        self.core.pulse.counters.accept_rests.add(1);
         self.resting.push(key);
         let due = self.core.now.saturating_add(self.core.config.accept_retry_interval);
         self.core.timers.insert(due, Due::Listener(key));

@@ -101,5 +101,7 @@ impl<S: Sys> Drop for Reactor<S> {
             core.timers.retire(timer);
             core.drop_user_value(due);
         }
+        core.show_traffic();
+        core.pulse.end();
     }
 }

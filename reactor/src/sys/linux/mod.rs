@@ -198,12 +198,12 @@ impl Sys for Linux {
         self.wait_began = None;
         self.interrupted = false;
         let nanos = match until {
-            Tick::MAX => None,
             Tick::ZERO => Some(0),
             until => {
                 let now = self.now();
                 self.wait_began = Some(now);
-                Some(until.as_nanos().saturating_sub(now.as_nanos()))
+                let rest = until.as_nanos().saturating_sub(now.as_nanos());
+                (until != Tick::MAX).then_some(rest)
             }
         };
         events.len = match self.wait_raw(&mut events.raw, nanos) {

@@ -1,0 +1,148 @@
+//! What is counted of connections, for the loop and for the listener each came from.
+//!
+//! Never: decides anything.
+//!
+//! Invariants:
+//! 1. Every line that comes to be on the loop is counted as open until it is gone; its end is
+//!    counted once, by the reason that stands.
+//! 2. Between two services the handshakes begun are those that came to a good end, those that came
+//!    to none, and those under way.
+
+use crate::api::{CloseKind, CloseReason};
+use crate::conn::Stage;
+use crate::core::Core;
+use crate::counters::{Count, ListenerCounts};
+use crate::id::{ConnId, ListenerId};
+use crate::pulse::Pulse;
+use std::sync::Arc;
+
+/// What the counting of ends needs beside the counters.
+pub(crate) struct Tally {
+    begun: u64,
+    listeners: Vec<ListenerTally>,
+}
+
+struct ListenerTally {
+    id: ListenerId,
+    begun: u64,
+    under_way: u64,
+    counts: Arc<ListenerCounts>,
+}
+
+impl Tally {
+    /// Goes on where another loop has left off.
+    pub(crate) fn new(pulse: &Pulse) -> Self {
+        let counters = &pulse.counters;
+        let begun = counters.handshakes.value() + counters.failed_handshakes.value();
+        Self { begun, listeners: Vec::new() }
+    }
+}
+
+/// Those that are neither done nor under way have failed.
+fn count_failed(failed: &Count, begun: u64, done: &Count, under_way: u64) {
+    failed.set(begun.saturating_sub(done.value()).saturating_sub(under_way));
+}
+
+impl Core {
+    /// A listener is there, or a line of it: it is among those that are shown.
+    pub(crate) fn know_listener(&mut self, id: ListenerId) {
+        self.tally_of(id);
+    }
+
+    fn tally_of(&mut self, id: ListenerId) -> &mut ListenerTally {
+        let Self { tally, pulse, .. } = self;
+        let listeners = &mut tally.listeners;
+        // Numbers that are given out in order are their places.
+        let number = id.number() as usize;
+        let at = match listeners.get(number) {
+            Some(known) if known.id == id => number,
+            _ => listeners.iter().position(|known| known.id == id).unwrap_or_else(|| {
+                let counts = pulse.listener(id);
+                let begun = counts.handshakes.value() + counts.failed_handshakes.value();
+                listeners.push(ListenerTally { id, begun, under_way: 0, counts });
+                listeners.len() - 1
+            }),
+        };
+        &mut listeners[at]
+    }
+
+    /// A line has come to be on this loop.
+    pub(crate) fn count_open(&mut self, listener: Option<ListenerId>) {
+        self.pulse.counters.open.add(1);
+        if let Some(id) = listener {
+            self.tally_of(id).counts.open.add(1);
+        }
+    }
+
+    /// A line is no more on this loop.
+    pub(crate) fn count_gone(&mut self, listener: Option<ListenerId>) {
+        self.pulse.counters.open.take_one();
+        if let Some(id) = listener {
+            self.tally_of(id).counts.open.take_one();
+        }
+    }
+
+    /// The kernel has accepted a connection, and it has become a line.
+    pub(crate) fn count_accepted(&mut self, listener: ListenerId) {
+        self.pulse.counters.accepted.add(1);
+        self.tally_of(listener).counts.accepted.add(1);
+        self.count_open(Some(listener));
+    }
+
+    /// Whatever was to be told of the end of a line has been told.
+    pub(crate) fn count_end(&mut self, listener: Option<ListenerId>, kind: CloseKind) {
+        self.pulse.counters.closed_by.add(kind);
+        let counters = &self.pulse.counters;
+        let (done, under_way) = (&counters.handshakes, self.handshakes.live as u64);
+        count_failed(&counters.failed_handshakes, self.tally.begun, done, under_way);
+        if let Some(id) = listener {
+            let ListenerTally { begun, under_way, counts, .. } = self.tally_of(id);
+            counts.closed_by.add(kind);
+            count_failed(&counts.failed_handshakes, *begun, &counts.handshakes, *under_way);
+        }
+    }
+
+    /// A line ends, and its handler is not told: it has asked for that, or is no more.
+    pub(crate) fn end_untold(&mut self, id: ConnId, reason: CloseReason) {
+        let line = self.line(id);
+        let first = !std::mem::replace(&mut line.told, true);
+        line.fail(reason);
+        if first {
+            let kind = match &line.stage {
+                Stage::Closed(reason) => reason.kind(),
+                _ => CloseKind::Internal,
+            };
+            let listener = line.listener;
+            self.count_end(listener, kind);
+        }
+    }
+
+    /// A handshake begins.
+    pub(crate) fn count_handshake_begun(&mut self, listener: Option<ListenerId>) {
+        self.tally.begun += 1;
+        if let Some(id) = listener {
+            self.tally_of(id).begun += 1;
+        }
+    }
+
+    /// A handshake is under way, or no more.
+    pub(crate) fn count_handshake_under_way(&mut self, listener: Option<ListenerId>, began: bool) {
+        if let Some(id) = listener {
+            let tally = self.tally_of(id);
+            tally.under_way =
+                if began { tally.under_way + 1 } else { tally.under_way.saturating_sub(1) };
+        }
+    }
+
+    /// A handshake has come to a good end.
+    pub(crate) fn count_handshake_done(&mut self, listener: Option<ListenerId>, resumed: bool) {
+        let counters = &self.pulse.counters;
+        counters.handshakes.add(1);
+        counters.resumed_handshakes.add(u64::from(resumed));
+        if let Some(id) = listener {
+            let counts = &self.tally_of(id).counts;
+            counts.handshakes.add(1);
+            counts.resumed_handshakes.add(u64::from(resumed));
+        }
+    }
+}
