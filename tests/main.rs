@@ -6,6 +6,7 @@
 /// Rules of behaviour (S1 to S160, O1 to O9).
 mod semantics {
     mod abort;
+    mod admission;
     mod attach;
     mod binding;
     mod callbacks;

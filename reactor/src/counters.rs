@@ -136,6 +136,15 @@ counters! {
         accept_rests,
         /// Peers that were closed at once because descriptors had run out.
         refused_peers,
+        /// Connections that were closed at once because there were as many as
+        /// [`Config::max_connections`](crate::Config::max_connections) allows.
+        refused_in_all,
+        /// Likewise, because of [`Limits::max_connections`](crate::Limits) of their listener.
+        refused_of_listener,
+        /// Likewise, because their peer had as many as
+        /// [`Config::max_connections_per_peer`](crate::Config::max_connections_per_peer) allows, or
+        /// [`Limits::max_connections_per_peer`](crate::Limits) of the listener.
+        refused_from_peer,
         /// Connections that the kernel accepted for us and that could not be served.
         accept_failures,
         /// Options of connections that the kernel has refused.

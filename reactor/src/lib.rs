@@ -60,6 +60,7 @@ compile_error!("shardpoll speaks epoll: it runs on Linux only");
 
 mod api;
 mod callback;
+mod census;
 mod conn;
 mod core;
 mod counters;
@@ -76,6 +77,7 @@ mod table;
 mod tally;
 mod watch;
 
+pub use crate::census::{Census, Limits, PeerNet, TooMany};
 pub use crate::counters::{Closes, Counters, ListenerCounters};
 pub use crate::histogram::Histogram;
 pub use crate::pulse::{Doing, Pulse};

@@ -6,6 +6,7 @@
 //! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
 
 use crate::api::{Accept, Addr, WhenFull};
+use crate::census::Limits;
 use crate::id::ListenerId;
 use shardpoll_timers::TimerId;
 use shardpoll_tls::ServerContext;
@@ -25,6 +26,8 @@ pub struct ListenerOptions {
     /// The largest chunk a handler is given, in bytes, as
     /// [`Conn::read_size`](crate::Conn::read_size) sets it. Default: as the configuration says.
     pub read_size: Option<usize>,
+    /// How many of them there may be, over all loops that share a census. Default: no limit.
+    pub limits: Limits,
 }
 
 pub(crate) struct Listener {
@@ -34,6 +37,8 @@ pub(crate) struct Listener {
     /// the one that the last connection came to.
     pub(crate) local: Rc<Addr>,
     pub(crate) is_wildcard: bool,
+    /// Whether its connections are counted against limits.
+    pub(crate) counted: bool,
     /// `None` while it is called.
     pub(crate) accept: Option<Acceptor>,
     /// Descriptors or memory have run out (S127).
@@ -56,6 +61,7 @@ impl Listener {
             options,
             is_wildcard: local.is_wildcard(),
             local: Rc::new(local),
+            counted: false,
             accept: Some(accept),
             resting: false,
             paused: false,

@@ -2,6 +2,7 @@
 //!
 //! Never: leaves anything running when it fails.
 
+use crate::census::{EngineCensus, Shared};
 use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
@@ -130,6 +131,7 @@ impl EngineBuilder {
             let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
             loops.push(linux);
         }
+        let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
         for (shard, (core, sys)) in cores.into_iter().zip(loops).enumerate() {
             let (mailbox, inbox) = mailbox(TASKS, sys.waker());
@@ -139,8 +141,20 @@ impl EngineBuilder {
             let config = self.config.clone();
             let ended = Ended::new(Arc::clone(&latch));
             let share = Share::new(Arc::clone(&shortage), shard);
+            let census = Shared(Arc::clone(&census));
             let vitals = Arc::clone(&vitals.shards[shard]);
-            workers.push(WorkerStart { shard, at, core, sys, config, inbox, share, vitals, ended });
+            workers.push(WorkerStart {
+                shard,
+                at,
+                core,
+                sys,
+                config,
+                inbox,
+                share,
+                census,
+                vitals,
+                ended,
+            });
         }
         Ok(Parts { remote: Remote { mailboxes: mailboxes.into(), vitals }, latch, workers })
     }

@@ -57,7 +57,8 @@ impl Engine {
     /// its own state: nothing is shared unless you share it.
     ///
     /// # Errors
-    /// [`StartError`] when the address cannot be had, or when called from a callback.
+    /// [`StartError`] when the address cannot be had, when a limit makes no sense, or when called
+    /// from a callback.
     pub fn listen<H, F>(&self, at: Listen, accept: F) -> Result<ListenerId, StartError>
     where
         H: Handler,

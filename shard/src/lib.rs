@@ -40,10 +40,10 @@
 //! All `unsafe` is in `reactor/src/sys/linux`.
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
-//! connections, `worker` is what runs on one, `mailbox` is how the others reach it, `letter` what
-//! they say, `remote` who says it, `listen` one socket a shard, `pin` which CPU, `latch` who waits
-//! for whom, `shortage` who waits for descriptors. Whatever concerns more than one thread is in
-//! this crate, and only here.
+//! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
+//! others reach it, `letter` what they say, `remote` who says it, `listen` one socket a shard,
+//! `pin` which CPU, `latch` who waits for whom, `shortage` who waits for descriptors. Whatever
+//! concerns more than one thread is in this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
@@ -58,6 +58,7 @@
 
 mod accept;
 mod builder;
+mod census;
 mod engine;
 mod error;
 mod latch;
@@ -82,8 +83,8 @@ pub use shardpoll_reactor::{
     Accept, Addr, CloseKind, CloseReason, Closes, Config, ConfigError, Conn, ConnId, Connect,
     Counters, Credit, EventAnswer, EventMode, Handler, Histogram, Input, LinkError, LinkOptions,
     Linux, ListenerCounters, ListenerId, Local, NoAddress, PanicPolicy, ParseConnectError, Peer,
-    Pipelined, Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
-    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    PeerNet, Pipelined, Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status,
+    Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
     WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use worker::{Worker, WorkerStart};

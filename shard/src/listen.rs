@@ -167,9 +167,32 @@ impl Listen {
         self
     }
 
+    /// How many accepted connections it may have at a time, over all shards, at least 1; one too
+    /// many is closed at once, no callback is called, and
+    /// [`Counters::refused_of_listener`](crate::Counters) counts it. Default: no limit.
+    ///
+    /// Those beyond the limit are refused rather than left in the kernel's queue, where an
+    /// attacker's would stand before everybody else's.
+    #[must_use]
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.options.limits.max_connections = Some(count);
+        self
+    }
+
+    /// How many accepted connections one [peer](crate::PeerNet) may have at a time, over all
+    /// shards, at least 1; one too many is treated likewise, and counted in
+    /// [`Counters::refused_from_peer`](crate::Counters). Default: no limit but that of the
+    /// configuration, which holds too. Nothing to a unix socket.
+    #[must_use]
+    pub fn max_connections_per_peer(mut self, count: usize) -> Self {
+        self.options.limits.max_connections_per_peer = Some(count);
+        self
+    }
+
     /// Opens the sockets, one for each shard.
     pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
         let Self { place, options, mut bind, no_delay, keep_alive } = self;
+        options.limits.check().map_err(StartError::Config)?;
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
         let failed = |addr: Addr| move |source| StartError::Listen { addr, source };

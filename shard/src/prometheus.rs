@@ -22,6 +22,13 @@ const COUNTERS: &[ShardRow] = &[
     ("accept_rests_total", "Rests of listeners: no descriptors.", |s| s.counters.accept_rests),
     ("accept_failures_total", "Accepted, and not served.", |s| s.counters.accept_failures),
     ("refused_peers_total", "Closed at once: no descriptors.", |s| s.counters.refused_peers),
+    ("refused_in_all_total", "Closed at once: too many in all.", |s| s.counters.refused_in_all),
+    ("refused_of_listener_total", "Closed at once: too many of their listener.", |s| {
+        s.counters.refused_of_listener
+    }),
+    ("refused_from_peer_total", "Closed at once: too many from their peer.", |s| {
+        s.counters.refused_from_peer
+    }),
     ("refused_writes_total", "Writes to a full queue.", |s| s.counters.refused_writes),
     ("refused_options_total", "Options the kernel refused.", |s| s.counters.refused_options),
     ("tls_handshakes_shed_total", "Given up for newer ones.", |s| s.counters.shed_handshakes),

@@ -5,6 +5,7 @@
 //! Invariants:
 //! 1. A worker that is dropped before its shard has ended counts as failed, and so ends the engine.
 
+use crate::census::Shared;
 use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::metrics::ShardVitals;
@@ -55,6 +56,7 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) census: Shared,
     pub(crate) vitals: Arc<ShardVitals>,
     pub(crate) ended: Ended,
 }
@@ -75,8 +77,9 @@ impl<S: Sys> WorkerStart<S> {
         }
         let on_shard = OnShard::begin();
         let pulse = Arc::clone(&self.vitals.pulse);
-        let reactor = Reactor::with_pulse(self.sys, self.at, self.config, pulse)
+        let mut reactor = Reactor::with_pulse(self.sys, self.at, self.config, pulse)
             .expect("the builder has checked the configuration");
+        reactor.set_census(Box::new(self.census));
         let Self { inbox, share, vitals, ended, .. } = self;
         Worker { reactor, inbox, share, vitals, _on_shard: on_shard, ended }
     }

@@ -14,14 +14,13 @@
 //! 1. A loop is taken out of the lab while it turns, so that its callbacks may reach the lab.
 
 use crate::PATIENCE;
-use shardpoll::tls::ServerContext;
 use shardpoll::{Config, ConnId, ListenerId, Local, Tick};
 use shardpoll_reactor::{
     Acceptor, Events, Faults, ListenerOptions, Place, Reactor, Sim, SimFd, SimPeer, Sys, Turn,
 };
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -184,7 +183,7 @@ pub(crate) fn start(config: Config) -> usize {
 }
 
 /// Listens at an address of its own.
-pub(crate) fn listen(index: usize, tls: Option<ServerContext>, accept: Acceptor) -> SocketAddr {
+pub(crate) fn listen(index: usize, options: ListenerOptions, accept: Acceptor) -> SocketAddr {
     let (addr, fd, id) = with(|lab| {
         lab.next += 1;
         let port = u16::try_from(lab.next).expect("a test has few listeners");
@@ -194,8 +193,6 @@ pub(crate) fn listen(index: usize, tls: Option<ServerContext>, accept: Acceptor)
         shard.listeners += 1;
         (addr, fd, ListenerId::new(shard.listeners - 1))
     });
-    let mut options = ListenerOptions::default();
-    options.tls = tls;
     let added = outside(index, |reactor| reactor.add_listener(id, fd, options, accept));
     added.expect("it is not over").expect("no faults");
     addr
@@ -274,10 +271,24 @@ pub(crate) fn dial(to: SocketAddr, window: Option<usize>) -> usize {
             Some(window) => lab.sim.peer_with_window(to, window),
             None => lab.sim.peer(to),
         };
-        lab.next += 1;
-        lab.peers.insert(lab.next, peer);
-        lab.next
+        keep(lab, peer)
     })
+}
+
+/// Begins to connect from this address; gives the peer's number.
+pub(crate) fn dial_from(to: SocketAddr, from: IpAddr) -> usize {
+    with(|lab| {
+        // Ports of the simulation's own choice begin above.
+        let port = u16::try_from(lab.next).expect("a test has few peers");
+        let peer = lab.sim.peer_from(to, SocketAddr::new(from, port));
+        keep(lab, peer)
+    })
+}
+
+fn keep(lab: &mut Lab, peer: SimPeer) -> usize {
+    lab.next += 1;
+    lab.peers.insert(lab.next, peer);
+    lab.next
 }
 
 /// Does something with a peer.

@@ -24,6 +24,7 @@ mod process;
 pub mod program;
 mod recorder;
 mod rig;
+mod setup;
 mod side;
 pub mod simulation;
 mod socket_path;
@@ -38,12 +39,13 @@ pub use peer::{Held, Peer, blackhole, refused_addr};
 pub use process::Alone;
 pub use recorder::{Call, Event, React, Recorder, Seen};
 pub use rig::{Back, Heard, Pair, Probe, Rig, read_text};
+pub use setup::Setup;
 pub use side::{pass, receive, wait_for_reply};
 pub use socket_path::SocketPath;
 pub(crate) use stream::Stream;
 pub use tls::{TlsPeer, Version, certificate, client_context, pem, server_context};
 pub use trace::Trace;
-pub use world::{Setup, World};
+pub use world::World;
 
 /// Makes two tests of each of these functions: one on Linux with real sockets, and one in the
 /// simulation, where a test's patience costs nothing.

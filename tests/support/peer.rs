@@ -5,7 +5,7 @@
 use crate::{PATIENCE, Stream, lab};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A plain client.
@@ -40,6 +40,18 @@ impl Peer {
         }
         let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(bytes).expect("a size the kernel may round");
+        socket.connect_timeout(&to.into(), PATIENCE).expect("the engine listens");
+        Self::from_stream(socket.into()).expect("a socket that stands")
+    }
+
+    /// Connects from this address, such as 127.0.0.2.
+    #[must_use]
+    pub fn connect_from(to: SocketAddr, from: IpAddr) -> Self {
+        if lab::is_on() {
+            return Self { stream: Stream::dial_from(to, from).expect("the engine listens") };
+        }
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
         socket.connect_timeout(&to.into(), PATIENCE).expect("the engine listens");
         Self::from_stream(socket.into()).expect("a socket that stands")
     }

@@ -4,7 +4,7 @@
 
 use crate::{PATIENCE, lab};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// The transport of a client; reads and writes block.
@@ -24,7 +24,16 @@ pub(crate) struct SimStream {
 impl Stream {
     /// Connects in the simulation.
     pub(crate) fn dial(to: SocketAddr, window: Option<usize>) -> io::Result<Self> {
-        let stream = SimStream { number: lab::dial(to, window), patience: PATIENCE };
+        Self::dialled(lab::dial(to, window))
+    }
+
+    /// Connects in the simulation, from this address.
+    pub(crate) fn dial_from(to: SocketAddr, from: IpAddr) -> io::Result<Self> {
+        Self::dialled(lab::dial_from(to, from))
+    }
+
+    fn dialled(number: usize) -> io::Result<Self> {
+        let stream = SimStream { number, patience: PATIENCE };
         let outcome = |peer: &shardpoll_reactor::SimPeer| {
             let refused = io::ErrorKind::ConnectionRefused;
             let failed = peer.is_reset().then(|| Err(refused.into()));

@@ -3,92 +3,16 @@
 //! Never: leaves an engine running: a world that is dropped ends its engine.
 
 use crate::side::{NOWHERE, Side, receive};
-use crate::{Call, Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version, lab};
+use crate::{Event, PATIENCE, Peer, React, Recorder, Seen, TlsPeer, Trace, Version, lab};
 use shardpoll::tls::ServerContext;
 use shardpoll::{
-    Accept, Addr, Config, Conn, ConnId, Connect, Engine, Handler, Listen, ListenerId, Local,
-    Peer as Accepted, Pinning, Remote,
+    Accept, Addr, Conn, ConnId, Connect, Engine, Handler, Listen, ListenerId, Local,
+    Peer as Accepted, Remote,
 };
+use shardpoll_reactor::{Limits, ListenerOptions};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
-
-/// How a world begins: one shard and Prosody's limits, unless told otherwise.
-#[derive(Debug)]
-pub struct Setup {
-    shards: usize,
-    config: Config,
-    listen: Option<Listen>,
-    pub(crate) tls: Option<ServerContext>,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Setup {
-    /// One shard, plain, on a port of the kernel's choice.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { shards: 1, config: Config::default(), listen: None, tls: None }
-    }
-
-    /// With so many shards.
-    #[must_use]
-    pub fn shards(mut self, count: usize) -> Self {
-        self.shards = count;
-        self
-    }
-
-    /// With these limits.
-    #[must_use]
-    pub fn config(mut self, set: impl FnOnce(&mut Config)) -> Self {
-        set(&mut self.config);
-        self
-    }
-
-    /// With a listener of another kind; on Linux only.
-    #[must_use]
-    pub fn listen(mut self, listen: Listen) -> Self {
-        self.listen = Some(listen);
-        self
-    }
-
-    /// Starts it; every connection it accepts reacts so.
-    #[must_use]
-    pub fn start(self, react: impl React) -> World {
-        let Self { shards, config, listen, tls } = self;
-        let side = if lab::is_on() {
-            assert_eq!(shards, 1, "the simulation has one shard");
-            Side::Sim { shard: lab::start(config) }
-        } else {
-            let engine = Engine::builder().shards(shards).pinning(Pinning::None).config(config);
-            Side::linux(engine.start().expect("an engine starts"))
-        };
-        let (log, events) = channel();
-        let (log, seen) = (Some(log), Vec::new());
-        let mut world = World { side, addr: NOWHERE, log, events, seen, next: 0, panics: 0 };
-        world.addr = match listen {
-            Some(listen) => world.listen(listen, react),
-            None => world.listen_somewhere(tls, react),
-        };
-        world
-    }
-
-    /// Starts an echo server.
-    #[must_use]
-    pub fn echo(self) -> World {
-        self.start(echo)
-    }
-}
-
-fn echo(call: &mut Call<'_, '_>) {
-    if let Event::Incoming(data) = call.event {
-        call.write(data);
-    }
-}
 
 /// A running engine or simulated loop, its first listener, and what was seen so far.
 #[derive(Debug)]
@@ -103,6 +27,22 @@ pub struct World {
 }
 
 impl World {
+    pub(crate) fn begin(
+        side: Side,
+        listen: Option<Listen>,
+        options: ListenerOptions,
+        react: impl React,
+    ) -> Self {
+        let (log, events) = channel();
+        let (log, seen) = (Some(log), Vec::new());
+        let mut world = Self { side, addr: NOWHERE, log, events, seen, next: 0, panics: 0 };
+        world.addr = match listen {
+            Some(listen) => world.listen(listen, react),
+            None => world.listen_somewhere(options, react),
+        };
+        world
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
@@ -135,20 +75,22 @@ impl World {
 
     /// Listens at one more address.
     pub fn listen_too(&self, react: impl React) -> SocketAddr {
-        self.listen_somewhere(None, react)
+        self.listen_somewhere(ListenerOptions::default(), react)
     }
 
     /// Listens at one more address, with TLS from the first byte.
     pub fn listen_tls(&self, react: impl React) -> SocketAddr {
-        self.listen_somewhere(Some(crate::server_context()), react)
+        let mut options = ListenerOptions::default();
+        options.tls = Some(crate::server_context());
+        self.listen_somewhere(options, react)
     }
 
-    fn listen_somewhere(&self, tls: Option<ServerContext>, react: impl React) -> SocketAddr {
+    fn listen_somewhere(&self, options: ListenerOptions, react: impl React) -> SocketAddr {
         let log = self.log();
         let accept = move |_: &Accepted| -> Box<dyn Handler> {
             Box::new(Recorder::new(log.clone(), react.clone()))
         };
-        self.listen_with(tls, accept)
+        self.listen_having(options, accept)
     }
 
     /// Listens at one more address, with handlers of another kind.
@@ -166,10 +108,24 @@ impl World {
         tls: Option<ServerContext>,
         accept: impl Accept + Clone + Send,
     ) -> SocketAddr {
+        let mut options = ListenerOptions::default();
+        options.tls = tls;
+        self.listen_having(options, accept)
+    }
+
+    fn listen_having(
+        &self,
+        options: ListenerOptions,
+        accept: impl Accept + Clone + Send,
+    ) -> SocketAddr {
         if let Some(shard) = self.side.shard() {
-            return lab::listen(shard, tls, Box::new(accept));
+            return lab::listen(shard, options, Box::new(accept));
         }
+        let ListenerOptions { tls, limits, .. } = options;
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
+        let Limits { max_connections, max_connections_per_peer, .. } = limits;
+        let at = max_connections.into_iter().fold(at, Listen::max_connections);
+        let at = max_connections_per_peer.into_iter().fold(at, Listen::max_connections_per_peer);
         let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
     }

@@ -3,6 +3,7 @@
 //! Never: holds a setting that nothing reads.
 
 use super::Addr;
+use crate::census::Limits;
 use crate::id::ListenerId;
 use std::fmt;
 use std::time::Duration;
@@ -30,6 +31,15 @@ pub struct Config {
     /// How long a peer may take for all of a TLS handshake, however many its steps. Default 4
     /// minutes.
     pub handshake_deadline: Duration,
+    /// How many accepted connections there may be at a time, over all shards of an engine, at least
+    /// 1; `None`, the default: no limit. One too many is closed at once, no callback is called, and
+    /// [`Counters::refused_in_all`](crate::Counters) counts it. Those that we open do not count.
+    pub max_connections: Option<usize>,
+    /// How many accepted connections one [peer](crate::PeerNet) may have at a time, over all
+    /// listeners and shards, at least 1; `None`, the default: no limit. Unix sockets are not
+    /// counted. One too many is treated as above, and counted in
+    /// [`Counters::refused_from_peer`](crate::Counters).
+    pub max_connections_per_peer: Option<usize>,
     /// How many TLS handshakes may be under way on a shard, incoming and outgoing, at least 1.
     /// Beyond them the oldest ends with [`CloseReason::TooManyHandshakes`](crate::CloseReason) if
     /// it has gone on for 5 s, else the new one does. Default 2,000: each may hold up to 164 KiB of
@@ -127,6 +137,8 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(20),
             handshake_timeout: Duration::from_secs(60),
             handshake_deadline: Duration::from_secs(4 * 60),
+            max_connections: None,
+            max_connections_per_peer: None,
             max_handshakes: 2000,
             read_size_bytes: 16 * 1024,
             max_queued_bytes: 32 * 1024 * 1024,
@@ -173,6 +185,7 @@ impl Config {
         if self.read_size_bytes == 0 || self.read_size_bytes > MAX_READ_SIZE {
             return wrong("read_size_bytes", &self.read_size_bytes, "1 to 1048576");
         }
+        Limits::of(self).check()?;
         if self.max_handshakes == 0 {
             return wrong("max_handshakes", &self.max_handshakes, "at least 1");
         }
@@ -212,7 +225,7 @@ enum Fault {
 }
 
 impl ConfigError {
-    pub(super) fn wrong(field: &'static str, value: String, want: &'static str) -> Self {
+    pub(crate) fn wrong(field: &'static str, value: String, want: &'static str) -> Self {
         Self(Fault::Wrong { field, value, want })
     }
 

@@ -18,6 +18,8 @@ impl Config {
         "connect_timeout",
         "handshake_timeout",
         "handshake_deadline",
+        "max_connections",
+        "max_connections_per_peer",
         "max_handshakes",
         "read_size_bytes",
         "max_queued_bytes",
@@ -35,9 +37,10 @@ impl Config {
     /// Sets the field of this name from text (S160).
     ///
     /// Times are whole numbers with a unit (`us`, `ms`, `s`, `m`, `h`), or `off` where the field is
-    /// optional; sizes are numbers of bytes, or with `k`, `m` or `g` of 1024, 1024^2 or 1024^3;
-    /// switches are `on` or `off`; choices are spelled as their variants are, in lower case with
-    /// dashes. Whether all settings make sense together is [`check`](Self::check)'s to say.
+    /// optional; counts are whole numbers, or `off` likewise; sizes are numbers of bytes, or with
+    /// `k`, `m` or `g` of 1024, 1024^2 or 1024^3; switches are `on` or `off`; choices are spelled
+    /// as their variants are, in lower case with dashes. Whether all settings make sense together
+    /// is [`check`](Self::check)'s to say.
     ///
     /// # Errors
     /// Names a setting that does not exist, or the value that does not fit, and what would: the
@@ -61,6 +64,10 @@ impl Config {
             "off" => Ok(None),
             _ => duration(value).map(Some).ok_or_else(|| wrong(OPTIONAL)),
         };
+        let count = || match value {
+            "off" => Ok(None),
+            _ => value.parse().map(Some).map_err(|_| wrong("a whole number, or off")),
+        };
         let bytes = || size(value).ok_or_else(|| wrong(SIZE));
         match field {
             "read_timeout" => self.read_timeout = optional()?,
@@ -68,6 +75,8 @@ impl Config {
             "connect_timeout" => self.connect_timeout = time()?,
             "handshake_timeout" => self.handshake_timeout = time()?,
             "handshake_deadline" => self.handshake_deadline = time()?,
+            "max_connections" => self.max_connections = count()?,
+            "max_connections_per_peer" => self.max_connections_per_peer = count()?,
             "max_handshakes" => {
                 self.max_handshakes = value.parse().map_err(|_| wrong("a whole number"))?;
             }
@@ -155,7 +164,7 @@ mod tests {
             "when_full" | "when_exhausted" => "refuse",
             "panic_policy" => "continue",
             "no_delay" => "off",
-            "max_handshakes" => "77",
+            "max_connections" | "max_connections_per_peer" | "max_handshakes" => "77",
             time if ["time", "interval", "deadline", "alive"]
                 .iter()
                 .any(|of| time.contains(of)) =>

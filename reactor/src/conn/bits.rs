@@ -34,6 +34,26 @@ impl Ready {
     }
 }
 
+/// What a line that was accepted is counted for ([`crate::census`]).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Origin(u8);
+
+impl Origin {
+    pub(crate) const NOTHING: Self = Self(0);
+    /// It counts among all, and among those of its listener.
+    pub(crate) const ENTERED: Self = Self(1);
+    /// It counts among those of its peer.
+    pub(crate) const PEER_ENTERED: Self = Self(2);
+
+    pub(crate) fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 != 0
+    }
+
+    pub(crate) fn add(&mut self, bits: Self) {
+        self.0 |= bits.0;
+    }
+}
+
 /// What makes a service more than a read and a flush: callbacks that are due without an event, a
 /// lock, limits of its own. One byte, so that nearly all lines are told to have none by one look.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]

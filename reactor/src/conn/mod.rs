@@ -32,7 +32,7 @@ mod stage;
 mod tuning;
 mod upgrade;
 
-pub(crate) use bits::{Marks, Ready};
+pub(crate) use bits::{Marks, Origin, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
@@ -76,6 +76,7 @@ pub(crate) struct Line {
     pub(crate) tuning: Option<Box<Tuning>>,
     /// None for an outgoing connection.
     pub(crate) listener: Option<ListenerId>,
+    pub(crate) origin: Origin,
     pub(crate) peer: Addr,
     /// Our own address, shared with the listener's others; `None` before it is established.
     pub(crate) local: Option<Rc<Addr>>,
@@ -118,6 +119,7 @@ impl Line {
             input_ended: false,
             tuning: None,
             listener,
+            origin: Origin::NOTHING,
             peer,
             local: None,
             race: None,

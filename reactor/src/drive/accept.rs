@@ -102,14 +102,21 @@ impl<S: Sys> Reactor<S> {
         let now = self.core.now;
         if self.core.table.is_full() {
             self.core.pulse.counters.accept_failures.add(1);
-            log::warn!("listener {key}: no room for {addr}: too many connections on this shard");
+            if let Some(others) = self.turned_away.speak(now) {
+                log::warn!("listener {key}: no room on this shard for {addr}, nor {others} others");
+            }
             return;
         }
+        let Some(mut origin) = self.enter(key, &addr) else { return };
         let Some(listener) = self.core.table.listener_mut(key) else {
             return;
         };
-        let from = listener.id;
-        let peer = Peer { addr, listener: from };
+        let id = listener.id;
+        if !self.enter_peer(id, &addr, &mut origin) {
+            return self.leave(Some(id), &addr, origin);
+        }
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        let peer = Peer { addr, listener: id };
         let read_size = listener.options.read_size;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let session = listener.options.tls.as_ref().map(Session::server).transpose();
@@ -129,9 +136,10 @@ impl<S: Sys> Reactor<S> {
             listener.accept = Some(accept);
         }
         let panicked = handler.is_none();
-        let mut line = Line::new(stage, handler, peer.addr, Some(from), now);
+        let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
         let handshakes = line.is_handshaking();
         line.marks = owed;
+        line.origin = origin;
         line.local = local;
         if let Some(bytes) = read_size {
             line.set_read_size(bytes);
@@ -143,9 +151,9 @@ impl<S: Sys> Reactor<S> {
         let Some(id) = self.core.table.insert(entry) else { return };
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
-        self.core.count_accepted(from);
+        self.core.count_accepted(peer.listener);
         if handshakes {
-            self.core.count_handshake_begun(Some(from));
+            self.core.count_handshake_begun(Some(peer.listener));
         }
         if panicked {
             self.core.end_untold(id, CloseReason::HandlerPanic);

@@ -164,6 +164,7 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         self.core.queued -= line.counted;
+        self.leave(line.listener, &line.peer, line.origin);
         if let Some(entry) = line.entry {
             self.core.timers.remove(entry);
         }

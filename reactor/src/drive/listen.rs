@@ -27,8 +27,9 @@ impl<S: Sys> Reactor<S> {
     /// The descriptor must be non-blocking.
     ///
     /// # Errors
-    /// The kernel's when it cannot be watched; also while quitting (S150), and when this shard's
-    /// table is full. The acceptor is dropped then, and not called.
+    /// The kernel's when it cannot be watched; `InvalidInput` with a
+    /// [`ConfigError`](crate::ConfigError) when a limit makes no sense; also while quitting (S150),
+    /// and when this shard's table is full. The acceptor is dropped then, and not called.
     pub fn add_listener(
         &mut self,
         id: ListenerId,
@@ -40,7 +41,11 @@ impl<S: Sys> Reactor<S> {
             return Err(io::Error::other("the loop is quitting"));
         }
         let local = self.sys.local_addr(&fd)?;
-        let entry = Entry::Listener(Listener::new(id, local, options, accept));
+        let limits = options.limits;
+        limits.check().map_err(|wrong| io::Error::new(io::ErrorKind::InvalidInput, wrong))?;
+        let mut listener = Listener::new(id, local, options, accept);
+        listener.counted = self.census.add_listener(id, limits);
+        let entry = Entry::Listener(listener);
         let Some(key) = self.core.table.insert(entry) else {
             return Err(io::Error::other("too many connections on this shard"));
         };
@@ -122,7 +127,9 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn begin_rest(&mut self, key: ConnId, error: &io::Error) {
         let Some(listener) = self.core.table.listener_mut(key) else { return };
         listener.resting = true;
-        log::warn!("listener {key}: rests, accept failed: {error}");
+        if let Some(others) = self.rests.speak(self.core.now) {
+            log::warn!("listener {key}: rests, accept failed: {error}; {others} others before it");
+        }
         self.core.pulse.counters.accept_rests.add(1);
         self.resting.push(key);
         let due = self.core.now.saturating_add(self.core.config.accept_retry_interval);

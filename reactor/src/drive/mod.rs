@@ -18,6 +18,7 @@
 //! 3. Timers run between any two batches of events (B1).
 
 mod accept;
+mod admission;
 #[cfg(feature = "sim")]
 mod check;
 mod decrypt;
@@ -40,9 +41,11 @@ pub use quit::Turn;
 #[cfg(feature = "sim")]
 pub use simulation::Simulation;
 
+use admission::Hush;
 use serve::Cause;
 
 use crate::api::{Config, ConfigError, Local};
+use crate::census::{Census, Limits, Tally};
 use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
@@ -80,6 +83,10 @@ pub struct Reactor<S: Sys = Linux> {
     reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
+    census: Box<dyn Census>,
+    /// Keep those who are turned away, and listeners that rest, from filling the log.
+    turned_away: Hush,
+    rests: Hush,
     /// A descriptor was closed, and whoever turns this loop has not been told.
     freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
@@ -118,6 +125,7 @@ impl<S: Sys> Reactor<S> {
     ) -> Result<Self, ConfigError> {
         config.check()?;
         let now = sys.now();
+        let census = Box::new(Tally::new(Limits::of(&config)));
         let rx = vec![0; config.read_size_bytes].into_boxed_slice();
         Ok(Self {
             sys,
@@ -132,6 +140,9 @@ impl<S: Sys> Reactor<S> {
             resting: Vec::new(),
             reserve: None,
             descriptor_freed: false,
+            census,
+            turned_away: Hush::default(),
+            rests: Hush::default(),
             freed_for_others: false,
             interruptible: false,
             #[cfg(feature = "sim")]

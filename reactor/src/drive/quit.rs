@@ -84,15 +84,20 @@ impl<S: Sys> Reactor<S> {
 /// is caught and counted like any other.
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
-        let core = &mut self.core;
-        for id in core.table.snapshot() {
-            match core.table.remove(id) {
+        for id in self.core.table.snapshot() {
+            let entry = self.core.table.remove(id);
+            if let Some(Entry::Line(line)) = &entry {
+                self.leave(line.listener, &line.peer, line.origin);
+            }
+            let core = &mut self.core;
+            match entry {
                 Some(Entry::Line(line)) => core.drop_user_value(line),
                 Some(Entry::Listener(listener)) => core.drop_user_value(listener),
                 Some(Entry::Watch(watch)) => core.drop_user_value(watch),
                 Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}
             }
         }
+        let core = &mut self.core;
         while let Some((_, handler)) = core.next_handlers.pop() {
             core.drop_user_value(handler);
         }

@@ -2,8 +2,8 @@
 //!
 //! Never: makes time pass; a turn of the reactor does.
 
-use super::Fault;
 use super::net::{EndId, Net, Stage};
+use super::{Fault, Sim};
 use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,6 +14,18 @@ pub struct SimPeer {
     net: Rc<RefCell<Net>>,
     end: EndId,
     addr: SocketAddr,
+}
+
+impl Sim {
+    /// As [`peer`](Self::peer), from this address: nobody else shall use it at the same time.
+    #[must_use]
+    pub fn peer_from(&self, to: SocketAddr, from: SocketAddr) -> SimPeer {
+        let end = self.net.borrow_mut().open(to, None, None);
+        if let Some(end) = self.net.borrow_mut().end_mut(end) {
+            end.local = from;
+        }
+        SimPeer::new(&self.net, end)
+    }
 }
 
 impl SimPeer {
