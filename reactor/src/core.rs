@@ -14,10 +14,10 @@ use crate::api::{
 use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
+use crate::ledger::Ledger;
 use crate::pulse::Pulse;
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
-use crate::tally::Tally;
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -100,7 +100,7 @@ pub(crate) struct Core {
     /// What others may see: what the loop is at, and what it has counted.
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) traffic: Traffic,
-    pub(crate) tally: Tally,
+    pub(crate) ledger: Ledger,
     /// The panic that is under way was counted where it began, in `Local::with`.
     pub(crate) panic_counted: bool,
 }
@@ -139,7 +139,7 @@ impl Core {
             quitting: None,
             handshakes: Handshakes::default(),
             traffic: Traffic::resumed(&pulse.counters),
-            tally: Tally::new(&pulse),
+            ledger: Ledger::new(&pulse),
             pulse,
             panic_counted: false,
         }

@@ -68,13 +68,13 @@ mod drive;
 mod handshakes;
 mod histogram;
 mod id;
+mod ledger;
 mod links;
 mod listener;
 mod pulse;
 mod staging;
 mod sys;
 mod table;
-mod tally;
 mod watch;
 
 pub use crate::census::{Census, Limits, PeerNet, TooMany};
@@ -102,5 +102,5 @@ pub use shardpoll_tls as tls;
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
     Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Wake, Waker, bind_group,
-    bind_unix, raise_descriptor_limit, share_listener,
+    bind_unix, monotonic_now, raise_descriptor_limit, share_listener,
 };

@@ -249,7 +249,8 @@ mod tests {
         let snapshot = Snapshot { shards: Vec::new(), listeners: vec![listener] };
         let mut text = String::new();
         snapshot.prometheus(&mut text).expect("a string takes all");
-        let line = r#"shardpoll_listener_connections_open{shard="0",listener="3",address="unix:/a\\b\"c\nd"} 0"#;
+        let labels = r#"{shard="0",listener="3",address="unix:/a\\b\"c\nd"}"#;
+        let line = format!("shardpoll_listener_connections_open{labels} 0");
         assert!(text.lines().any(|known| known == line), "{text}");
     }
 

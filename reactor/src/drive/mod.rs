@@ -30,6 +30,7 @@ mod listen;
 mod quit;
 mod race;
 mod read;
+mod restart;
 mod serve;
 mod signals;
 #[cfg(feature = "sim")]

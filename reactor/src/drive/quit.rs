@@ -84,6 +84,12 @@ impl<S: Sys> Reactor<S> {
 /// is caught and counted like any other.
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
+        self.drop_user_values();
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    pub(super) fn drop_user_values(&mut self) {
         for id in self.core.table.snapshot() {
             let entry = self.core.table.remove(id);
             if let Some(Entry::Line(line)) = &entry {

@@ -21,8 +21,8 @@ mod sim;
 
 pub(crate) use linux::take_signal;
 pub use linux::{
-    Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, raise_descriptor_limit,
-    share_listener,
+    Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, now as monotonic_now,
+    raise_descriptor_limit, share_listener,
 };
 #[cfg(feature = "sim")]
 pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
@@ -148,6 +148,12 @@ pub trait Sys: 'static {
     fn wall_time(at: Tick) -> SystemTime
     where
         Self: Sized;
+
+    /// Begins anew, as if nothing had been registered yet; wakers stay good.
+    ///
+    /// # Errors
+    /// The kernel's, when there is no new poller to be had.
+    fn renew(&mut self) -> io::Result<()>;
 
     /// Waits for events until the given time ([`Tick::MAX`]: for ever; one that has passed: not at
     /// all).

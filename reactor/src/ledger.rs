@@ -17,19 +17,19 @@ use crate::pulse::Pulse;
 use std::sync::Arc;
 
 /// What the counting of ends needs beside the counters.
-pub(crate) struct Tally {
+pub(crate) struct Ledger {
     begun: u64,
-    listeners: Vec<ListenerTally>,
+    listeners: Vec<ListenerEntry>,
 }
 
-struct ListenerTally {
+struct ListenerEntry {
     id: ListenerId,
     begun: u64,
     under_way: u64,
     counts: Arc<ListenerCounts>,
 }
 
-impl Tally {
+impl Ledger {
     /// Goes on where another loop has left off.
     pub(crate) fn new(pulse: &Pulse) -> Self {
         let counters = &pulse.counters;
@@ -46,12 +46,12 @@ fn count_failed(failed: &Count, begun: u64, done: &Count, under_way: u64) {
 impl Core {
     /// A listener is there, or a line of it: it is among those that are shown.
     pub(crate) fn know_listener(&mut self, id: ListenerId) {
-        self.tally_of(id);
+        self.entry_of(id);
     }
 
-    fn tally_of(&mut self, id: ListenerId) -> &mut ListenerTally {
-        let Self { tally, pulse, .. } = self;
-        let listeners = &mut tally.listeners;
+    fn entry_of(&mut self, id: ListenerId) -> &mut ListenerEntry {
+        let Self { ledger, pulse, .. } = self;
+        let listeners = &mut ledger.listeners;
         // Numbers that are given out in order are their places.
         let number = id.number() as usize;
         let at = match listeners.get(number) {
@@ -59,7 +59,7 @@ impl Core {
             _ => listeners.iter().position(|known| known.id == id).unwrap_or_else(|| {
                 let counts = pulse.listener(id);
                 let begun = counts.handshakes.value() + counts.failed_handshakes.value();
-                listeners.push(ListenerTally { id, begun, under_way: 0, counts });
+                listeners.push(ListenerEntry { id, begun, under_way: 0, counts });
                 listeners.len() - 1
             }),
         };
@@ -70,7 +70,7 @@ impl Core {
     pub(crate) fn count_open(&mut self, listener: Option<ListenerId>) {
         self.pulse.counters.open.add(1);
         if let Some(id) = listener {
-            self.tally_of(id).counts.open.add(1);
+            self.entry_of(id).counts.open.add(1);
         }
     }
 
@@ -78,14 +78,14 @@ impl Core {
     pub(crate) fn count_gone(&mut self, listener: Option<ListenerId>) {
         self.pulse.counters.open.take_one();
         if let Some(id) = listener {
-            self.tally_of(id).counts.open.take_one();
+            self.entry_of(id).counts.open.take_one();
         }
     }
 
     /// The kernel has accepted a connection, and it has become a line.
     pub(crate) fn count_accepted(&mut self, listener: ListenerId) {
         self.pulse.counters.accepted.add(1);
-        self.tally_of(listener).counts.accepted.add(1);
+        self.entry_of(listener).counts.accepted.add(1);
         self.count_open(Some(listener));
     }
 
@@ -94,9 +94,9 @@ impl Core {
         self.pulse.counters.closed_by.add(kind);
         let counters = &self.pulse.counters;
         let (done, under_way) = (&counters.handshakes, self.handshakes.live as u64);
-        count_failed(&counters.failed_handshakes, self.tally.begun, done, under_way);
+        count_failed(&counters.failed_handshakes, self.ledger.begun, done, under_way);
         if let Some(id) = listener {
-            let ListenerTally { begun, under_way, counts, .. } = self.tally_of(id);
+            let ListenerEntry { begun, under_way, counts, .. } = self.entry_of(id);
             counts.closed_by.add(kind);
             count_failed(&counts.failed_handshakes, *begun, &counts.handshakes, *under_way);
         }
@@ -119,18 +119,18 @@ impl Core {
 
     /// A handshake begins.
     pub(crate) fn count_handshake_begun(&mut self, listener: Option<ListenerId>) {
-        self.tally.begun += 1;
+        self.ledger.begun += 1;
         if let Some(id) = listener {
-            self.tally_of(id).begun += 1;
+            self.entry_of(id).begun += 1;
         }
     }
 
     /// A handshake is under way, or no more.
     pub(crate) fn count_handshake_under_way(&mut self, listener: Option<ListenerId>, began: bool) {
         if let Some(id) = listener {
-            let tally = self.tally_of(id);
-            tally.under_way =
-                if began { tally.under_way + 1 } else { tally.under_way.saturating_sub(1) };
+            let entry = self.entry_of(id);
+            entry.under_way =
+                if began { entry.under_way + 1 } else { entry.under_way.saturating_sub(1) };
         }
     }
 
@@ -140,7 +140,7 @@ impl Core {
         counters.handshakes.add(1);
         counters.resumed_handshakes.add(u64::from(resumed));
         if let Some(id) = listener {
-            let counts = &self.tally_of(id).counts;
+            let counts = &self.entry_of(id).counts;
             counts.handshakes.add(1);
             counts.resumed_handshakes.add(u64::from(resumed));
         }

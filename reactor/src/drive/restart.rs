@@ -1,0 +1,156 @@
+//! A loop that is broken begins anew: its connections end, its listeners stay.
+//!
+//! Never: trusts what the broken turn has left; only descriptors, handlers and acceptors are taken
+//! out of it.
+//!
+//! Invariants:
+//! 1. Every line that was not told of its end yet is told, each under its own `catch_unwind`.
+
+use super::Reactor;
+use crate::api::{CloseReason, Conn};
+use crate::conn::Stage;
+use crate::core::{Callback, Core, Due, Quit};
+use crate::id::{ConnId, Place};
+use crate::listener::Listener;
+use crate::sys::{Events, Interest, Sys};
+use crate::table::Entry;
+use crate::watch::Watched;
+use shardpoll_timers::Tick;
+use std::io;
+
+/// What is taken out of a broken loop.
+struct Salvage<F> {
+    /// Listeners, their descriptors, and when their pauses end.
+    listeners: Vec<(Box<Listener>, F, Option<Tick>)>,
+    watches: Vec<Box<Watched>>,
+}
+
+impl<S: Sys> Reactor<S> {
+    /// Begins anew, in another place, after a turn that has failed or panicked.
+    ///
+    /// Every connection ends with [`CloseReason::Internal`], which its handler is told. Timers are
+    /// dropped; watches end, and get their descriptors back. Listeners stay as they were: their
+    /// sockets are not touched, so who waits in their queues is served by the new loop. Counters
+    /// go on, and so does a shutdown that is under way.
+    ///
+    /// # Errors
+    /// The kernel's when there is no new poller to be had, or a listener cannot be watched.
+    pub fn restart(&mut self, at: Place) -> io::Result<()> {
+        let now = self.sys.now();
+        self.core.now = now;
+        let quitting = self.core.quitting.take();
+        // Nothing new begins on what is given up.
+        self.core.quitting = Some(Quit { deadline: Tick::MAX });
+        for id in self.core.table.snapshot() {
+            self.tell_lost(id);
+        }
+        let salvage = self.salvage();
+        self.drop_user_values();
+        self.fds.clear();
+        self.resting.clear();
+        self.plain.clear();
+        self.wire.clear();
+        self.delivered = 0;
+        self.events = Events::new();
+        let (config, pulse) = (self.core.config.clone(), self.pulse());
+        self.core = Core::new(at, config, now, S::wall_time, pulse);
+        self.sys.renew()?;
+        for (listener, fd, pause_ends) in salvage.listeners {
+            self.take_over(listener, fd, pause_ends)?;
+        }
+        self.core.quitting = quitting;
+        for watch in salvage.watches {
+            if let Some(watcher) = watch.watcher {
+                let fd = watch.fd;
+                self.core.run(Callback::WatchClosed, |local| watcher.on_closed(local, fd, None));
+            }
+        }
+        self.freed_for_others = true;
+        Ok(())
+    }
+
+    /// A line of the broken loop has ended.
+    fn tell_lost(&mut self, id: ConnId) {
+        let Some(line) = self.core.table.line_mut(id) else { return };
+        let handler = line.handler.take();
+        self.core.pulse.counters.closed.add(1);
+        let line = self.core.line(id);
+        let listener = line.listener;
+        line.fail(CloseReason::Internal);
+        let told = std::mem::replace(&mut line.told, true);
+        if let Some(mut handler) = handler {
+            // The first reason stands.
+            let reason = match line.stage.take() {
+                Stage::Closed(reason) => reason,
+                _ => CloseReason::Internal,
+            };
+            if !told {
+                self.core.count_end(listener, reason.kind());
+                self.core.run(Callback::Disconnect, |local| {
+                    handler.on_disconnect(&mut Conn { core: &mut *local.core, id }, &reason);
+                });
+            }
+            self.core.drop_user_value(handler);
+        } else if !told {
+            // Its handler was lost in the panic.
+            self.core.count_end(listener, CloseReason::Internal.kind());
+        }
+    }
+
+    fn salvage(&mut self) -> Salvage<S::Fd> {
+        let mut salvage = Salvage { listeners: Vec::new(), watches: Vec::new() };
+        for id in self.core.table.snapshot() {
+            match self.core.table.entry_mut(id) {
+                Some(Entry::Listener(_) | Entry::Watch(_)) => {}
+                _ => continue,
+            }
+            match self.core.table.remove(id) {
+                Some(Entry::Listener(listener)) => {
+                    let fd = self.fds.get_mut(id.slot()).and_then(Option::take);
+                    let pause = listener.pause_ends.and_then(|timer| self.core.timers.due(timer));
+                    match fd {
+                        Some(fd) if listener.accept.is_some() => {
+                            salvage.listeners.push((listener, fd, pause));
+                        }
+                        _ => log::error!("listener {id}: was lost with its loop"),
+                    }
+                }
+                Some(Entry::Watch(watch)) => {
+                    if let Err(error) = self.sys.unwatch(std::os::fd::AsFd::as_fd(&watch.fd)) {
+                        log::debug!("watch {id}: {error}");
+                    }
+                    salvage.watches.push(watch);
+                }
+                _ => {}
+            }
+        }
+        salvage
+    }
+
+    /// A listener of the broken loop goes on.
+    fn take_over(
+        &mut self,
+        mut listener: Box<Listener>,
+        fd: S::Fd,
+        pause_ends: Option<Tick>,
+    ) -> io::Result<()> {
+        listener.resting = false;
+        listener.pause_ends = None;
+        let (id, accepting) = (listener.id, listener.is_accepting());
+        let Some(key) = self.core.table.insert(Entry::Listener(listener)) else {
+            return Err(io::Error::other("too many listeners for a new loop"));
+        };
+        let interest = if accepting { Interest::Accept } else { Interest::Muted };
+        self.sys.register(&fd, interest, key.key())?;
+        self.set_fd(key, fd);
+        self.core.listeners.push((id, key));
+        self.core.know_listener(id);
+        if let Some(due) = pause_ends {
+            let timer = self.core.timers.insert(due, Due::ListenerPause(key));
+            if let Some(listener) = self.core.table.listener_mut(key) {
+                listener.pause_ends = Some(timer);
+            }
+        }
+        Ok(())
+    }
+}
