@@ -35,6 +35,9 @@ mod semantics {
     mod pause;
     mod pause_for;
     mod predrain;
+    mod proxy;
+    mod proxy_out;
+    mod proxy_refused;
     mod quit;
     mod read_timeout;
     mod regressions;

@@ -41,6 +41,8 @@ pub(crate) enum Due {
     Watch(ConnId),
     /// The pause of this listener is over.
     ListenerPause(ConnId),
+    /// This listener ends: whether somebody is left.
+    ListenerEnd(ConnId),
     Task(Task),
 }
 
@@ -48,7 +50,10 @@ pub(crate) enum Due {
 pub(crate) enum Wish {
     Connect(ConnId, Dial),
     Option(ConnId, SocketOption),
+    /// Without loss, which may take its time.
     CloseListener(ConnId),
+    /// At once.
+    FreeListener(ConnId),
     /// This watch has changed, or ended.
     Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
@@ -247,7 +252,7 @@ impl Core {
                 self.recount(id);
                 self.revisit(id);
             }
-            Some(Entry::Listener(_)) => self.wishes.push(Wish::CloseListener(id)),
+            Some(Entry::Listener(_)) => self.wishes.push(Wish::FreeListener(id)),
             Some(Entry::Watch(_)) => {
                 self.close_watch(id);
             }

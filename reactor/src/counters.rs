@@ -147,6 +147,13 @@ counters! {
         refused_from_peer,
         /// Connections that the kernel accepted for us and that could not be served.
         accept_failures,
+        /// Peers that were closed at once because they are no senders of PROXY headers
+        /// ([`Others::Refuse`](crate::Others)).
+        refused_senders,
+        /// PROXY headers that were believed.
+        proxy_headers,
+        /// Connections that ended because their PROXY header was wrong, late or not there.
+        bad_proxy_headers,
         /// Options of connections that the kernel has refused.
         refused_options,
         /// Connections that have ended and are gone, whether or not they were ever established.

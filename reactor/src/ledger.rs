@@ -8,8 +8,8 @@
 //! 2. Between two services the handshakes begun are those that came to a good end, those that came
 //!    to none, and those under way.
 
-use crate::api::{CloseKind, CloseReason};
-use crate::conn::Stage;
+use crate::api::CloseKind;
+use crate::conn::Origin;
 use crate::core::Core;
 use crate::counters::{Count, ListenerCounts};
 use crate::id::{ConnId, ListenerId};
@@ -89,8 +89,14 @@ impl Core {
         self.count_open(Some(listener));
     }
 
-    /// Whatever was to be told of the end of a line has been told.
-    pub(crate) fn count_end(&mut self, listener: Option<ListenerId>, kind: CloseKind) {
+    /// A line has ended; only the first reason counts.
+    pub(crate) fn count_end(&mut self, id: ConnId, kind: CloseKind) {
+        let line = self.line(id);
+        let listener = line.listener;
+        if line.origin.has(Origin::END_COUNTED) {
+            return;
+        }
+        line.origin.add(Origin::END_COUNTED);
         self.pulse.counters.closed_by.add(kind);
         let counters = &self.pulse.counters;
         let (done, under_way) = (&counters.handshakes, self.handshakes.live as u64);
@@ -99,21 +105,6 @@ impl Core {
             let ListenerEntry { begun, under_way, counts, .. } = self.entry_of(id);
             counts.closed_by.add(kind);
             count_failed(&counts.failed_handshakes, *begun, &counts.handshakes, *under_way);
-        }
-    }
-
-    /// A line ends, and its handler is not told: it has asked for that, or is no more.
-    pub(crate) fn end_untold(&mut self, id: ConnId, reason: CloseReason) {
-        let line = self.line(id);
-        let first = !std::mem::replace(&mut line.told, true);
-        line.fail(reason);
-        if first {
-            let kind = match &line.stage {
-                Stage::Closed(reason) => reason.kind(),
-                _ => CloseKind::Internal,
-            };
-            let listener = line.listener;
-            self.count_end(listener, kind);
         }
     }
 

@@ -19,6 +19,7 @@
 //! | who looks after a descriptor of somebody else? | `api/watch`: `Watcher`; `drive/watch` |
 //! | who decides that a connection is too old? | `conn/deadlines`; `drive/expire` acts on it |
 //! | where does a byte become plaintext? | `drive/read` gives it to the `tls` crate |
+//! | who is behind a balancer? | `proxy` decodes what it says; `drive/preface` reads it |
 //! | where does state meet the kernel? | `drive`: the loop |
 //! | where is `unsafe`? | `sys/linux`, nowhere else |
 //!
@@ -71,6 +72,7 @@ mod id;
 mod ledger;
 mod links;
 mod listener;
+mod proxy;
 mod pulse;
 mod staging;
 mod sys;
@@ -83,10 +85,10 @@ pub use crate::histogram::Histogram;
 pub use crate::pulse::{Doing, Pulse};
 pub use api::{
     Accept, Addr, BindOptions, CloseKind, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, PanicPolicy,
-    ParseConnectError, Peer, Pipelined, Refused, Silence, SocketOption, StartTlsError, Status,
-    TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,
-    events, incoming,
+    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, Others,
+    PanicPolicy, ParseConnectError, Peer, Pipelined, ProxyProtocol, Refused, Silence, SocketOption,
+    StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};
@@ -95,6 +97,10 @@ pub use drive::Simulation;
 pub use drive::{Reactor, Turn};
 pub use id::{ConnId, ListenerId, MAX_SHARDS, Place, TimerId, WatchId};
 pub use listener::{Acceptor, ListenerOptions};
+pub use proxy::{
+    Decoded, ParseNetworkError, ProxyError, ProxyHeader, ProxySsl, ProxyTlv, ProxyTlvError,
+    ProxyVersion,
+};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;
@@ -102,5 +108,5 @@ pub use shardpoll_tls as tls;
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
     Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Wake, Waker, bind_group,
-    bind_unix, monotonic_now, raise_descriptor_limit, share_listener,
+    bind_unix, monotonic_now, raise_descriptor_limit, share_listener, steer,
 };

@@ -3,14 +3,16 @@
 //! Never: holds the descriptor, or calls the acceptor.
 //!
 //! Invariants:
-//! 1. The kernel reports those who wait exactly while the listener neither rests nor is paused.
+//! 1. The kernel reports those who wait exactly while the listener neither rests, nor is paused,
+//!    nor ends.
 
-use crate::api::{Accept, Addr, WhenFull};
+use crate::api::{Accept, Addr, ProxyProtocol, WhenFull};
 use crate::census::Limits;
 use crate::id::ListenerId;
-use shardpoll_timers::TimerId;
+use shardpoll_timers::{Tick, TimerId};
 use shardpoll_tls::ServerContext;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What decides on the connections of a listener.
 pub type Acceptor = Box<dyn Accept>;
@@ -26,8 +28,24 @@ pub struct ListenerOptions {
     /// The largest chunk a handler is given, in bytes, as
     /// [`Conn::read_size`](crate::Conn::read_size) sets it. Default: as the configuration says.
     pub read_size: Option<usize>,
+    /// Whose PROXY headers are believed. Default: nobody's, and everybody is served as they are.
+    pub proxy: Option<ProxyProtocol>,
     /// How many of them there may be, over all loops that share a census. Default: no limit.
     pub limits: Limits,
+    /// How long handshakes that are under way may take when the listener ends. Default: none.
+    ///
+    /// The socket is told to let no other begin, and is closed when nobody is left, at the latest
+    /// after this time. `None`: it is closed as soon as nobody waits to be accepted, which is right
+    /// for a socket that others hold too, and listen at on.
+    pub handshake_grace: Option<Duration>,
+}
+
+/// The end of a listener, which waits for those who are about to be connected.
+pub(crate) struct Ending {
+    /// Who has not come by then is reset.
+    pub(crate) until: Tick,
+    /// How long it waits before it looks again.
+    pub(crate) look_after: Duration,
 }
 
 pub(crate) struct Listener {
@@ -45,8 +63,12 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// User code has stopped it (S128).
     pub(crate) paused: bool,
+    /// Each line that came to it and waits for its PROXY header has a clone.
+    pub(crate) prefaces: Rc<()>,
     /// What ends the pause, if it was given a time.
     pub(crate) pause_ends: Option<TimerId>,
+    /// It has been told to end; those who wait are accepted by the looks that it takes.
+    pub(crate) ending: Option<Ending>,
 }
 
 impl Listener {
@@ -65,12 +87,19 @@ impl Listener {
             accept: Some(accept),
             resting: false,
             paused: false,
+            prefaces: Rc::new(()),
             pause_ends: None,
+            ending: None,
         })
     }
 
-    /// Whether it takes connections now.
+    /// Whether it takes connections when they come.
     pub(crate) fn is_accepting(&self) -> bool {
-        !self.resting && !self.paused
+        !self.resting && !self.paused && self.ending.is_none()
+    }
+
+    /// Whether its acceptor is yet to be asked, even if it has ended.
+    pub(crate) fn is_needed(&self) -> bool {
+        Rc::strong_count(&self.prefaces) > 1
     }
 }

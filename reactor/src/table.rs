@@ -106,7 +106,6 @@ impl Table {
         (slot.generation == id.generation()).then_some(&mut slot.entry)
     }
 
-    #[cfg(feature = "sim")]
     pub(crate) fn entry(&self, id: ConnId) -> Option<&Entry> {
         let slot = self.slots.get(id.slot())?;
         (slot.generation == id.generation()).then_some(&slot.entry)

@@ -87,6 +87,10 @@ pub use shardpoll_reactor::{
     Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
     WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
+pub use shardpoll_reactor::{
+    Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,
+    ProxyTlvError, ProxyVersion,
+};
 pub use worker::{Worker, WorkerStart};
 
 /// A simulated network with a clock of its own, for tests of handlers (feature `sim`).

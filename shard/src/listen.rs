@@ -5,8 +5,8 @@
 use crate::error::StartError;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
-    Addr, BindOptions, Config, ListenerOptions, SocketFile, WhenFull, bind_group, bind_unix,
-    share_listener,
+    Addr, BindOptions, Config, ListenerOptions, ProxyProtocol, SocketFile, WhenFull, bind_group,
+    bind_unix, share_listener,
 };
 use std::fmt;
 use std::io;
@@ -32,6 +32,7 @@ pub struct Listen {
     /// `None`: what the configuration says.
     no_delay: Option<bool>,
     keep_alive: Option<Option<Duration>>,
+    handshake_grace: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +56,14 @@ pub(crate) struct Sockets {
 impl Listen {
     fn at(place: Place) -> Self {
         let (options, bind) = (ListenerOptions::default(), BindOptions::default());
-        Self { place, options, bind, no_delay: None, keep_alive: None }
+        Self {
+            place,
+            options,
+            bind,
+            no_delay: None,
+            keep_alive: None,
+            handshake_grace: Duration::from_secs(1),
+        }
     }
 
     /// Listens on this address; port 0 lets the kernel choose one, the same for all shards.
@@ -167,6 +175,14 @@ impl Listen {
         self
     }
 
+    /// Connections begin with a PROXY header if they come from these senders. Default: nobody is
+    /// believed, and everybody is served as they are.
+    #[must_use]
+    pub fn proxy_protocol(mut self, proxy: ProxyProtocol) -> Self {
+        self.options.proxy = Some(proxy);
+        self
+    }
+
     /// How many accepted connections it may have at a time, over all shards, at least 1; one too
     /// many is closed at once, no callback is called, and
     /// [`Counters::refused_of_listener`](crate::Counters) counts it. Default: no limit.
@@ -189,15 +205,29 @@ impl Listen {
         self
     }
 
+    /// How long a client that believes to be connected may take to be so, when the listener is
+    /// closed: its last packet is still on its way. Default 1 s.
+    ///
+    /// From then on nobody new is let in; the socket is closed as soon as no handshake is under
+    /// way, which on a quiet listener is after some milliseconds, and at the latest after this
+    /// time. Who begins to connect meanwhile tries again after a second, and is refused then.
+    /// Nothing to a unix socket, and to one that was opened elsewhere, which others may hold too.
+    #[must_use]
+    pub fn handshake_grace(mut self, time: Duration) -> Self {
+        self.handshake_grace = time;
+        self
+    }
+
     /// Opens the sockets, one for each shard.
     pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
-        let Self { place, options, mut bind, no_delay, keep_alive } = self;
+        let Self { place, mut options, mut bind, no_delay, keep_alive, handshake_grace } = self;
         options.limits.check().map_err(StartError::Config)?;
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
         let failed = |addr: Addr| move |source| StartError::Listen { addr, source };
         match place {
             Place::Ip(addr) => {
+                options.handshake_grace = Some(handshake_grace);
                 let (each, bound) =
                     bind_group(addr, shards, &bind).map_err(failed(Addr::Ip(addr)))?;
                 Ok(Sockets { each, addr: Addr::Ip(bound), options, file: None })

@@ -29,6 +29,9 @@ const COUNTERS: &[ShardRow] = &[
     ("refused_from_peer_total", "Closed at once: too many from their peer.", |s| {
         s.counters.refused_from_peer
     }),
+    ("refused_senders_total", "Closed at once: no proxies.", |s| s.counters.refused_senders),
+    ("proxy_headers_total", "PROXY headers believed.", |s| s.counters.proxy_headers),
+    ("bad_proxy_headers_total", "PROXY headers refused.", |s| s.counters.bad_proxy_headers),
     ("refused_writes_total", "Writes to a full queue.", |s| s.counters.refused_writes),
     ("refused_options_total", "Options the kernel refused.", |s| s.counters.refused_options),
     ("tls_handshakes_shed_total", "Given up for newer ones.", |s| s.counters.shed_handshakes),

@@ -113,7 +113,8 @@ impl World {
         self.listen_having(options, accept)
     }
 
-    fn listen_having(
+    /// Listens at one more address, with these options.
+    pub fn listen_having(
         &self,
         options: ListenerOptions,
         accept: impl Accept + Clone + Send,
@@ -121,11 +122,12 @@ impl World {
         if let Some(shard) = self.side.shard() {
             return lab::listen(shard, options, Box::new(accept));
         }
-        let ListenerOptions { tls, limits, .. } = options;
+        let ListenerOptions { tls, limits, proxy, .. } = options;
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
         let Limits { max_connections, max_connections_per_peer, .. } = limits;
         let at = max_connections.into_iter().fold(at, Listen::max_connections);
         let at = max_connections_per_peer.into_iter().fold(at, Listen::max_connections_per_peer);
+        let at = proxy.into_iter().fold(at, Listen::proxy_protocol);
         let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
     }

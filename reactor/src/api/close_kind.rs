@@ -61,6 +61,8 @@ kinds! {
     TooManyHandshakes => "too_many_handshakes",
     /// [`CloseReason::Injected`].
     Injected => "injected",
+    /// [`CloseReason::Proxy`].
+    Proxy => "proxy",
     /// [`CloseReason::Io`].
     Io => "io",
     /// [`CloseReason::Internal`].
@@ -87,6 +89,7 @@ impl CloseReason {
             Self::HandshakeTimeout { .. } => CloseKind::HandshakeTimeout,
             Self::TooManyHandshakes => CloseKind::TooManyHandshakes,
             Self::Injected => CloseKind::Injected,
+            Self::Proxy(_) => CloseKind::Proxy,
             Self::Io(_) => CloseKind::Io,
             Self::Internal => CloseKind::Internal,
         }

@@ -5,7 +5,9 @@
 use super::Addr;
 use crate::census::Limits;
 use crate::id::ListenerId;
+use crate::proxy::ProxyHeader;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The limits of one loop and all connections on it.
@@ -250,10 +252,13 @@ impl std::error::Error for ConfigError {}
 /// Who has connected: what the acceptor makes a handler from.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The peer's address.
+    /// The peer's address; behind a balancer whose headers are believed
+    /// ([`ProxyProtocol`](crate::ProxyProtocol)), that of the client.
     pub addr: Addr,
     /// The listener it came to.
     pub listener: ListenerId,
+    /// What the balancer has said, if it was asked.
+    pub proxy: Option<Arc<ProxyHeader>>,
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ impl Conn<'_> {
 
     /// Ends the connection now and silently: queued output is lost, nothing more is called (S79).
     pub fn abort(&mut self) {
-        self.core.end_untold(self.id, CloseReason::Asked);
+        self.line_mut().told = true;
         self.fail(CloseReason::Asked);
     }
 

@@ -6,6 +6,7 @@ use super::addr::{Addr, UnixPathError};
 use super::config::WhenFull;
 use super::option::{Options, SocketOption};
 use crate::conn::TlsDial;
+use crate::proxy::ProxyHeader;
 use shardpoll_tls::ClientContext;
 use shardpoll_tls::rustls::pki_types::ServerName;
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ pub struct Connect {
     pub(crate) fast_open: bool,
     pub(crate) read_size: Option<usize>,
     pub(crate) when_full: Option<WhenFull>,
+    pub(crate) proxy_header: Option<Box<ProxyHeader>>,
 }
 
 /// What a connection is made from.
@@ -49,7 +51,15 @@ pub(crate) enum Target {
 impl Connect {
     fn new(target: Target) -> Self {
         let options = Options::default();
-        Self { target, tls: None, options, fast_open: false, read_size: None, when_full: None }
+        Self {
+            target,
+            tls: None,
+            options,
+            fast_open: false,
+            read_size: None,
+            when_full: None,
+            proxy_header: None,
+        }
     }
 
     /// Connects to this address over TCP.
@@ -111,7 +121,7 @@ impl Connect {
     /// TLS from the first byte on; `name` is sent to the server and checked in its certificate.
     #[must_use]
     pub fn tls(mut self, context: ClientContext, name: ServerName<'static>) -> Self {
-        self.tls = Some(Box::new(TlsDial { context, name, begun: None }));
+        self.tls = Some(Box::new(TlsDial { context, name, preface: Vec::new(), begun: None }));
         self
     }
 

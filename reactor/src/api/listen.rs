@@ -6,6 +6,7 @@ use super::{Handler, Local, Peer};
 use crate::core::{Due, Wish};
 use crate::id::{ConnId, ListenerId};
 use crate::listener::Listener;
+use crate::table::Entry;
 use shardpoll_tls::ServerContext;
 use std::time::Duration;
 
@@ -40,8 +41,7 @@ impl Local<'_> {
     /// On this shard; false when it has no such listener.
     pub fn pause_listener_for(&mut self, id: ListenerId, time: Duration) -> bool {
         let paused = self.pause_listener(id);
-        let key = self.core.listener_key(id);
-        if let Some(key) = key {
+        for key in self.core.listener_keys(id) {
             let due = self.core.now.saturating_add(time);
             let timer = self.core.timers.insert(due, Due::ListenerPause(key));
             if let Some(listener) = self.core.table.listener_mut(key) {
@@ -75,39 +75,50 @@ impl Local<'_> {
         id: ListenerId,
         tls: impl Into<Option<ServerContext>>,
     ) -> bool {
-        let key = self.core.listener_key(id);
-        let Some(listener) = key.and_then(|key| self.core.table.listener_mut(key)) else {
-            return false;
-        };
-        listener.options.tls = tls.into();
-        true
+        let tls = tls.into();
+        let keys = self.core.listener_keys(id);
+        for &key in &keys {
+            if let Some(listener) = self.core.table.listener_mut(key) {
+                listener.options.tls.clone_from(&tls);
+            }
+        }
+        !keys.is_empty()
     }
 
     /// Stops listening on this shard; connections that were accepted live on (S128). Those who wait
     /// are accepted first, and [`Accept::on_close`] is called after the running callback. False
     /// when this shard has no such listener.
     pub fn close_listener(&mut self, id: ListenerId) -> bool {
-        let key = self.core.listener_key(id);
-        self.core.wishes.extend(key.map(Wish::CloseListener));
-        key.is_some()
+        let keys = self.core.listener_keys(id);
+        let known = !keys.is_empty();
+        self.core.wishes.extend(keys.into_iter().map(Wish::CloseListener));
+        known
     }
 
-    /// Changes a listener; a timed pause is over with that.
-    fn set_listener(&mut self, id: ListenerId, change: impl FnOnce(&mut Listener)) -> bool {
-        let Some(key) = self.core.listener_key(id) else { return false };
-        let Some(listener) = self.core.table.listener_mut(key) else { return false };
-        change(listener);
-        if let Some(timer) = listener.pause_ends.take() {
-            self.core.timers.remove(timer);
+    /// Changes a listener, of whose sockets this shard may have several; a timed pause is over with
+    /// that.
+    fn set_listener(&mut self, id: ListenerId, change: impl Fn(&mut Listener)) -> bool {
+        let keys = self.core.listener_keys(id);
+        for &key in &keys {
+            let Some(listener) = self.core.table.listener_mut(key) else { continue };
+            change(listener);
+            if let Some(timer) = listener.pause_ends.take() {
+                self.core.timers.remove(timer);
+            }
+            self.core.wishes.push(Wish::SettleListener(key));
         }
-        self.core.wishes.push(Wish::SettleListener(key));
-        true
+        !keys.is_empty()
     }
 }
 
 impl crate::core::Core {
-    /// The entry of a listener, if it is on this shard.
-    pub(crate) fn listener_key(&self, id: ListenerId) -> Option<ConnId> {
-        self.listeners.iter().find(|(known, _)| *known == id).map(|&(_, key)| key)
+    /// The entries of a listener on this shard, one for each socket, but for those that are ending.
+    pub(crate) fn listener_keys(&self, id: ListenerId) -> Vec<ConnId> {
+        let keys = self.listeners.iter().filter(|(known, _)| *known == id).map(|&(_, key)| key);
+        let goes_on = |key: &ConnId| match self.table.entry(*key) {
+            Some(Entry::Listener(listener)) => listener.ending.is_none(),
+            _ => false,
+        };
+        keys.filter(goes_on).collect()
     }
 }

@@ -3,7 +3,9 @@
 //! Never: calls the kernel; what must become a descriptor waits as a wish until the callback
 //! returns.
 
-use super::{Addr, CloseReason, Conn, Connect, Handler, Options, Target, WatchInterest, Watcher};
+use super::{
+    Addr, CloseReason, Conn, Connect, Handler, Options, Target, WatchInterest, Watcher, Written,
+};
 use crate::core::{Core, Counters, Dial, Due, Wish};
 use crate::id::{ConnId, TimerId, WatchId};
 use crate::table::Entry;
@@ -104,7 +106,7 @@ impl Local<'_> {
             self.core.count_panic(Some(id));
             // Here, and not while the panic goes on: a second one would end the process.
             self.core.drop_user_value(handler);
-            self.core.end_untold(id, CloseReason::HandlerPanic);
+            self.core.line(id).told = true;
             self.core.fail(id, CloseReason::HandlerPanic);
             self.core.panic_counted = true;
             self.core.pulse.call(calling);
@@ -121,7 +123,8 @@ impl Local<'_> {
     /// # Errors
     /// [`Refused`] when it cannot be tried; then there is no callback.
     pub fn connect(&mut self, to: Connect, handler: impl Handler) -> Result<ConnId, Refused> {
-        let Connect { target, tls, options, fast_open, read_size, when_full } = to;
+        let Connect { target, mut tls, options, fast_open, read_size, when_full, proxy_header } =
+            to;
         let (peer, options) = match &target {
             Target::One(to @ Addr::Ip(_)) => (to.clone(), options.of_fresh(&self.core.config)),
             Target::One(to @ Addr::Unix(_)) => (to.clone(), Options::default()),
@@ -131,12 +134,25 @@ impl Local<'_> {
             }
             Target::Adopted(_) => (Addr::Unix(None), options),
         };
+        let preface = proxy_header.map(|header| header.encode());
+        let in_clear = match (&mut tls, preface) {
+            (Some(plan), Some(preface)) => {
+                plan.preface = preface;
+                None
+            }
+            (_, preface) => preface,
+        };
         let id = self.core.add_outgoing(peer, tls, handler)?;
         if let Some(bytes) = read_size {
             self.core.line(id).set_read_size(bytes);
         }
         if let Some(then) = when_full {
             self.core.line(id).when_full = then;
+        }
+        // It is the first that is written: without it the rest is not to be sent.
+        let mut conn = Conn { core: self.core, id };
+        if in_clear.is_some_and(|preface| conn.write_vec(preface) == Written::Full) {
+            self.core.fail(id, CloseReason::BufferFull);
         }
         let dial = Dial { target, options, fast_open };
         self.core.wishes.push(Wish::Connect(id, dial));

@@ -2,6 +2,7 @@
 //!
 //! Never: decides anything; the loop closes, this only says why.
 
+use crate::proxy::ProxyError;
 use shardpoll_tls as tls;
 use std::fmt;
 use std::io;
@@ -49,6 +50,10 @@ pub enum CloseReason {
     /// The peer, or somebody between, sent bytes in clear behind the command that begins TLS, and
     /// [`Pipelined::Refuse`](crate::Pipelined) holds (S122).
     Injected,
+    /// A connection that was to begin with a PROXY header did not
+    /// ([`ProxyProtocol`](crate::ProxyProtocol)). It had no handler yet that could be told; it is
+    /// counted, and logged.
+    Proxy(ProxyError),
     /// The kernel reported another error.
     Io(io::Error),
     /// A bug in this library, not in yours; please report it.
@@ -95,6 +100,7 @@ impl fmt::Display for CloseReason {
                 "connection refused"
             }
             Self::Connect(error) | Self::Io(error) => return error.fmt(f),
+            Self::Proxy(error) => return error.fmt(f),
             Self::Internal => "internal error",
         };
         f.write_str(text)

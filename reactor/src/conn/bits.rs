@@ -34,7 +34,7 @@ impl Ready {
     }
 }
 
-/// What a line that was accepted is counted for ([`crate::census`]).
+/// What a line is counted for ([`crate::census`], [`crate::ledger`]).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Origin(u8);
 
@@ -44,6 +44,8 @@ impl Origin {
     pub(crate) const ENTERED: Self = Self(1);
     /// It counts among those of its peer.
     pub(crate) const PEER_ENTERED: Self = Self(2);
+    /// Its end has been counted.
+    pub(crate) const END_COUNTED: Self = Self(4);
 
     pub(crate) fn has(self, bits: Self) -> bool {
         self.0 & bits.0 != 0
@@ -73,7 +75,7 @@ impl Marks {
     pub(crate) const BEFORE_END: Self = Self(7);
     /// Nothing is sent until it is unlocked, but by the end of the connection (S70).
     pub(crate) const WRITE_LOCK: Self = Self(16);
-    /// `Line::tuning` is there.
+    /// `Line::tuning` has something that a service must ask for.
     pub(crate) const TUNED: Self = Self(32);
     /// More is queued than the high water mark, or was, and the low one is not reached.
     pub(crate) const HIGH: Self = Self(64);

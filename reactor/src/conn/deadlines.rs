@@ -52,6 +52,8 @@ pub(crate) struct Span {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Limit {
     Connect,
+    /// The PROXY header is late.
+    Preface,
     /// The next attempt of a race begins.
     Attempt,
     Handshake,
@@ -166,6 +168,7 @@ impl Line {
                     _ => (whole, Limit::Connect),
                 }
             }
+            Stage::Preface(preface) => (preface.due, Limit::Preface),
             Stage::Handshaking(tls) => {
                 let whole = after(tls.began, spans.handshake);
                 let step = after(self.last_progress, spans.handshake_step);

@@ -14,6 +14,8 @@ use std::fmt;
 pub enum Step {
     /// It does not exist yet.
     Begun,
+    /// A PROXY header is to come.
+    Preface,
     /// The kernel is connecting.
     Connecting,
     /// What was written before an upgrade leaves in clear.
@@ -38,6 +40,7 @@ impl Step {
     /// Every step, in the order of a life.
     pub const ALL: [Self; STEPS] = [
         Self::Begun,
+        Self::Preface,
         Self::Connecting,
         Self::Upgrading,
         Self::Handshaking,
@@ -50,6 +53,7 @@ impl Step {
 
     pub(crate) fn of(stage: &Stage) -> Self {
         match stage {
+            Stage::Preface(_) => Self::Preface,
             Stage::Connecting(_) => Self::Connecting,
             Stage::Upgrading(_) => Self::Upgrading,
             Stage::Handshaking(_) => Self::Handshaking,

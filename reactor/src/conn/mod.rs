@@ -8,6 +8,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   preface   a PROXY header that is to come first
 //!   upgrade   the change from plain to TLS
 //!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
@@ -27,6 +28,7 @@ mod gate;
 #[cfg(feature = "sim")]
 pub(crate) mod journey;
 mod outbox;
+mod preface;
 mod race;
 mod stage;
 mod tuning;
@@ -37,6 +39,7 @@ pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use preface::Preface;
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};
 pub(crate) use tuning::{Fin, Link, Rate, Tuning};
@@ -68,7 +71,7 @@ pub(crate) struct Line {
     pub(crate) marks: Marks,
     /// `on_connect` was called; decides what a handshake's timeout is called (S93).
     pub(crate) connected: bool,
-    /// `on_disconnect` was called, or shall not be (S79).
+    /// `on_disconnect` was called, or shall not be (S79): as long as there is no handler, too.
     pub(crate) told: bool,
     /// The end of input was read: there is nothing more to read.
     pub(crate) input_ended: bool,
@@ -225,7 +228,7 @@ impl Line {
     pub(crate) fn wants_read(&self) -> bool {
         match &self.stage {
             Stage::Open(_) => self.gate.is_open(),
-            Stage::Handshaking(_) => true,
+            Stage::Handshaking(_) | Stage::Preface(_) => true,
             Stage::Flushing { .. } | Stage::Lingering { .. } => !self.input_ended,
             // What comes before the last byte has left in clear is looked for then.
             Stage::Upgrading(_) | Stage::Connecting(_) | Stage::Closed(_) => false,
@@ -345,7 +348,8 @@ impl Line {
                 self.last_progress = now;
                 self.enter(Stage::Flushing { channel: Channel::Plain, reason });
             }
-            Stage::Connecting(_) => self.enter(Stage::Closed(reason)),
+            // Of the latter nobody knows.
+            Stage::Connecting(_) | Stage::Preface(_) => self.enter(Stage::Closed(reason)),
             ending => self.enter(ending),
         }
         self.marks.take(Marks::BEFORE_END);

@@ -3,14 +3,17 @@
 //! ```text
 //!  connect ──► Connecting ──► Handshaking ──► Open ──► Flushing ──► Lingering ──► (freed)
 //!                  │  └──────── plain ─────────▲ │         ▲             │
-//!  accept ─────────┼───────── plain ───────────┘ │         │             │
-//!  accept, TLS ────┼──────► Handshaking ── close ┼─────────┤             │
+//!  accept ──► ─────┼───────── plain ───────────┘ │         │             │
+//!     └─► Preface ─┤                             │         │             │
+//!  accept, TLS ──► ┼──────► Handshaking ── close ┼─────────┤             │
+//!     └─► Preface ─┤                             │         │             │
 //!  start_tls ──────┼─ Upgrading ──► Handshaking  │   close ┘             │
 //!                  └──────────── errors, timeouts, abort ────► Closed ◄──┘ ──► (freed)
 //! ```
 //!
 //! | stage | reads | writes | deadline |
 //! |---|---|---|---|
+//! | Preface | what belongs to its PROXY header | no | that of the header |
 //! | Connecting | no | no | connect timeout |
 //! | Upgrading | looked for, not read | what was written before | send timeout |
 //! | Handshaking | yes | what TLS owes | handshake timeout, per step and over all |
@@ -19,10 +22,12 @@
 //! | Lingering | discarded, bounded | no | [`LINGER`] |
 //! | Closed | no | no | none |
 //!
-//! Connecting is left when connected or refused; Upgrading, which comes from Open, when all that
-//! was written before is out, for Handshaking; Handshaking when done, or failed with the alert
-//! sent; Open by close, end of input, an error, a timeout; Flushing when all is out and the handler
-//! was told; Lingering by the end of input, the bound or the deadline; a Closed line is freed.
+//! Preface is left when the header is complete, for what the connection would have begun with, or
+//! when it is none, or is late; Connecting when connected or refused; Upgrading, which comes from
+//! Open, when all that was written before is out, for Handshaking; Handshaking when done, or failed
+//! with the alert sent; Open by close, end of input, an error, a timeout; Flushing when all is out
+//! and the handler was told; Lingering by the end of input, the bound or the deadline; a Closed
+//! line is freed.
 //!
 //! Never: calls user code or the kernel.
 //!
@@ -36,6 +41,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::channel::{Channel, TlsChannel};
+use super::preface::Preface;
 use super::upgrade::Upgrade;
 use crate::api::CloseReason;
 use shardpoll_tls::ClientContext;
@@ -51,6 +57,8 @@ pub(crate) const LINGER_BYTES: usize = 64 * 1024;
 // A tag of its own: which stage it is, is asked several times a message.
 #[repr(u8)]
 pub(crate) enum Stage {
+    /// A PROXY header is to come, and nobody knows of the connection.
+    Preface(Box<Preface>),
     /// The kernel is connecting; TLS follows at once if planned.
     Connecting(Option<Box<TlsDial>>),
     /// What was written before the upgrade leaves in clear; TLS begins behind it.
@@ -71,6 +79,8 @@ pub(crate) enum Stage {
 pub(crate) struct TlsDial {
     pub(crate) context: ClientContext,
     pub(crate) name: ServerName<'static>,
+    /// A PROXY header, which leaves in clear before anything of TLS.
+    pub(crate) preface: Vec<u8>,
     /// The session, when its first bytes went with the first packet (RFC 7413).
     pub(crate) begun: Option<Box<TlsChannel>>,
 }

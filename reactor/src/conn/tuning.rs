@@ -9,8 +9,10 @@
 use super::Line;
 use crate::api::Credit;
 use crate::id::ConnId;
+use crate::proxy::ProxyHeader;
 use shardpoll_timers::Tick;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The settings of one connection that differ from the configuration.
@@ -31,6 +33,8 @@ pub(crate) struct Tuning {
     /// The lines that are linked to this one.
     pub(crate) sources: Vec<ConnId>,
     pub(crate) fin: Fin,
+    /// What the balancer in front has said.
+    pub(crate) proxy: Option<Arc<ProxyHeader>>,
 }
 
 impl Tuning {

@@ -5,14 +5,14 @@
 
 use super::Reactor;
 use super::serve::Cause;
-use crate::api::{Addr, CloseReason, Peer, WhenExhausted};
-use crate::conn::{Channel, Line, Marks, Ready, Stage, TlsChannel};
-use crate::core::Callback;
+use crate::api::{Addr, CloseReason, Peer, Welcome, WhenExhausted};
+use crate::conn::{Channel, Line, Marks, Preface, Ready, Stage, TlsChannel};
+use crate::core::{Callback, Held};
 use crate::id::ConnId;
-use crate::listener::Listener;
+use crate::listener::{Acceptor, Listener};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
-use shardpoll_tls::Session;
+use shardpoll_tls::{ServerContext, Session};
 use std::io;
 use std::rc::Rc;
 
@@ -107,38 +107,42 @@ impl<S: Sys> Reactor<S> {
             }
             return;
         }
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        let (from, proxy) = (listener.id, listener.options.proxy.as_ref());
+        let welcome = proxy.map_or(Welcome::Direct, |proxy| proxy.welcome(&addr));
+        if welcome == Welcome::Refused {
+            return self.refuse_sender(&addr);
+        }
         let Some(mut origin) = self.enter(key, &addr) else { return };
-        let Some(listener) = self.core.table.listener_mut(key) else {
-            return;
-        };
-        let id = listener.id;
-        if !self.enter_peer(id, &addr, &mut origin) {
-            return self.leave(Some(id), &addr, origin);
+        // Behind a balancer the peer is yet to be known.
+        if welcome == Welcome::Direct && !self.enter_peer(from, &addr, &mut origin) {
+            return self.leave(Some(from), &addr, origin);
         }
         let Some(listener) = self.core.table.listener_mut(key) else { return };
-        let peer = Peer { addr, listener: id };
         let read_size = listener.options.read_size;
         let local = listener_addr(&mut self.sys, listener, &fd);
-        let session = listener.options.tls.as_ref().map(Session::server).transpose();
         let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
-        let Some(mut accept) = listener.accept.take() else {
-            return;
-        };
-        let (stage, owed) = match session {
-            Ok(None) => (Stage::Open(Channel::Plain), Marks::CONNECT),
-            Ok(Some(session)) => {
-                (Stage::Handshaking(TlsChannel::new(session, now)), Marks::STARTTLS)
+        let tls = listener.options.tls.clone();
+        let mut line = if let (Welcome::Header, Some(proxy)) = (welcome, &listener.options.proxy) {
+            let due = now.saturating_add(proxy.time());
+            let preface = Preface::new(key, due, tls, proxy.most(), Rc::clone(&listener.prefaces));
+            let mut line = Line::new(Stage::Preface(preface), None, addr, Some(from), now);
+            line.told = true;
+            line
+        } else {
+            let peer = Peer { addr, listener: from, proxy: None };
+            let Some((stage, owed, handler)) = self.greet(key, tls.as_ref(), &peer) else {
+                return self.leave(Some(from), &peer.addr, origin);
+            };
+            let panicked = handler.is_none();
+            let mut line = Line::new(stage, handler, peer.addr, Some(from), now);
+            line.marks = owed;
+            if panicked {
+                line.told = true;
+                line.fail(CloseReason::HandlerPanic);
             }
-            Err(error) => (Stage::Closed(CloseReason::from_tls(error)), Marks::NOTHING),
+            line
         };
-        let handler = self.core.run(Callback::Accept, |_| accept.accept(&peer));
-        if let Some(listener) = self.core.table.listener_mut(key) {
-            listener.accept = Some(accept);
-        }
-        let panicked = handler.is_none();
-        let mut line = Line::new(stage, handler, peer.addr, Some(peer.listener), now);
-        let handshakes = line.is_handshaking();
-        line.marks = owed;
         line.origin = origin;
         line.local = local;
         if let Some(bytes) = read_size {
@@ -151,13 +155,7 @@ impl<S: Sys> Reactor<S> {
         let Some(id) = self.core.table.insert(entry) else { return };
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
-        self.core.count_accepted(peer.listener);
-        if handshakes {
-            self.core.count_handshake_begun(Some(peer.listener));
-        }
-        if panicked {
-            self.core.end_untold(id, CloseReason::HandlerPanic);
-        }
+        self.core.count_accepted(from);
         if let Err(error) = registered {
             log::warn!("connection {id}: cannot be watched: {error}");
             self.core.pulse.counters.accept_failures.add(1);
@@ -167,6 +165,45 @@ impl<S: Sys> Reactor<S> {
             self.core.close(id, CloseReason::Asked);
         }
         self.serve(id, Cause::Asked);
+    }
+
+    /// What a connection begins with: its stage, what it owes there, and the handler that the
+    /// acceptor makes, unless that panics. `None` for a listener that is gone.
+    pub(super) fn greet(
+        &mut self,
+        key: ConnId,
+        tls: Option<&ServerContext>,
+        peer: &Peer,
+    ) -> Option<(Stage, Marks, Held)> {
+        let now = self.core.now;
+        let (stage, owed) = match tls.map(Session::server).transpose() {
+            Ok(None) => (Stage::Open(Channel::Plain), Marks::CONNECT),
+            Ok(Some(session)) => {
+                (Stage::Handshaking(TlsChannel::new(session, now)), Marks::STARTTLS)
+            }
+            Err(error) => (Stage::Closed(CloseReason::from_tls(error)), Marks::NOTHING),
+        };
+        let mut accept = self.acceptor(key)?.take()?;
+        let handler = self.core.run(Callback::Accept, |_| accept.accept(peer));
+        if let Some(place) = self.acceptor(key) {
+            *place = Some(accept);
+        }
+        if matches!(stage, Stage::Handshaking(_)) {
+            self.core.count_handshake_begun(Some(peer.listener));
+        }
+        Some((stage, owed, handler))
+    }
+
+    /// Where the acceptor of a listener is, which may have ended.
+    fn acceptor(&mut self, key: ConnId) -> Option<&mut Option<Acceptor>> {
+        let Self { core, ended_listeners, .. } = self;
+        match core.table.listener_mut(key) {
+            Some(listener) => Some(&mut listener.accept),
+            None => {
+                let (_, ended) = ended_listeners.iter_mut().find(|(known, _)| *known == key)?;
+                Some(&mut ended.accept)
+            }
+        }
     }
 }
 

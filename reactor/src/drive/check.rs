@@ -7,10 +7,12 @@ use crate::conn::journey::{Step, Transitions};
 use crate::conn::{Fin, Line, Marks, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
+use crate::listener::Listener;
 use crate::sys::{Sim, Sys};
 use crate::table::Entry;
 use shardpoll_timers::Tick;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 /// Says what is broken, unless it is not.
 fn hold(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
@@ -57,6 +59,9 @@ impl<S: Sys> Reactor<S> {
                 None => self.check_other(id)?,
             }
         }
+        for (id, listener) in &self.ended_listeners {
+            self.check_listener(*id, listener)?;
+        }
         let lines = || ids.iter().filter_map(|id| self.core.table.line(*id));
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
         hold(queued == counted, || format!("{queued} bytes are counted as queued, not {counted}"))?;
@@ -98,6 +103,9 @@ impl<S: Sys> Reactor<S> {
         let has_fd = self.owns_fd(id);
         let Some(watch) = self.core.table.watch(id) else {
             hold(has_fd, || format!("listener or attempt {id} has no descriptor"))?;
+            if let Some(Entry::Listener(listener)) = self.core.table.entry(id) {
+                self.check_listener(id, listener)?;
+            }
             return self.check_attempt(id);
         };
         // Its descriptor is in its entry.
@@ -111,6 +119,31 @@ impl<S: Sys> Reactor<S> {
         hold(flag || watch.watcher.is_some(), || format!("{id}: has lost its watcher"))?;
         let pending = |pause| self.core.timers.due(pause).is_some();
         hold(watch.pause.is_none_or(pending), || format!("{id}: is paused for ever"))
+    }
+
+    /// A listener knows how many wait for their headers; one that has ended is kept for them.
+    fn check_listener(&self, id: ConnId, listener: &Listener) -> Result<(), String> {
+        let waits = |line: &Line| matches!(&line.stage, Stage::Preface(p) if p.listener == id);
+        let ids = self.core.table.snapshot();
+        let waiting = ids.iter().filter_map(|id| self.core.table.line(*id)).filter(|l| waits(l));
+        let (waiting, known) = (waiting.count(), Rc::strong_count(&listener.prefaces) - 1);
+        hold(waiting == known, || format!("listener {id}: {waiting} wait, {known} are known"))?;
+        // Those that were ended from elsewhere are freed when they are served.
+        let ended = self.ended_listeners.iter().any(|(kept, _)| *kept == id);
+        let needed = waiting > 0 || !self.core.agenda.is_empty();
+        hold(!ended || needed, || format!("listener {id} has ended, and nobody waits"))
+    }
+
+    /// Nobody knows of a line that waits for its header.
+    fn check_preface(&self, id: ConnId, line: &Line) -> Result<(), String> {
+        let Stage::Preface(preface) = &line.stage else { return Ok(()) };
+        let unknown = line.told && line.handler.is_none() && !line.connected;
+        hold(unknown, || format!("{id}: is known before its header is"))?;
+        let key = preface.listener;
+        let accepts = matches!(self.core.table.entry(key), Some(Entry::Listener(_)))
+            || self.ended_listeners.iter().any(|(ended, _)| *ended == key);
+        hold(accepts, || format!("{id}: nobody is left who accepts it"))?;
+        hold(line.queued() == 0, || format!("{id}: is written to before its header is there"))
     }
 
     /// An attempt belongs to one line, which knows of it.
@@ -154,6 +187,7 @@ impl<S: Sys> Reactor<S> {
         // One that was ended from elsewhere is no longer counted once it is served.
         hold(listed || counted, || format!("{id}: {stage:?}, and its handshake is not"))?;
         self.check_race(id, line, listed)?;
+        self.check_preface(id, line)?;
         let has_fd = self.owns_fd(id);
         // One that connects has none until its wish is carried out, or one of its attempts has won;
         // one that failed before may end.

@@ -29,7 +29,8 @@ impl<S: Sys> Reactor<S> {
             match wish {
                 Wish::Connect(id, dial) => self.dial(id, dial),
                 Wish::Option(id, option) => self.set_option(id, option),
-                Wish::CloseListener(id) => self.free_listener(id),
+                Wish::CloseListener(id) => self.end_listener(id),
+                Wish::FreeListener(id) => self.free_listener(id),
                 Wish::Watch(id) => self.settle_watch(id),
                 Wish::SettleListener(id) => self.settle_listener(id),
             }
@@ -217,6 +218,7 @@ fn resume_tls(mut plan: TlsDial, now: Tick) -> Result<Box<TlsChannel>, Error> {
 fn begin_tls(plan: &TlsDial, now: Tick) -> Result<Box<TlsChannel>, Error> {
     let session = Session::client(&plan.context, plan.name.clone())?;
     let mut tls = TlsChannel::new(session, now);
+    tls.owed.extend(&plan.preface);
     let mut wire = Vec::new();
     tls.session.start(&mut wire)?;
     tls.owed.extend(&wire);

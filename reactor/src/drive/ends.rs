@@ -136,13 +136,12 @@ impl<S: Sys> Reactor<S> {
             }
         };
         let told = std::mem::replace(&mut line.told, true);
-        let listener = line.listener;
+        self.core.count_end(id, reason.kind());
         // Whoever has waited for its end on the other side of a link waits no longer.
         self.core.unlink(id);
         self.core.release_sources(id);
         if !told {
             log::debug!("connection {id}: ended: {reason}");
-            self.core.count_end(listener, reason.kind());
             self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
         }
         // It may linger for a while, and is asked by nobody.
@@ -172,6 +171,9 @@ impl<S: Sys> Reactor<S> {
             self.drop_attempt(attempt);
         }
         self.close_fd(id);
+        if !self.ended_listeners.is_empty() {
+            self.forget_ended_listeners();
+        }
         #[cfg(feature = "sim")]
         self.transitions.close(line.journey);
         self.core.pulse.counters.closed.add(1);

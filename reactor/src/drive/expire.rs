@@ -8,6 +8,7 @@ use crate::api::CloseReason;
 use crate::conn::{Limit, Ready};
 use crate::core::{Callback, Due, Task};
 use crate::id::{ConnId, TimerId};
+use crate::proxy::ProxyError;
 use crate::sys::Sys;
 use shardpoll_timers::{Tick, TimerId as HeapId};
 
@@ -27,6 +28,10 @@ impl<S: Sys> Reactor<S> {
                 Due::ListenerPause(id) => {
                     self.core.timers.retire(timer);
                     self.end_pause(timer, id);
+                }
+                Due::ListenerEnd(id) => {
+                    self.core.timers.retire(timer);
+                    self.look_at_end(id);
                 }
                 Due::Task(task) => self.run_task(timer, task),
             }
@@ -90,6 +95,9 @@ impl<S: Sys> Reactor<S> {
             Limit::Read => return self.serve(id, Cause::Silence),
             Limit::Attempt => self.next_attempt(id),
             Limit::Connect => line.fail(CloseReason::ConnectTimeout),
+            Limit::Preface => {
+                self.refuse_header(id, ProxyError::Late);
+            }
             Limit::Handshake => {
                 let connected = line.connected;
                 line.fail(CloseReason::HandshakeTimeout { connected });

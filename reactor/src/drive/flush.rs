@@ -173,6 +173,7 @@ impl<S: Sys> Out<'_, S> {
             Stage::Open(_) | Stage::Handshaking(_) | Stage::Flushing { .. } => self.send_tls(wire),
             // An upgrade sends by itself: what is queued now is for its session.
             Stage::Upgrading(_)
+            | Stage::Preface(_)
             | Stage::Connecting(_)
             | Stage::Lingering { .. }
             | Stage::Closed(_) => {}

@@ -11,15 +11,34 @@ use super::Reactor;
 use super::accept::AcceptError;
 use crate::core::{Callback, Due};
 use crate::id::{ConnId, ListenerId};
-use crate::listener::{Acceptor, Listener, ListenerOptions};
+use crate::listener::{Acceptor, Ending, Listener, ListenerOptions};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_timers::TimerId;
 use std::io;
+use std::time::Duration;
 
 /// How many a listener that ends still accepts: no more can wait, as Linux caps a queue at 65,535,
 /// and a stream of new ones shall not keep it.
 const LAST_ACCEPTS: usize = 65_536;
+
+/// Of these so many at a time, while it waits for others.
+const ACCEPTS_A_LOOK: usize = 256;
+
+/// When a listener that ends is looked at first: another CPU may be in the midst of a segment that
+/// came before it was told.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+
+/// And how often at least, from then on ever less.
+const RAREST_LOOK: Duration = Duration::from_millis(50);
+
+/// Who waits at a listener.
+enum Waiting {
+    None,
+    More,
+    /// They cannot be accepted now.
+    Unknown,
+}
 
 impl<S: Sys> Reactor<S> {
     /// Accepts on a listening descriptor from now on.
@@ -66,11 +85,102 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// Stops listening; connections that were accepted live on (S128). No-op for an unknown id.
+    ///
+    /// Those who wait are accepted first, and with a
+    /// [grace](ListenerOptions::handshake_grace) those who are about to be connected.
     pub fn close_listener(&mut self, id: ListenerId) {
         self.core.now = self.sys.now();
-        while let Some(key) = self.core.listener_key(id) {
-            self.free_listener(key);
+        for key in self.core.listener_keys(id) {
+            self.end_listener(key);
         }
+    }
+
+    /// Listens at these sockets no more and gives them back, with all who wait at them: for
+    /// somebody else who goes on. Those of a listener that is ending already stay here.
+    pub fn release_listener(&mut self, id: ListenerId) -> Vec<S::Fd> {
+        self.core.now = self.sys.now();
+        let mut sockets = Vec::new();
+        for key in self.core.listener_keys(id) {
+            let Some(listener) = self.take_listener(key) else { continue };
+            sockets.extend(self.fds.get_mut(key.slot()).and_then(Option::take));
+            self.tell_end(key, listener);
+        }
+        sockets
+    }
+
+    /// The sockets of a listener, but for one that is ending.
+    pub fn listener_sockets(&self, id: ListenerId) -> impl Iterator<Item = &S::Fd> {
+        let keys = self.core.listener_keys(id).into_iter();
+        keys.filter_map(|key| self.fds.get(key.slot()).and_then(Option::as_ref))
+    }
+
+    /// Begins the end of a listener that others cannot go on with: nothing new begins there, and
+    /// from now on it is looked at until nobody is left.
+    pub(super) fn end_listener(&mut self, key: ConnId) {
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        if listener.ending.is_some() {
+            return;
+        }
+        let Some(grace) = listener.options.handshake_grace else {
+            return self.free_listener(key);
+        };
+        let until = self.core.now.saturating_add(grace);
+        listener.ending = Some(Ending { until, look_after: FIRST_LOOK });
+        if let Some(Some(fd)) = self.fds.get(key.slot()) {
+            if let Err(error) = self.sys.refuse_handshakes(fd) {
+                log::info!("listener {key}: who begins a handshake now may be reset: {error}");
+            }
+        }
+        self.settle_listener(key);
+        self.look_again(key, FIRST_LOOK);
+    }
+
+    fn look_again(&mut self, key: ConnId, after: Duration) {
+        let due = self.core.now.saturating_add(after);
+        self.core.timers.insert(due, Due::ListenerEnd(key));
+    }
+
+    /// Accepts those who wait at a listener that ends, and closes it when nobody is left or its
+    /// time is over.
+    pub(super) fn look_at_end(&mut self, key: ConnId) {
+        let now = self.core.now;
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        let Some(Ending { until, look_after }) = &mut listener.ending else { return };
+        let time_left = until.as_nanos().saturating_sub(now.as_nanos());
+        let after = (*look_after).min(Duration::from_nanos(time_left));
+        *look_after = (*look_after * 2).min(RAREST_LOOK);
+        let Some(Some(fd)) = self.fds.get(key.slot()) else { return };
+        // Before the queue is: who is about to come is in one or the other. A kernel that does not
+        // tell is given the whole time.
+        let pending = self.sys.handshakes_pending(fd).unwrap_or(true);
+        match self.accept_waiting(key, ACCEPTS_A_LOOK) {
+            Waiting::More => self.look_again(key, Duration::ZERO),
+            Waiting::None if !pending => self.free_listener(key),
+            _ if time_left == 0 => self.free_listener(key),
+            _ => self.look_again(key, after),
+        }
+    }
+
+    /// Accepts at most so many of those who wait.
+    fn accept_waiting(&mut self, key: ConnId, most: usize) -> Waiting {
+        for _ in 0..most {
+            let Some(Some(fd)) = self.fds.get(key.slot()) else { return Waiting::None };
+            match self.sys.accept(fd) {
+                Ok((fd, addr)) => {
+                    if let Err(error) = self.sys.allow_handshakes(&fd) {
+                        log::debug!("{addr}: keeps what its listener refused: {error}");
+                    }
+                    self.admit(key, fd, addr);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Waiting::None,
+                Err(error) if AcceptError::of(&error) == AcceptError::Passing => {}
+                Err(error) => {
+                    log::warn!("listener {key}: ends, and cannot accept those who wait: {error}");
+                    return Waiting::Unknown;
+                }
+            }
+        }
+        Waiting::More
     }
 
     /// Makes the kernel agree with the state of a listener.
@@ -91,19 +201,16 @@ impl<S: Sys> Reactor<S> {
         if self.core.table.listener_mut(key).is_none() {
             return;
         }
-        for _ in 0..LAST_ACCEPTS {
-            let Some(Some(fd)) = self.fds.get(key.slot()) else { break };
-            match self.sys.accept(fd) {
-                Ok((fd, addr)) => self.admit(key, fd, addr),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if AcceptError::of(&error) == AcceptError::Passing => {}
-                Err(error) => {
-                    log::warn!("listener {key}: those who wait are reset: {error}");
-                    break;
-                }
-            }
+        self.accept_waiting(key, LAST_ACCEPTS);
+        if let Some(listener) = self.take_listener(key) {
+            self.close_fd(key);
+            self.tell_end(key, listener);
         }
-        let Some(Entry::Listener(mut listener)) = self.core.table.remove(key) else { return };
+    }
+
+    /// Takes a listener off the loop, but for its descriptor.
+    fn take_listener(&mut self, key: ConnId) -> Option<Box<Listener>> {
+        let Some(Entry::Listener(listener)) = self.core.table.remove(key) else { return None };
         self.resting.retain(|&resting| resting != key);
         self.core.listeners.retain(|&(_, known)| known != key);
         if let Some(timer) = listener.pause_ends {
@@ -111,11 +218,19 @@ impl<S: Sys> Reactor<S> {
         }
         // Whoever has duplicated the descriptor keeps the registration alive.
         if let Some(Some(fd)) = self.fds.get(key.slot()) {
-            if let Err(error) = self.sys.reregister(fd, Interest::Muted, key.key()) {
-                log::debug!("listener {key}: cannot be muted: {error}");
+            if let Err(error) = self.sys.deregister(fd) {
+                log::debug!("listener {key}: cannot be forgotten: {error}");
             }
         }
-        self.close_fd(key);
+        Some(listener)
+    }
+
+    /// Tells and drops the acceptor of a listener that has ended, as soon as no line that came to
+    /// it waits for its PROXY header.
+    pub(super) fn tell_end(&mut self, key: ConnId, mut listener: Box<Listener>) {
+        if listener.is_needed() {
+            return self.ended_listeners.push((key, listener));
+        }
         if let Some(accept) = &mut listener.accept {
             self.core.run(Callback::ListenerClosed, |local| accept.on_close(local));
         }

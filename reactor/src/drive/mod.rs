@@ -27,6 +27,7 @@ mod ends;
 mod expire;
 mod flush;
 mod listen;
+mod preface;
 mod quit;
 mod race;
 mod read;
@@ -50,6 +51,7 @@ use crate::census::{Census, Limits, Tally};
 use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
+use crate::listener::Listener;
 use crate::pulse::Pulse;
 use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
@@ -80,14 +82,18 @@ pub struct Reactor<S: Sys = Linux> {
     wire: Vec<u8>,
     /// Listeners that ran out of descriptors or memory.
     resting: Vec<ConnId>,
+    /// Listeners that have ended, and whose acceptors are still needed.
+    ended_listeners: Vec<(ConnId, Box<Listener>)>,
     /// A descriptor good for nothing, whose number can be had when there are no others (S127).
     reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
     descriptor_freed: bool,
     census: Box<dyn Census>,
-    /// Keep those who are turned away, and listeners that rest, from filling the log.
+    /// Keep those who are turned away, listeners that rest, and headers that are none from filling
+    /// the log.
     turned_away: Hush,
     rests: Hush,
+    no_headers: Hush,
     /// A descriptor was closed, and whoever turns this loop has not been told.
     freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
@@ -139,11 +145,13 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            ended_listeners: Vec::new(),
             reserve: None,
             descriptor_freed: false,
             census,
             turned_away: Hush::default(),
             rests: Hush::default(),
+            no_headers: Hush::default(),
             freed_for_others: false,
             interruptible: false,
             #[cfg(feature = "sim")]

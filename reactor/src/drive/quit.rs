@@ -104,6 +104,9 @@ impl<S: Sys> Reactor<S> {
             }
         }
         let core = &mut self.core;
+        while let Some((_, listener)) = self.ended_listeners.pop() {
+            core.drop_user_value(listener);
+        }
         while let Some((_, handler)) = core.next_handlers.pop() {
             core.drop_user_value(handler);
         }

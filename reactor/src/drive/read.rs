@@ -122,7 +122,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn read_failed(&mut self, id: ConnId, error: io::Error) {
+    pub(super) fn read_failed(&mut self, id: ConnId, error: io::Error) {
         let line = self.core.line(id);
         match error.kind() {
             io::ErrorKind::WouldBlock => line.ready.clear(Ready::READABLE),

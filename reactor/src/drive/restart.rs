@@ -7,22 +7,22 @@
 //! 1. Every line that was not told of its end yet is told, each under its own `catch_unwind`.
 
 use super::Reactor;
-use crate::api::{CloseReason, Conn};
+use crate::api::{CloseReason, Conn, Watcher};
 use crate::conn::Stage;
 use crate::core::{Callback, Core, Due, Quit};
 use crate::id::{ConnId, Place};
 use crate::listener::Listener;
 use crate::sys::{Events, Interest, Sys};
 use crate::table::Entry;
-use crate::watch::Watched;
 use shardpoll_timers::Tick;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// What is taken out of a broken loop.
 struct Salvage<F> {
     /// Listeners, their descriptors, and when their pauses end.
     listeners: Vec<(Box<Listener>, F, Option<Tick>)>,
-    watches: Vec<Box<Watched>>,
+    watches: Vec<(OwnedFd, Box<dyn Watcher>)>,
 }
 
 impl<S: Sys> Reactor<S> {
@@ -59,11 +59,9 @@ impl<S: Sys> Reactor<S> {
             self.take_over(listener, fd, pause_ends)?;
         }
         self.core.quitting = quitting;
-        for watch in salvage.watches {
-            if let Some(watcher) = watch.watcher {
-                let fd = watch.fd;
-                self.core.run(Callback::WatchClosed, |local| watcher.on_closed(local, fd, None));
-            }
+        self.forget_ended_listeners();
+        for (fd, watcher) in salvage.watches {
+            self.core.run(Callback::WatchClosed, |local| watcher.on_closed(local, fd, None));
         }
         self.freed_for_others = true;
         Ok(())
@@ -75,7 +73,6 @@ impl<S: Sys> Reactor<S> {
         let handler = line.handler.take();
         self.core.pulse.counters.closed.add(1);
         let line = self.core.line(id);
-        let listener = line.listener;
         line.fail(CloseReason::Internal);
         let told = std::mem::replace(&mut line.told, true);
         if let Some(mut handler) = handler {
@@ -84,16 +81,16 @@ impl<S: Sys> Reactor<S> {
                 Stage::Closed(reason) => reason,
                 _ => CloseReason::Internal,
             };
+            self.core.count_end(id, reason.kind());
             if !told {
-                self.core.count_end(listener, reason.kind());
                 self.core.run(Callback::Disconnect, |local| {
                     handler.on_disconnect(&mut Conn { core: &mut *local.core, id }, &reason);
                 });
             }
             self.core.drop_user_value(handler);
-        } else if !told {
-            // Its handler was lost in the panic.
-            self.core.count_end(listener, CloseReason::Internal.kind());
+        } else {
+            // Its handler was lost in the panic, or it had none.
+            self.core.count_end(id, CloseReason::Internal.kind());
         }
     }
 
@@ -116,10 +113,12 @@ impl<S: Sys> Reactor<S> {
                     }
                 }
                 Some(Entry::Watch(watch)) => {
-                    if let Err(error) = self.sys.unwatch(std::os::fd::AsFd::as_fd(&watch.fd)) {
+                    if let Err(error) = self.sys.unwatch(watch.fd.as_fd()) {
                         log::debug!("watch {id}: {error}");
                     }
-                    salvage.watches.push(watch);
+                    if let Some(watcher) = watch.watcher {
+                        salvage.watches.push((watch.fd, watcher));
+                    }
                 }
                 _ => {}
             }
@@ -137,6 +136,7 @@ impl<S: Sys> Reactor<S> {
         listener.resting = false;
         listener.pause_ends = None;
         let (id, accepting) = (listener.id, listener.is_accepting());
+        let ending = listener.ending.is_some();
         let Some(key) = self.core.table.insert(Entry::Listener(listener)) else {
             return Err(io::Error::other("too many listeners for a new loop"));
         };
@@ -145,6 +145,9 @@ impl<S: Sys> Reactor<S> {
         self.set_fd(key, fd);
         self.core.listeners.push((id, key));
         self.core.know_listener(id);
+        if ending {
+            self.core.timers.insert(self.core.now, Due::ListenerEnd(key));
+        }
         if let Some(due) = pause_ends {
             let timer = self.core.timers.insert(due, Due::ListenerPause(key));
             if let Some(listener) = self.core.table.listener_mut(key) {

@@ -164,6 +164,10 @@ impl<S: Sys> Reactor<S> {
         if self.core.line(id).is_connecting() {
             self.finish_dial(id);
         }
+        let awaits = matches!(self.core.line(id).stage, Stage::Preface(_));
+        if awaits && !self.read_preface(id, held) {
+            return;
+        }
         self.call_owed(id, held);
         if cause == Cause::Silence {
             return self.judge_silence(id, held);
@@ -260,10 +264,10 @@ impl<S: Sys> Reactor<S> {
         self.plain.clear();
         self.delivered = 0;
         self.core.drop_user_value(held.take());
-        if let Some(line) = self.core.table.line(id) {
+        if let Some(line) = self.core.table.line_mut(id) {
             // One that lingers has had its end: the peer shall still get all that was sent.
-            if !line.told {
-                self.core.end_untold(id, CloseReason::HandlerPanic);
+            if !std::mem::replace(&mut line.told, true) {
+                line.fail(CloseReason::HandlerPanic);
             }
             self.conclude_other(id, &mut held);
         }

@@ -22,7 +22,7 @@ mod sim;
 pub(crate) use linux::take_signal;
 pub use linux::{
     Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, now as monotonic_now,
-    raise_descriptor_limit, share_listener,
+    raise_descriptor_limit, share_listener, steer,
 };
 #[cfg(feature = "sim")]
 pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
@@ -184,6 +184,13 @@ pub trait Sys: 'static {
     /// The kernel's, such as its limit of watches.
     fn register(&mut self, fd: &Self::Fd, interest: Interest, key: u64) -> io::Result<()>;
 
+    /// Ends [`register`](Sys::register): nothing that happens from now on is reported, so that
+    /// another loop can register the descriptor.
+    ///
+    /// # Errors
+    /// The kernel's, such as that it was not registered.
+    fn deregister(&mut self, fd: &Self::Fd) -> io::Result<()>;
+
     /// Changes what is reported of a descriptor, or under which key; what is ready is reported
     /// anew.
     ///
@@ -214,6 +221,33 @@ pub trait Sys: 'static {
     /// # Errors
     /// `WouldBlock` when none waits; else the kernel's.
     fn accept(&mut self, listener: &Self::Fd) -> io::Result<(Self::Fd, Addr)>;
+
+    /// Lets no further handshake begin at a listener; those under way go on.
+    ///
+    /// A world in which a connection is there at once, or not at all, has none under way, and
+    /// need not do anything.
+    ///
+    /// # Errors
+    /// The kernel's, when it has no such thing.
+    fn refuse_handshakes(&mut self, _listener: &Self::Fd) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Frees a connection of what it has inherited from a listener that refuses.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn allow_handshakes(&mut self, _fd: &Self::Fd) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether a handshake is under way at the address of a listener.
+    ///
+    /// # Errors
+    /// The kernel's, when it does not tell.
+    fn handshakes_pending(&mut self, _listener: &Self::Fd) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// Begins to connect; the outcome comes as an event. `first` may go with the first packet (RFC
     /// 7413): gives how much of it does.

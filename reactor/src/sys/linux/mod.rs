@@ -12,6 +12,7 @@ mod limits;
 mod option;
 mod signals;
 mod socket;
+mod steer;
 mod unix;
 mod wall;
 
@@ -19,6 +20,7 @@ pub use limits::raise_descriptor_limit;
 pub(crate) use signals::take_signal;
 pub use signals::{Signal, Signals};
 pub use socket::{bind_group, share_listener};
+pub use steer::steer;
 pub use unix::{SocketFile, bind_unix};
 
 use super::{Events, Interest, Sys, WAKE_KEY, Wake};
@@ -252,6 +254,10 @@ impl Sys for Linux {
         self.control(libc::EPOLL_CTL_ADD, fd, mask(interest), key)
     }
 
+    fn deregister(&mut self, fd: &OwnedFd) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_DEL, fd, 0, WAKE_KEY)
+    }
+
     fn reregister(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, mask(interest), key)
     }
@@ -270,6 +276,18 @@ impl Sys for Linux {
 
     fn accept(&mut self, listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
         socket::accept(listener)
+    }
+
+    fn refuse_handshakes(&mut self, listener: &OwnedFd) -> io::Result<()> {
+        steer::refuse_handshakes(listener)
+    }
+
+    fn allow_handshakes(&mut self, fd: &OwnedFd) -> io::Result<()> {
+        steer::allow_handshakes(fd)
+    }
+
+    fn handshakes_pending(&mut self, listener: &OwnedFd) -> io::Result<bool> {
+        steer::handshakes_pending(listener)
     }
 
     fn connect(&mut self, to: &Addr, first: Option<&[u8]>) -> io::Result<(OwnedFd, usize)> {

@@ -7,7 +7,7 @@
 //! 1. The lowest free number is given out first, so numbers are used again at once.
 //! 2. A watched descriptor stands at most once on the ready list of its epoll, however often it was
 //!    woken.
-//! 3. A registration ends with its descriptor.
+//! 3. A registration ends with its descriptor, if it was not ended before.
 
 use super::net::EndId;
 use crate::sys::Interest;
@@ -181,6 +181,20 @@ impl Files {
         file.watch = Some(watch);
         // What is ready already is reported, as by epoll_ctl(2).
         self.wake(number);
+        Ok(())
+    }
+
+    /// What was promised to the old registration is not owed to the next.
+    pub(super) fn deregister(&mut self, number: usize) -> io::Result<()> {
+        let serial = self.next_serial;
+        let file = self.get_mut(number);
+        let Some((file, watch)) = file.and_then(|file| file.watch.take().map(|it| (file, it)))
+        else {
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        };
+        file.serial = serial;
+        self.next_serial += 1;
+        self.remember(watch.poller, watch.key);
         Ok(())
     }
 

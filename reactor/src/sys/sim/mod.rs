@@ -318,6 +318,10 @@ impl Sys for Sim {
         net.files.register(self.poller, fd.number, interest, key)
     }
 
+    fn deregister(&mut self, fd: &SimFd) -> io::Result<()> {
+        self.net.borrow_mut().files.deregister(fd.number)
+    }
+
     fn reregister(&mut self, fd: &SimFd, interest: Interest, key: u64) -> io::Result<()> {
         self.net.borrow_mut().files.reregister(fd.number, interest, key)
     }
