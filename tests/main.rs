@@ -42,6 +42,7 @@ mod semantics {
     mod read_timeout;
     mod regressions;
     mod remote;
+    mod restart;
     mod signals;
     mod sni;
     mod starttls;
@@ -55,6 +56,7 @@ mod semantics {
     mod verdict;
     mod watch;
     mod watch_end;
+    mod watchdog;
     mod with;
     mod workers;
     mod write;
@@ -69,6 +71,7 @@ mod kernel {
     mod backlog;
     mod errors;
     mod exhaustion;
+    mod failing;
     mod garbage;
     mod happy_eyeballs;
     mod inherited;

@@ -46,6 +46,19 @@ pub struct Doing {
     pub callback: &'static str,
 }
 
+impl Doing {
+    /// For whoever watches something like a loop, and for tests of such.
+    #[must_use]
+    pub fn new(
+        since: Tick,
+        conn: Option<ConnId>,
+        listener: Option<ListenerId>,
+        callback: &'static str,
+    ) -> Self {
+        Self { since, conn, listener, callback }
+    }
+}
+
 impl Pulse {
     /// What the loop is at; `None` while it waits, and before it begins and after it has ended.
     #[must_use]

@@ -12,14 +12,23 @@ use crate::metrics::Vitals;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
 use crate::shortage::{Share, Shortage};
+use crate::supervise::{ShardFailure, Supervisor};
+use crate::watchdog::{OnStall, Stall, Watchdog, Watcher};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Engines made in this process, so that their connections' ids differ.
-static ENGINES: AtomicU32 = AtomicU32::new(0);
+/// Engines made in this process, and shards that have begun anew, so that their connections' ids
+/// differ.
+static GENERATIONS: AtomicU32 = AtomicU32::new(0);
+
+/// A number for [`Place::new`] that no other engine of this process has.
+pub(crate) fn next_generation() -> u32 {
+    GENERATIONS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// How an engine starts: shards, CPUs, limits.
 #[derive(Clone, Debug)]
@@ -27,11 +36,21 @@ pub struct EngineBuilder {
     shards: Option<usize>,
     pinning: Pinning,
     config: Config,
+    watchdog: Option<Watchdog>,
+    on_stall: OnStall,
+    shard_failure: ShardFailure,
 }
 
 impl EngineBuilder {
     pub(crate) fn new() -> Self {
-        Self { shards: None, pinning: Pinning::default(), config: Config::default() }
+        Self {
+            shards: None,
+            pinning: Pinning::default(),
+            config: Config::default(),
+            watchdog: Some(Watchdog::default()),
+            on_stall: OnStall::default(),
+            shard_failure: ShardFailure::default(),
+        }
     }
 
     /// How many shards. Default: one per CPU of the process' affinity mask.
@@ -55,6 +74,44 @@ impl EngineBuilder {
         self
     }
 
+    /// How closely the shards are watched, by one more thread; `None`: not at all. Default: what
+    /// [`Watchdog::default`] says.
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: impl Into<Option<Watchdog>>) -> Self {
+        self.watchdog = watchdog.into();
+        self
+    }
+
+    /// Calls `f`, on the watchdog's thread, when a shard is found stalled, and when it goes on; the
+    /// log says so as well. A panic in `f` is caught and logged.
+    ///
+    /// ```
+    /// use shardpoll::{Engine, Watchdog};
+    /// use std::time::Duration;
+    ///
+    /// let mut watchdog = Watchdog::default();
+    /// watchdog.threshold = Duration::from_millis(100);
+    /// let engine = Engine::builder()
+    ///     .watchdog(watchdog)
+    ///     .on_stall(|stall| eprintln!("{stall}"))
+    ///     .start()?;
+    /// # engine.quit(Duration::ZERO);
+    /// # engine.join()?;
+    /// # Ok::<(), shardpoll::StartError>(())
+    /// ```
+    #[must_use]
+    pub fn on_stall(mut self, f: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.on_stall = OnStall(Some(Arc::new(f)));
+        self
+    }
+
+    /// What becomes of a shard whose loop has failed. Default: the engine ends.
+    #[must_use]
+    pub fn shard_failure(mut self, policy: ShardFailure) -> Self {
+        self.shard_failure = policy;
+        self
+    }
+
     /// Starts the shards' threads.
     ///
     /// # Errors
@@ -62,7 +119,7 @@ impl EngineBuilder {
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers } = self.parts()?;
+        let Parts { remote, latch, workers, watcher } = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
             let body = move || worker.start().run();
@@ -77,7 +134,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, latch, threads, config))
+        Ok(Engine::new(remote, latch, threads, watcher, config))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -110,8 +167,8 @@ impl EngineBuilder {
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers } = self.parts()?;
-        Ok((Engine::new(remote, latch, Vec::new(), config), workers))
+        let Parts { remote, latch, workers, watcher } = self.parts()?;
+        Ok((Engine::new(remote, latch, Vec::new(), watcher, config), workers))
     }
 
     fn parts(self) -> Result<Parts, StartError> {
@@ -122,7 +179,7 @@ impl EngineBuilder {
         self.config.check().map_err(StartError::Config)?;
         let cores = self.pinning.plan(count)?;
         let latch = Arc::new(Latch::new(count));
-        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+        let number = next_generation();
         let vitals = Vitals::new(count);
         let mut workers = Vec::with_capacity(count);
         let mut mailboxes = Vec::with_capacity(count);
@@ -153,10 +210,26 @@ impl EngineBuilder {
                 share,
                 census,
                 vitals,
+                supervisor: Supervisor::new(self.shard_failure),
                 ended,
             });
         }
-        Ok(Parts { remote: Remote { mailboxes: mailboxes.into(), vitals }, latch, workers })
+        let watcher = self.watch(&vitals, &latch)?;
+        let remote = Remote { mailboxes: mailboxes.into(), vitals };
+        Ok(Parts { remote, latch, workers, watcher })
+    }
+
+    /// Begins to watch the shards, until all have ended.
+    fn watch(
+        &self,
+        vitals: &Arc<Vitals>,
+        latch: &Arc<Latch>,
+    ) -> Result<Option<JoinHandle<()>>, StartError> {
+        let Some(watchdog) = &self.watchdog else { return Ok(None) };
+        let watcher = Watcher::new(watchdog, self.on_stall.clone(), Arc::clone(vitals));
+        let latch = Arc::clone(latch);
+        let thread = std::thread::Builder::new().name("shardpoll-watch".into());
+        thread.spawn(move || watcher.run(&latch)).map(Some).map_err(StartError::Watchdog)
     }
 }
 
@@ -165,4 +238,5 @@ struct Parts {
     remote: Remote,
     latch: Arc<Latch>,
     workers: Vec<WorkerStart>,
+    watcher: Option<JoinHandle<()>>,
 }

@@ -30,6 +30,7 @@ pub struct Engine {
     latch: Arc<Latch>,
     /// Empty when the embedder runs the shards.
     threads: Vec<JoinHandle<io::Result<()>>>,
+    watcher: Option<JoinHandle<()>>,
     /// By the number of the listener.
     addrs: Mutex<Vec<Addr>>,
     config: Config,
@@ -46,9 +47,10 @@ impl Engine {
         remote: Remote,
         latch: Arc<Latch>,
         threads: Vec<JoinHandle<io::Result<()>>>,
+        watcher: Option<JoinHandle<()>>,
         config: Config,
     ) -> Self {
-        Self { remote, latch, threads, addrs: Mutex::default(), config }
+        Self { remote, latch, threads, watcher, addrs: Mutex::default(), config }
     }
 
     /// Listens with one socket per shard, over which the kernel spreads connections.
@@ -231,6 +233,11 @@ impl Engine {
                 Ok(Err(source)) => outcome = Err(StartError::Shard { shard, source }),
                 Err(_) => outcome = Err(StartError::Panicked { shard }),
             }
+        }
+        // An embedder's shards may go on without the engine; so does their watch then.
+        if self.latch.all_ended_within(Duration::ZERO) {
+            // It catches whatever panics in it.
+            let _ended = self.watcher.map(JoinHandle::join);
         }
         outcome
     }

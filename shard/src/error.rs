@@ -40,6 +40,8 @@ pub enum StartError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The kernel refused the watchdog its thread.
+    Watchdog(io::Error),
     /// A shard's thread panicked: a bug of this library.
     Panicked {
         /// The shard's number.
@@ -67,6 +69,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on descriptor {fd}: {source}")
             }
             Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
+            Self::Watchdog(source) => write!(f, "watchdog: {source}"),
             Self::Panicked { shard } => write!(f, "shard {shard} panicked"),
             Self::OnShard => f.write_str("called from a callback, where it would wait for itself"),
             Self::Abandoned => f.write_str("a worker was dropped before its shard had ended"),
@@ -79,6 +82,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
+            Self::Watchdog(source) => Some(source),
             Self::Listen { source, .. }
             | Self::Inherited { source, .. }
             | Self::Shard { source, .. } => Some(source),

@@ -4,6 +4,7 @@
 
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Counts shards that have ended.
 pub(crate) struct Latch {
@@ -28,6 +29,16 @@ impl Latch {
         state.running -= 1;
         state.failed |= failed;
         self.changed.notify_all();
+    }
+
+    /// Waits for this long, or until a shard has ended; whether all have.
+    pub(crate) fn all_ended_within(&self, time: Duration) -> bool {
+        let mut state = self.state.lock();
+        if state.running > 0 {
+            // Whichever of both it was, what counts is how many run.
+            let _either = self.changed.wait_for(&mut state, time);
+        }
+        state.running == 0
     }
 
     /// Waits until all shards have ended or one has failed; true for the latter.

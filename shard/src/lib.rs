@@ -70,6 +70,9 @@ mod pin;
 pub mod prometheus;
 mod remote;
 mod shortage;
+mod supervise;
+mod thread;
+mod watchdog;
 mod worker;
 
 pub use builder::EngineBuilder;
@@ -91,6 +94,8 @@ pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,
     ProxyTlvError, ProxyVersion,
 };
+pub use supervise::ShardFailure;
+pub use watchdog::{Stall, Watchdog};
 pub use worker::{Worker, WorkerStart};
 
 /// A simulated network with a clock of its own, for tests of handlers (feature `sim`).

@@ -3,10 +3,11 @@
 //! Never: asks a shard; everything is read where the shard has left it, so a snapshot of one that
 //! is stuck is to be had at once.
 
+use crate::thread::Thread;
 use parking_lot::Mutex;
 use shardpoll_reactor::{Addr, Counters, Histogram, ListenerCounters, ListenerId, Pulse};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What an engine has done so far.
 ///
@@ -33,6 +34,15 @@ pub struct ShardMetrics {
     pub service_times: Histogram,
     /// Tasks it has done that were sent to it.
     pub letters: u64,
+    /// Times the watchdog has found it stalled.
+    pub stalls: u64,
+    /// Times it has begun anew after a failure.
+    pub restarts: u64,
+    /// The CPU that its thread was to be bound to, if it was.
+    pub cpu: Option<usize>,
+    /// Whether it runs there, and nowhere else; `None` when it was not to be bound, or has ended,
+    /// or the kernel does not say. A mask that is changed from outside shows here.
+    pub pinned: Option<bool>,
 }
 
 /// What has become of the connections of one listener.
@@ -48,7 +58,7 @@ pub struct ListenerMetrics {
 }
 
 impl Snapshot {
-    /// All shards together.
+    /// All shards together, on no CPU in particular.
     #[must_use]
     pub fn total(&self) -> ShardMetrics {
         let mut total = ShardMetrics::default();
@@ -71,6 +81,8 @@ impl ShardMetrics {
         self.turn_times.add(&other.turn_times);
         self.service_times.add(&other.service_times);
         self.letters += other.letters;
+        self.stalls += other.stalls;
+        self.restarts += other.restarts;
     }
 }
 
@@ -97,6 +109,10 @@ pub(crate) struct Vitals {
 pub(crate) struct ShardVitals {
     pub(crate) pulse: Arc<Pulse>,
     letters: AtomicU64,
+    stalls: AtomicU64,
+    restarts: AtomicU64,
+    /// What the kernel says of its thread, and the CPU that it was to be bound to.
+    place: OnceLock<(Option<Thread>, Option<usize>)>,
 }
 
 impl ShardVitals {
@@ -107,12 +123,36 @@ impl ShardVitals {
         self.letters.store(letters + 1, Ordering::Relaxed);
     }
 
-    fn metrics(&self) -> ShardMetrics {
+    /// The shard begins, on the thread that calls.
+    pub(crate) fn begin(&self, cpu: Option<usize>) {
+        self.place.get_or_init(|| (Thread::current(), cpu));
+    }
+
+    /// What the kernel says of its thread.
+    pub(crate) fn thread(&self) -> Option<&Thread> {
+        self.place.get()?.0.as_ref()
+    }
+
+    pub(crate) fn count_stall(&self) {
+        self.stalls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn metrics(&self) -> ShardMetrics {
+        let cpu = self.place.get().and_then(|(_, cpu)| *cpu);
+        let bound = |cpu| self.thread().and_then(|thread| thread.is_bound_to(cpu));
         ShardMetrics {
             counters: self.pulse.counters(),
             turn_times: self.pulse.turn_times(),
             service_times: self.pulse.service_times(),
             letters: self.letters.load(Ordering::Relaxed),
+            stalls: self.stalls.load(Ordering::Relaxed),
+            restarts: self.restarts.load(Ordering::Relaxed),
+            cpu,
+            pinned: cpu.and_then(bound),
         }
     }
 }

@@ -38,6 +38,8 @@ const COUNTERS: &[ShardRow] = &[
     ("received_bytes_total", "Bytes taken from the kernel.", |s| s.counters.bytes_in),
     ("sent_bytes_total", "Bytes given to the kernel.", |s| s.counters.bytes_out),
     ("letters_total", "Tasks done that were sent to the shard.", |s| s.letters),
+    ("stalls_total", "Times the shard was found stalled.", |s| s.stalls),
+    ("restarts_total", "Times the shard has begun anew.", |s| s.restarts),
     ("panics_total", "Panics in user code, all caught.", |s| s.counters.panics),
 ];
 
@@ -85,6 +87,7 @@ impl Snapshot {
                 }
             }
         }
+        self.pinned(out)?;
         self.closes(out)?;
         self.handshakes(out)?;
         let times = "How long turns took.";
@@ -92,6 +95,18 @@ impl Snapshot {
         let times = "How long it took to serve one event, of every 64th turn.";
         self.histogram(out, "service_seconds", times, |shard| &shard.service_times)?;
         self.of_listeners(out)
+    }
+
+    fn pinned(&self, out: &mut impl Write) -> fmt::Result {
+        let name = "pinned";
+        head(out, name, "Whether the shard runs on its CPU, and nowhere else.", "gauge")?;
+        for (shard, metrics) in self.shards.iter().enumerate() {
+            if let (Some(cpu), Some(pinned)) = (metrics.cpu, metrics.pinned) {
+                let value = u8::from(pinned);
+                writeln!(out, "shardpoll_{name}{{shard=\"{shard}\",cpu=\"{cpu}\"}} {value}")?;
+            }
+        }
+        Ok(())
     }
 
     fn closes(&self, out: &mut impl Write) -> fmt::Result {

@@ -5,17 +5,20 @@
 //! Invariants:
 //! 1. A worker that is dropped before its shard has ended counts as failed, and so ends the engine.
 
+use crate::builder::next_generation;
 use crate::census::Shared;
 use crate::latch::Ended;
 use crate::letter::{ShardInbox, TASKS_PER_TURN};
 use crate::metrics::ShardVitals;
 use crate::pin;
 use crate::shortage::Share;
+use crate::supervise::{Failure, Supervisor};
 use core_affinity::CoreId;
 use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +61,7 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) share: Share<S>,
     pub(crate) census: Shared,
     pub(crate) vitals: Arc<ShardVitals>,
+    pub(crate) supervisor: Supervisor,
     pub(crate) ended: Ended,
 }
 
@@ -75,13 +79,14 @@ impl<S: Sys> WorkerStart<S> {
         if let Some(core) = self.core {
             pin::pin(self.shard, core);
         }
+        self.vitals.begin(self.core.map(|core| core.id));
         let on_shard = OnShard::begin();
         let pulse = Arc::clone(&self.vitals.pulse);
         let mut reactor = Reactor::with_pulse(self.sys, self.at, self.config, pulse)
             .expect("the builder has checked the configuration");
         reactor.set_census(Box::new(self.census));
-        let Self { inbox, share, vitals, ended, .. } = self;
-        Worker { reactor, inbox, share, vitals, _on_shard: on_shard, ended }
+        let Self { shard, inbox, share, vitals, supervisor, ended, .. } = self;
+        Worker { shard, reactor, inbox, share, vitals, supervisor, _on_shard: on_shard, ended }
     }
 }
 
@@ -93,23 +98,51 @@ impl<S: Sys> fmt::Debug for WorkerStart<S> {
 
 /// One shard at work, on the thread that turns it.
 pub struct Worker<S: Sys = Linux> {
+    shard: usize,
     reactor: Reactor<S>,
     inbox: ShardInbox<S>,
     share: Share<S>,
     vitals: Arc<ShardVitals>,
+    supervisor: Supervisor,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
 }
 
 impl<S: Sys> Worker<S> {
-    /// Turns until the engine has quit and nothing is left on this shard.
+    /// Turns until the engine has quit and nothing is left on this shard; what becomes of one whose
+    /// loop fails, the builder has been told
+    /// ([`shard_failure`](crate::EngineBuilder::shard_failure)).
     ///
     /// # Errors
     /// The kernel's poller has failed: nothing can be done on this shard any more (S7).
+    ///
+    /// # Panics
+    /// When the loop has panicked and does not begin anew: a bug of this library, or of a logger.
     pub fn run(mut self) -> io::Result<()> {
+        loop {
+            let failure = match catch_unwind(AssertUnwindSafe(|| self.turn_to_the_end())) {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => Failure::Poller(error),
+                Err(panic) => Failure::Panic(panic),
+            };
+            if !self.supervisor.judge(self.shard, &failure) {
+                return failure.end();
+            }
+            self.restart()?;
+        }
+    }
+
+    fn turn_to_the_end(&mut self) -> io::Result<()> {
         while self.turn(None)? != Turn::Drained {}
         Ok(())
+    }
+
+    /// The loop begins anew; what was sent to it is still there.
+    fn restart(&mut self) -> io::Result<()> {
+        self.vitals.count_restart();
+        let shard = u16::try_from(self.shard).expect("checked against MAX_SHARDS by the builder");
+        self.reactor.restart(Place::new(shard, next_generation()))
     }
 
     /// One turn of the loop with the letters that have come: waits at most this long (`None`: until
@@ -173,4 +206,48 @@ fn do_task<S: Sys>(inbox: &ShardInbox<S>, vitals: &ShardVitals, local: &mut Loca
         task.carry_out(local);
     }
     found
+}
+
+#[cfg(all(test, feature = "sim"))]
+mod tests {
+    use super::*;
+    use crate::census::EngineCensus;
+    use crate::latch::Latch;
+    use crate::letter::TASKS;
+    use crate::mailbox::mailbox;
+    use crate::metrics::Vitals;
+    use crate::shortage::Shortage;
+    use crate::supervise::ShardFailure;
+    use shardpoll_reactor::{Faults, Sim};
+
+    /// A shard in a world in which nothing will ever happen: its poller fails.
+    fn run_at_rest(policy: ShardFailure) -> (u64, io::Result<()>) {
+        let sim = Sim::new(1, Faults::none());
+        let (config, vitals) = (Config::default(), Vitals::new(1));
+        let (_mailbox, inbox) = mailbox(TASKS, sim.waker());
+        let start = WorkerStart {
+            shard: 0,
+            at: Place::FIRST,
+            core: None,
+            share: Share::new(Shortage::new([sim.waker()]), 0),
+            census: Shared(EngineCensus::new(&config)),
+            sys: sim,
+            config,
+            inbox,
+            vitals: Arc::clone(&vitals.shards[0]),
+            supervisor: Supervisor::new(policy),
+            ended: Ended::new(Arc::new(Latch::new(1))),
+        };
+        let outcome = start.start().run();
+        (vitals.snapshot().shards[0].restarts, outcome)
+    }
+
+    #[test]
+    fn a_shard_whose_poller_fails_begins_anew_until_that_is_hopeless() {
+        let (restarts, outcome) = run_at_rest(ShardFailure::Restart);
+        assert_eq!(restarts, 5);
+        assert!(outcome.expect_err("the sixth failure is told").to_string().contains("at rest"));
+        let (restarts, outcome) = run_at_rest(ShardFailure::End);
+        assert_eq!((restarts, outcome.is_err()), (0, true));
+    }
 }
