@@ -9,12 +9,14 @@
 //! - `alone failing POLICY`: an echo server whose loop fails when a client says `fail`; POLICY is
 //!   `end`, `abort` or `restart`. Asked `?`, a connection tells its shard.
 //! - `alone stuck MILLIS`: an engine that ends the process when it is stalled for so long.
+//! - `alone drains`: an engine with a connection to itself that drains at SIGTERM and SIGINT, and
+//!   prints its report.
 //! - `alone interrupted ASKED`: a loop whose wait a signal interrupts; ASKED is `asked` when it
 //!   shall say so.
 
 use shardpoll::{
-    CloseReason, Config, Conn, Connect, Counters, Engine, Handler, Listen, Pinning, Remote,
-    ShardFailure, Signal, Signals, StartError, Watchdog, WhenExhausted, incoming,
+    CloseReason, Config, Conn, Connect, Counters, DrainPlan, Engine, EngineState, Handler, Listen,
+    Pinning, Remote, ShardFailure, Signal, Signals, StartError, Watchdog, WhenExhausted, incoming,
 };
 use shardpoll_reactor::{Linux, Place, Reactor};
 use shardpoll_tests::program::{self, Outcome};
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["signals"] => signals(),
         ["failing", policy] => failing(policy),
         ["stuck", millis] => stuck(Duration::from_millis(millis.parse()?)),
+        ["drains"] => drains(),
         ["interrupted", asked] => interrupted(asked == "asked"),
         _ => Err(format!("{args:?} is no scenario").into()),
     })
@@ -52,7 +55,8 @@ fn engine_of(shards: usize, config: Config) -> Result<Engine, StartError> {
 
 fn end(engine: Engine) -> Outcome {
     engine.quit(Duration::ZERO);
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }
 
 fn counters(remote: &Remote) -> Result<Counters, Box<dyn Error>> {
@@ -229,7 +233,56 @@ fn signals() -> Outcome {
             other => return Err(format!("{other:?} is no command").into()),
         }
     }
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
+}
+
+/// Says when it is told of anything, and stays.
+struct Stays;
+
+impl Handler for Stays {
+    fn on_incoming(&mut self, _: &mut Conn<'_>, _: &[u8]) {}
+
+    fn on_connect(&mut self, _: &mut Conn<'_>) {
+        println!("ready");
+    }
+
+    fn on_drain_begin(&mut self, _: &mut Conn<'_>) {
+        println!("told");
+    }
+}
+
+fn drains() -> Outcome {
+    let signals = Signals::block_these(&[Signal::Interrupt, Signal::Terminate])?;
+    let engine = engine(Config::default())?;
+    let id = engine.listen(Listen::on((LOOPBACK, 0)), |_| incoming(|_, _| {}))?;
+    let addr = engine.addr(id).ok_or("just added")?;
+    let remote = engine.remote();
+    let hour = Duration::from_secs(3600);
+    let plan = DrainPlan::default().accept_for(Duration::ZERO).deadline(hour);
+    engine.drain_on(signals, plan)?;
+    remote.run(0, move |local| {
+        local.connect(Connect::to(addr), Stays).expect("not quitting");
+    })?;
+    let wait = |state| {
+        while remote.state() != state {
+            std::thread::yield_now();
+        }
+        println!("{state}");
+    };
+    for command in std::io::stdin().lock().lines() {
+        match command?.as_str() {
+            "state" => wait(EngineState::DrainingRefusing),
+            "cancel" => {
+                remote.cancel_quit();
+                wait(EngineState::Serving);
+            }
+            "join" => break,
+            other => return Err(format!("{other:?} is no command").into()),
+        }
+    }
+    println!("{}", engine.join()?);
+    Ok(())
 }
 
 /// Panics once for each time it was told to, at the next word of a panic.

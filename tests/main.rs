@@ -10,6 +10,7 @@ mod semantics {
     mod attach;
     mod binding;
     mod callbacks;
+    mod cancel_quit;
     mod close;
     mod close_all;
     mod connect;
@@ -18,17 +19,20 @@ mod semantics {
     mod detach;
     mod disconnect;
     mod drain;
+    mod drain_begin;
     mod emulation;
     mod half_close;
     mod handshakes;
     mod high_water;
     mod incoming;
+    mod lifetime;
     mod limit;
     mod link;
     mod listener;
     mod low_water;
     mod matrix;
     mod metrics;
+    mod min_rate;
     mod own_timeouts;
     mod panic;
     mod panic_policy;

@@ -7,13 +7,16 @@
 
 use shardpoll_reactor::{Fault, Transitions};
 use shardpoll_tests::program;
-use shardpoll_tests::simulation::{DRAWN, Enough, Outcome, Search, fresh_seed, search};
+use shardpoll_tests::shards;
+use shardpoll_tests::simulation::{DRAWN, Enough, Outcome, Plan, Search, fresh_seed, play, search};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "\
-simulate [--connections N | --seeds N] [--seed S] [--threads N] [--least N]
+simulate [--shards N] [--connections N | --seeds N] [--seed S] [--threads N] [--least N]
 
+  --shards N       play worlds of two to so many shards, with letters, drains and quits, in place
+                   of those of one
   --connections N  play until so many connections were made (default 1000000)
   --seeds N        play so many worlds
   --seed S         the first seed (default: a fresh one); alone: play just this one
@@ -24,17 +27,19 @@ simulate [--connections N | --seeds N] [--seed S] [--threads N] [--least N]
 struct Options {
     search: Search,
     least: u64,
+    shards: Option<u64>,
 }
 
 fn options(args: &[String]) -> Result<Options, String> {
     let (mut connections, mut seeds, mut seed) = (None, None, None);
-    let (mut threads, mut least) = (None, None);
+    let (mut threads, mut least, mut shards) = (None, None, None);
     let known = &mut [
         ("--connections", &mut connections),
         ("--seeds", &mut seeds),
         ("--seed", &mut seed),
         ("--threads", &mut threads),
         ("--least", &mut least),
+        ("--shards", &mut shards),
     ];
     program::numbers(args, known)?;
     let enough = match (connections, seeds, seed) {
@@ -45,12 +50,13 @@ fn options(args: &[String]) -> Result<Options, String> {
         (None, None, None) => Enough::Connections(1_000_000),
     };
     let usual = match enough {
-        Enough::Connections(count) => count / 1000,
-        Enough::Seeds(_) => 0,
+        Enough::Connections(count) if shards.is_none() => count / 1000,
+        _ => 0,
     };
     let threads = program::threads(threads)?;
     let first = seed.unwrap_or_else(fresh_seed);
-    Ok(Options { search: Search { first, enough, threads }, least: least.unwrap_or(usual) })
+    let search = Search { first, enough, threads };
+    Ok(Options { search, least: least.unwrap_or(usual), shards })
 }
 
 /// What was seen less often than asked for.
@@ -74,6 +80,8 @@ fn print(outcome: &Outcome, first: u64, time: Duration) {
     println!("complete     {} directions, to an orderly end", sum.complete);
     println!("relayed      {} of them, over links", sum.relayed);
     println!("panics       {}, all planned", sum.panics);
+    println!("letters      {} between shards", sum.letters);
+    println!("cut          {} by a deadline of many shards", sum.cut);
     print!("\nfaults\n{}\ntransitions\n{}\n", sum.faults, sum.transitions);
 }
 
@@ -87,12 +95,19 @@ fn main() -> ExitCode {
         }
     };
     let began = Instant::now();
-    let outcome = search(&options.search);
+    let outcome = match options.shards {
+        None => search(&options.search, |seed| play(&Plan::new(seed))),
+        Some(most) => {
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            search(&options.search, move |seed| shards::play(seed, most))
+        }
+    };
     print(&outcome, options.search.first, began.elapsed());
     if let Some(failure) = &outcome.failure {
         println!("violation in seed {}: {}", failure.seed, failure.violation);
         let command = "cargo run --release -p shardpoll-tests --bin simulate -- --seed";
-        println!("replay: {command} {}", failure.seed);
+        let shards = options.shards.map(|most| format!(" --shards {most}"));
+        println!("replay: {command} {}{}", failure.seed, shards.unwrap_or_default());
         return ExitCode::FAILURE;
     }
     println!("violations   0");

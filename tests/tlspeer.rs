@@ -109,7 +109,8 @@ fn serve(options: &[&str]) -> Outcome {
     engine.on_signals(signals, move |_, _| remote.quit(Duration::from_secs(1)))?;
     let addr = engine.addr(id).ok_or("not an internet address")?;
     println!("listening {addr} pid {}", std::process::id());
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }
 
 /// Says hello once TLS stands, and closes when it was answered.
@@ -203,5 +204,6 @@ fn connect(addr: &str, name: &str, roots_file: &str, options: &[&str]) -> Outcom
         println!("ended {}", end.recv_timeout(PATIENCE)?);
     }
     engine.quit(Duration::ZERO);
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }

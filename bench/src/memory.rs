@@ -22,6 +22,17 @@ pub fn resident(pid: u32) -> io::Result<Resident> {
     parse(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?)
 }
 
+/// The largest resident set this process has had, in bytes: VmHWM of `/proc/PID/status`
+/// (proc_pid_status(5)).
+///
+/// # Errors
+/// When there is no such process.
+pub fn peak(pid: u32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let none = || io::Error::other("no VmHWM in status");
+    kilobytes(&text, "VmHWM:").map(|count| count * 1024).ok_or_else(none)
+}
+
 /// How many descriptors this process has open.
 ///
 /// # Errors
@@ -59,7 +70,8 @@ mod tests {
     #[test]
     fn this_process_has_memory_and_descriptors() {
         let own = std::process::id();
-        assert!(resident(own).expect("it is ours").all > 0);
+        let now = resident(own).expect("it is ours").all;
+        assert!(now > 0 && peak(own).expect("it is ours") > 0);
         assert!(descriptors(own).expect("it is ours") > 0);
     }
 }

@@ -42,6 +42,7 @@ callbacks! {
     Attach => "on_attach",
     Detach => "on_detach",
     Panic => "on_panic",
+    DrainBegin => "on_drain_begin",
     Disconnect => "on_disconnect",
     Timer => "a timer",
     Letter => "a task from outside",

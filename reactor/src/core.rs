@@ -15,6 +15,8 @@ use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::ledger::Ledger;
+use crate::phase::{Phase, Shutdown};
+use crate::pressure::SEALED_EXTRA;
 use crate::pulse::Pulse;
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
@@ -67,12 +69,6 @@ pub(crate) struct Dial {
     pub(crate) fast_open: bool,
 }
 
-/// A shutdown under way.
-pub(crate) struct Quit {
-    /// What is still there then is cut.
-    pub(crate) deadline: Tick,
-}
-
 pub(crate) struct Core {
     pub(crate) place: Place,
     pub(crate) table: Table,
@@ -82,6 +78,8 @@ pub(crate) struct Core {
     pub(crate) wishes: Vec<Wish>,
     /// The listeners in the table, by name.
     pub(crate) listeners: Vec<(ListenerId, ConnId)>,
+    /// The watches in the table.
+    pub(crate) watches: usize,
     /// Handlers that take over when the callback of their line has returned, in order.
     pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
@@ -95,12 +93,15 @@ pub(crate) struct Core {
     /// What all connections have queued, and what they may, in bytes.
     pub(crate) queued: usize,
     pub(crate) shard_queue_cap: usize,
+    /// With this much queued, what one callback stages could be more than that.
+    pub(crate) nearly_full: usize,
     /// The time of this turn.
     pub(crate) now: Tick,
     /// What the calendar says at a time of the loop's clock.
     pub(crate) wall_time: fn(Tick) -> SystemTime,
     pub(crate) last_turn: Span,
-    pub(crate) quitting: Option<Quit>,
+    pub(crate) phase: Phase,
+    pub(crate) shutdown: Shutdown,
     pub(crate) handshakes: Handshakes,
     /// What others may see: what the loop is at, and what it has counted.
     pub(crate) pulse: Arc<Pulse>,
@@ -129,6 +130,7 @@ impl Core {
             agenda: Vec::new(),
             wishes: Vec::new(),
             listeners: Vec::new(),
+            watches: 0,
             next_handlers: Vec::new(),
             staging: Staging::default(),
             spans: Spans::new(&config),
@@ -137,32 +139,19 @@ impl Core {
             first_room: staged_cap.min(FIRST_ROOM),
             queued: 0,
             shard_queue_cap: config.shard_queue_cap(),
+            nearly_full: config.shard_queue_cap().saturating_sub(staged_cap + SEALED_EXTRA),
             config,
             now,
             wall_time,
             last_turn: Span { began: now, ended: now },
-            quitting: None,
+            phase: Phase::Serving,
+            shutdown: Shutdown::default(),
             handshakes: Handshakes::default(),
             traffic: Traffic::resumed(&pulse.counters),
             ledger: Ledger::new(&pulse),
             pulse,
             panic_counted: false,
         }
-    }
-
-    pub(crate) fn counters(&self) -> Counters {
-        self.show_traffic();
-        self.pulse.counters()
-    }
-
-    /// Shows others what is not counted where they can see it.
-    #[inline]
-    pub(crate) fn show_traffic(&self) {
-        let Self { pulse, traffic, timers, .. } = self;
-        pulse.counters.bytes_in.set(traffic.bytes_in);
-        pulse.counters.bytes_out.set(traffic.bytes_out);
-        pulse.counters.timers.set(timers.len() as u64);
-        pulse.counters.timer_operations.set(timers.operations());
     }
 
     /// The line of an id that is known to be alive: one that is being served.
@@ -181,6 +170,24 @@ impl Core {
         }
     }
 
+    /// Moves the entry of a line in the timer heap if its deadline has become earlier; a later one
+    /// is found when the entry comes up.
+    #[inline]
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        let Self { table, timers, spans, .. } = self;
+        let line = table.served_mut(id);
+        let (due, _) = line.deadline(spans);
+        if due < line.entry_due {
+            line.entry_due = due;
+            match line.entry {
+                Some(entry) => {
+                    timers.reschedule(entry, due);
+                }
+                None => line.entry = Some(timers.insert(due, Due::Line(id))),
+            }
+        }
+    }
+
     /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
     #[cold]
     pub(crate) fn unstage(&mut self, id: ConnId) {
@@ -196,13 +203,6 @@ impl Core {
             self.staging.clear();
             self.recount(id);
         }
-    }
-
-    /// Brings what the shard has counted as queued up to date for a line.
-    pub(crate) fn recount(&mut self, id: ConnId) {
-        let line = self.table.served_mut(id);
-        let len = line.queued();
-        self.queued = self.queued - std::mem::replace(&mut line.counted, len) + len;
     }
 
     /// Whether all that was written to a line that is being served has gone to the kernel.
@@ -228,7 +228,7 @@ impl Core {
         tls: Option<Box<TlsDial>>,
         handler: impl Handler,
     ) -> Result<ConnId, Refused> {
-        if self.quitting.is_some() {
+        if self.phase.refuses() {
             return Err(Refused::Quitting);
         }
         let handler: Box<dyn Handler> = Box::new(handler);

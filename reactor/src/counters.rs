@@ -158,7 +158,7 @@ counters! {
         refused_options,
         /// Connections that have ended and are gone, whether or not they were ever established.
         closed,
-        /// Writes that were refused because a queue was full.
+        /// Writes that were refused, or end their connection, because a queue was full.
         refused_writes,
         /// TLS handshakes that came to a good end, those that resumed a session among them.
         handshakes,
@@ -168,6 +168,11 @@ counters! {
         failed_handshakes,
         /// Handshakes that were given up because too many were under way.
         shed_handshakes,
+        /// Connections that were ended because their peers were too slow
+        /// ([`MinRate`](crate::MinRate)).
+        too_slow,
+        /// Connections that were ended because of their age ([`Lifetime`](crate::Lifetime)).
+        too_old,
         /// Bytes taken from the kernel.
         bytes_in,
         /// Bytes given to the kernel.

@@ -11,7 +11,7 @@
 use crate::api::CloseKind;
 use crate::conn::Origin;
 use crate::core::Core;
-use crate::counters::{Count, ListenerCounts};
+use crate::counters::{Count, Counters, ListenerCounts};
 use crate::id::{ConnId, ListenerId};
 use crate::pulse::Pulse;
 use std::sync::Arc;
@@ -44,6 +44,22 @@ fn count_failed(failed: &Count, begun: u64, done: &Count, under_way: u64) {
 }
 
 impl Core {
+    /// All that has been counted, up to now.
+    pub(crate) fn counters(&self) -> Counters {
+        self.show_traffic();
+        self.pulse.counters()
+    }
+
+    /// Shows others what is not counted where they can see it.
+    #[inline]
+    pub(crate) fn show_traffic(&self) {
+        let Self { pulse, traffic, timers, .. } = self;
+        pulse.counters.bytes_in.set(traffic.bytes_in);
+        pulse.counters.bytes_out.set(traffic.bytes_out);
+        pulse.counters.timers.set(timers.len() as u64);
+        pulse.counters.timer_operations.set(timers.operations());
+    }
+
     /// A listener is there, or a line of it: it is among those that are shown.
     pub(crate) fn know_listener(&mut self, id: ListenerId) {
         self.entry_of(id);

@@ -72,6 +72,8 @@ mod id;
 mod ledger;
 mod links;
 mod listener;
+mod phase;
+mod pressure;
 mod proxy;
 mod pulse;
 mod staging;
@@ -85,10 +87,11 @@ pub use crate::histogram::Histogram;
 pub use crate::pulse::{Doing, Pulse};
 pub use api::{
     Accept, Addr, BindOptions, CloseKind, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    EventAnswer, EventMode, Handler, Input, LinkError, LinkOptions, Local, NoAddress, Others,
-    PanicPolicy, ParseConnectError, Peer, Pipelined, ProxyProtocol, Refused, Silence, SocketOption,
-    StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher,
-    WhenExhausted, WhenFull, Written, events, incoming,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkError,
+    LinkOptions, Local, MinRate, NoAddress, Others, PanicPolicy, ParseConnectError, Peer,
+    Pipelined, ProxyProtocol, Refused, ShardReport, Silence, SocketOption, StartTlsError, Status,
+    TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,
+    events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

@@ -6,7 +6,7 @@
 //! 1. The kernel reports those who wait exactly while the listener neither rests, nor is paused,
 //!    nor ends.
 
-use crate::api::{Accept, Addr, ProxyProtocol, WhenFull};
+use crate::api::{Accept, Addr, ConfigError, Lifetime, MinRate, ProxyProtocol, WhenFull};
 use crate::census::Limits;
 use crate::id::ListenerId;
 use shardpoll_timers::{Tick, TimerId};
@@ -32,12 +32,28 @@ pub struct ListenerOptions {
     pub proxy: Option<ProxyProtocol>,
     /// How many of them there may be, over all loops that share a census. Default: no limit.
     pub limits: Limits,
+    /// How slow their peers may be. Default: as slow as they like.
+    pub min_rate: Option<MinRate>,
+    /// How long they may live. Default: for ever.
+    pub max_lifetime: Option<Lifetime>,
     /// How long handshakes that are under way may take when the listener ends. Default: none.
     ///
     /// The socket is told to let no other begin, and is closed when nobody is left, at the latest
     /// after this time. `None`: it is closed as soon as nobody waits to be accepted, which is right
     /// for a socket that others hold too, and listen at on.
     pub handshake_grace: Option<Duration>,
+}
+
+impl ListenerOptions {
+    /// Says whether a listener can have these options.
+    ///
+    /// # Errors
+    /// Names the first limit that makes no sense, with its value: the caller's mistake.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.limits.check()?;
+        self.min_rate.map_or(Ok(()), |rate| rate.check())?;
+        self.max_lifetime.map_or(Ok(()), |time| time.check())
+    }
 }
 
 /// The end of a listener, which waits for those who are about to be connected.

@@ -8,9 +8,10 @@
 //! 2. `registered` is what the kernel was told last, and differs from [`wanted`](Watched::wanted)
 //!    only while `wished` is set.
 
-use crate::api::{WatchInterest, Watcher};
+use crate::api::{Refused, WatchInterest, Watcher};
 use crate::core::{Core, Wish};
-use crate::id::ConnId;
+use crate::id::{ConnId, WatchId};
+use crate::table::Entry;
 use shardpoll_timers::TimerId;
 use std::os::fd::OwnedFd;
 
@@ -50,6 +51,19 @@ impl Watched {
 }
 
 impl Core {
+    pub(crate) fn add_watch(
+        &mut self,
+        fd: OwnedFd,
+        interest: WatchInterest,
+        watcher: Box<dyn Watcher>,
+    ) -> Result<WatchId, Refused> {
+        let entry = Entry::Watch(Box::new(Watched::new(fd, interest, watcher)));
+        let id = self.table.insert(entry).ok_or(Refused::TableFull)?;
+        self.watches += 1;
+        self.revisit_watch(id);
+        Ok(WatchId(id))
+    }
+
     /// Has the loop look at a watch when the callback has returned: once, however much was changed.
     pub(crate) fn revisit_watch(&mut self, id: ConnId) {
         if let Some(watch) = self.table.watch_mut(id) {

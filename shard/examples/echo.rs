@@ -21,5 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {}", engine.addr(listener).ok_or("just added")?);
     signals.wait()?;
     engine.quit(Duration::from_secs(5));
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }

@@ -16,6 +16,7 @@ use crate::supervise::{ShardFailure, Supervisor};
 use crate::watchdog::{OnStall, Stall, Watchdog, Watcher};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -119,7 +120,7 @@ impl EngineBuilder {
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers, watcher } = self.parts()?;
+        let (Parts { remote, workers }, watcher) = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
             let body = move || worker.start().run();
@@ -134,7 +135,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, latch, threads, watcher, config))
+        Ok(Engine::new(remote, threads, watcher, config))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -167,11 +168,27 @@ impl EngineBuilder {
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
         let config = self.config.clone();
-        let Parts { remote, latch, workers, watcher } = self.parts()?;
-        Ok((Engine::new(remote, latch, Vec::new(), watcher, config), workers))
+        let (Parts { remote, workers }, watcher) = self.parts()?;
+        Ok((Engine::new(remote, Vec::new(), watcher, config), workers))
     }
 
-    fn parts(self) -> Result<Parts, StartError> {
+    /// The shards, and who watches them until all have ended.
+    fn parts(self) -> Result<(Parts, Option<JoinHandle<()>>), StartError> {
+        let (watchdog, on_stall) = (self.watchdog.clone(), self.on_stall.clone());
+        let parts = self.parts_over(|_| Linux::new())?;
+        let Some(watchdog) = watchdog else { return Ok((parts, None)) };
+        let watcher = Watcher::new(&watchdog, on_stall, Arc::clone(&parts.remote.vitals));
+        let latch = Arc::clone(&parts.remote.latch);
+        let thread = std::thread::Builder::new().name("shardpoll-watch".into());
+        let spawned = thread.spawn(move || watcher.run(&latch));
+        Ok((parts, Some(spawned.map_err(StartError::Watchdog)?)))
+    }
+
+    /// The shards, over the worlds that `world` opens for each number.
+    pub(crate) fn parts_over<S: Sys>(
+        self,
+        mut world: impl FnMut(usize) -> io::Result<S>,
+    ) -> Result<Parts<S>, StartError> {
         let count = self.shards.unwrap_or_else(pin::default_shards);
         if count == 0 || count > MAX_SHARDS {
             return Err(StartError::Shards(count));
@@ -185,8 +202,7 @@ impl EngineBuilder {
         let mut mailboxes = Vec::with_capacity(count);
         let mut loops = Vec::with_capacity(count);
         for shard in 0..count {
-            let linux = Linux::new().map_err(|source| StartError::Shard { shard, source })?;
-            loops.push(linux);
+            loops.push(world(shard).map_err(|source| StartError::Shard { shard, source })?);
         }
         let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
@@ -196,7 +212,7 @@ impl EngineBuilder {
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
-            let ended = Ended::new(Arc::clone(&latch));
+            let ended = Ended::new(Arc::clone(&latch), shard);
             let share = Share::new(Arc::clone(&shortage), shard);
             let census = Shared(Arc::clone(&census));
             let vitals = Arc::clone(&vitals.shards[shard]);
@@ -214,29 +230,12 @@ impl EngineBuilder {
                 ended,
             });
         }
-        let watcher = self.watch(&vitals, &latch)?;
-        let remote = Remote { mailboxes: mailboxes.into(), vitals };
-        Ok(Parts { remote, latch, workers, watcher })
-    }
-
-    /// Begins to watch the shards, until all have ended.
-    fn watch(
-        &self,
-        vitals: &Arc<Vitals>,
-        latch: &Arc<Latch>,
-    ) -> Result<Option<JoinHandle<()>>, StartError> {
-        let Some(watchdog) = &self.watchdog else { return Ok(None) };
-        let watcher = Watcher::new(watchdog, self.on_stall.clone(), Arc::clone(vitals));
-        let latch = Arc::clone(latch);
-        let thread = std::thread::Builder::new().name("shardpoll-watch".into());
-        thread.spawn(move || watcher.run(&latch)).map(Some).map_err(StartError::Watchdog)
+        Ok(Parts { remote: Remote { mailboxes: mailboxes.into(), latch, vitals }, workers })
     }
 }
 
 /// What an engine consists of.
-struct Parts {
-    remote: Remote,
-    latch: Arc<Latch>,
-    workers: Vec<WorkerStart>,
-    watcher: Option<JoinHandle<()>>,
+pub(crate) struct Parts<S: Sys = Linux> {
+    pub(crate) remote: Remote<S>,
+    pub(crate) workers: Vec<WorkerStart<S>>,
 }

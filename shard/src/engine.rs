@@ -1,4 +1,4 @@
-//! N shards behind one handle: listen, close all, quit, join.
+//! N shards behind one handle: listen, close all, drain, quit, join.
 //!
 //! Never: runs a connection's callback; only shards' threads do.
 //!
@@ -9,25 +9,25 @@
 use crate::accept::{Closure, shares};
 use crate::builder::EngineBuilder;
 use crate::error::StartError;
-use crate::latch::Latch;
 use crate::letter::{ListenOrder, Order, SignalOrder};
 use crate::listen::{Listen, Sockets};
 use crate::metrics::Snapshot;
 use crate::remote::Remote;
+use crate::report::DrainReport;
 use crate::worker::is_shard;
 use parking_lot::Mutex;
-use shardpoll_reactor::{Accept, Addr, Config, Handler, ListenerId, Local, Peer, Signal, Signals};
+use shardpoll_reactor::{
+    Accept, Addr, Config, DrainPlan, EngineState, Handler, ListenerId, Local, Peer, Signal, Signals,
+};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// N shards behind one handle. Dropping it without [`join`](Engine::join) leaves them running.
 pub struct Engine {
     remote: Remote,
-    latch: Arc<Latch>,
     /// Empty when the embedder runs the shards.
     threads: Vec<JoinHandle<io::Result<()>>>,
     watcher: Option<JoinHandle<()>>,
@@ -45,12 +45,11 @@ impl Engine {
 
     pub(crate) fn new(
         remote: Remote,
-        latch: Arc<Latch>,
         threads: Vec<JoinHandle<io::Result<()>>>,
         watcher: Option<JoinHandle<()>>,
         config: Config,
     ) -> Self {
-        Self { remote, latch, threads, watcher, addrs: Mutex::default(), config }
+        Self { remote, threads, watcher, addrs: Mutex::default(), config }
     }
 
     /// Listens with one socket per shard, over which the kernel spreads connections.
@@ -206,27 +205,99 @@ impl Engine {
         self.remote.quit(deadline);
     }
 
-    /// Withdraws a [`quit`](Self::quit); see [`Remote::cancel_quit`].
+    /// Tells every connection, accepts for a while longer, then waits for their ends, and cuts what
+    /// is left at the plan's deadline; see [`Remote::drain`].
+    ///
+    /// ```
+    /// use shardpoll::{Conn, DrainPlan, Engine, Handler, Listen};
+    /// use std::time::Duration;
+    ///
+    /// struct Line;
+    ///
+    /// impl Handler for Line {
+    ///     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+    ///         conn.write(data);
+    ///     }
+    ///
+    ///     fn on_drain_begin(&mut self, conn: &mut Conn<'_>) {
+    ///         conn.write(b"bye\n");
+    ///         conn.close();
+    ///     }
+    /// }
+    ///
+    /// let engine = Engine::builder().shards(1).start()?;
+    /// engine.listen(Listen::on(([127, 0, 0, 1], 0)), |_| Line)?;
+    /// engine.drain(DrainPlan::default().accept_for(Duration::ZERO));
+    /// let report = engine.join()?;
+    /// assert_eq!(report.cut(), 0);
+    /// # Ok::<(), shardpoll::StartError>(())
+    /// ```
+    pub fn drain(&self, plan: DrainPlan) {
+        self.remote.drain(plan);
+    }
+
+    /// How far the engine is on its way out; see [`Remote::state`].
+    #[must_use]
+    pub fn state(&self) -> EngineState {
+        self.remote.state()
+    }
+
+    /// The first of these signals [`drain`](Self::drain)s the engine, the next means now:
+    /// [`quit`](Self::quit) with a deadline of zero.
+    ///
+    /// A drain that was begun in another way, such as by a request before the signal, is no first
+    /// signal; one that was withdrawn is none any more. Shard 0 listens, so it must not be the one
+    /// that is retired.
+    ///
+    /// ```no_run
+    /// use shardpoll::{DrainPlan, Engine, Signals};
+    ///
+    /// // Before the engine's threads start, so that they inherit it.
+    /// let signals = Signals::block()?;
+    /// let engine = Engine::builder().start()?;
+    /// engine.drain_on(signals, DrainPlan::default())?;
+    /// let report = engine.join()?;
+    /// eprintln!("{report}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`on_signals`](Self::on_signals).
+    pub fn drain_on(&self, signals: Signals, plan: DrainPlan) -> Result<(), StartError> {
+        let remote = self.remote();
+        let mut asked = false;
+        self.on_signals(signals, move |local, signal| {
+            // An order to the own shard is carried out before the next signal is read.
+            if asked && local.state() != EngineState::Serving {
+                log::warn!("{signal:?} once more: the engine ends now");
+                return remote.quit(Duration::ZERO);
+            }
+            log::info!("{signal:?}: the engine drains");
+            asked = true;
+            remote.drain(plan);
+        })
+    }
+
+    /// Withdraws a [`quit`](Self::quit) or a [`drain`](Self::drain); see [`Remote::cancel_quit`].
     pub fn cancel_quit(&self) {
         self.remote.cancel_quit();
     }
 
-    /// Waits until all shards have ended, which they do when told to [`quit`](Self::quit).
+    /// Waits until all shards have ended, which they do when told to [`quit`](Self::quit) or to
+    /// [`drain`](Self::drain), and says what has become of the connections since.
     ///
     /// # Errors
     /// [`StartError`] when a shard has failed (the others are ended then), or when called from a
     /// callback.
-    pub fn join(self) -> Result<(), StartError> {
+    pub fn join(self) -> Result<DrainReport, StartError> {
         if is_shard() {
             return Err(StartError::OnShard);
         }
-        let mut outcome = Ok(());
-        if self.latch.wait() {
+        let reports = self.remote.latch.wait();
+        if reports.is_none() {
             self.remote.quit(Duration::ZERO);
-            if self.threads.is_empty() {
-                outcome = Err(StartError::Abandoned);
-            }
         }
+        let mut outcome = reports.map(DrainReport::new).ok_or(StartError::Abandoned);
         for (shard, thread) in self.threads.into_iter().enumerate() {
             match thread.join() {
                 Ok(Ok(())) => {}
@@ -235,7 +306,7 @@ impl Engine {
             }
         }
         // An embedder's shards may go on without the engine; so does their watch then.
-        if self.latch.all_ended_within(Duration::ZERO) {
+        if self.remote.latch.all_ended_within(Duration::ZERO) {
             // It catches whatever panics in it.
             let _ended = self.watcher.map(JoinHandle::join);
         }

@@ -1,13 +1,18 @@
 //! What a shard can be told: tasks, for one connection or a piece of work, and orders, which
 //! concern the shard as a whole.
 //!
+//! An order that is posted (`Mailbox::order` says `Ok`) is carried out, also by a shard that
+//! drains, quits or ends: what it brings, such as a descriptor, is taken in and then ends in order,
+//! or is refused with an answer. So it must be one that [`Order::carry_out`] can do, or answer,
+//! whatever the shard's state. One that is not posted comes back to its sender, whole.
+//!
 //! Never: waits; a reply goes into a channel that has room for it.
 
 use crate::mailbox::{Inbox, Mailbox};
 use crossbeam_channel::Sender;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
-    Accept, ConnId, ListenerId, ListenerOptions, Local, Reactor, Signal, Signals, Sys,
+    Accept, ConnId, DrainPlan, ListenerId, ListenerOptions, Local, Reactor, Signal, Signals, Sys,
 };
 use std::io;
 use std::time::Duration;
@@ -57,6 +62,7 @@ pub(crate) enum Order<S: Sys> {
     Listener(ListenerId, ListenerVerb),
     Signals(Box<SignalOrder>),
     CloseAll,
+    Drain(DrainPlan),
     Quit(Duration),
     CancelQuit,
 }
@@ -116,6 +122,7 @@ impl<S: Sys> Order<S> {
             Self::CloseAll => {
                 reactor.local(|local| local.close_all());
             }
+            Self::Drain(plan) => reactor.drain(plan),
             Self::Quit(deadline) => reactor.quit(deadline),
             Self::CancelQuit => reactor.cancel_quit(),
         }

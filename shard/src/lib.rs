@@ -24,7 +24,8 @@
 //! fn main() -> Result<(), shardpoll::StartError> {
 //!     let engine = Engine::builder().start()?; // one pinned shard per core
 //!     engine.listen(Listen::on(([0, 0, 0, 0], 7000)), |_peer| Echo)?; // SO_REUSEPORT on each
-//!     engine.join()
+//!     engine.join()?;
+//!     Ok(())
 //! }
 //! ```
 //!
@@ -69,7 +70,10 @@ mod metrics;
 mod pin;
 pub mod prometheus;
 mod remote;
+mod report;
 mod shortage;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod supervise;
 mod thread;
 mod watchdog;
@@ -82,13 +86,15 @@ pub use listen::{Listen, ParseListenError};
 pub use metrics::{ListenerMetrics, ShardMetrics, Snapshot};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
+pub use report::DrainReport;
 pub use shardpoll_reactor::{
     Accept, Addr, CloseKind, CloseReason, Closes, Config, ConfigError, Conn, ConnId, Connect,
-    Counters, Credit, EventAnswer, EventMode, Handler, Histogram, Input, LinkError, LinkOptions,
-    Linux, ListenerCounters, ListenerId, Local, NoAddress, PanicPolicy, ParseConnectError, Peer,
-    PeerNet, Pipelined, Refused, Signal, Signals, Silence, SocketOption, StartTlsError, Status,
-    Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
-    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    Counters, Credit, DrainPlan, EngineState, EventAnswer, EventMode, Handler, Histogram, Input,
+    Lifetime, LinkError, LinkOptions, Linux, ListenerCounters, ListenerId, Local, MinRate,
+    NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined, Refused, ShardReport,
+    Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan,
+    Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull,
+    Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,
@@ -97,30 +103,3 @@ pub use shardpoll_reactor::{
 pub use supervise::ShardFailure;
 pub use watchdog::{Stall, Watchdog};
 pub use worker::{Worker, WorkerStart};
-
-/// A simulated network with a clock of its own, for tests of handlers (feature `sim`).
-///
-/// A [`Simulation`](sim::Simulation) has a loop, to which [`SimPeer`](sim::SimPeer)s connect
-/// without sockets; time passes when it is told to, and what may go wrong goes wrong when the seed
-/// says so.
-/// `examples/simulated.rs` tests a read timeout of a minute in microseconds.
-///
-/// ```
-/// use shardpoll::sim::Simulation;
-/// use shardpoll::{Config, Conn, incoming};
-///
-/// let mut world = Simulation::new(Config::default())?;
-/// let peer = world.connect(incoming(|conn: &mut Conn<'_>, data| {
-///     conn.write(data);
-/// }));
-/// peer.send(b"hello");
-/// world.settle();
-/// assert_eq!(peer.recv_all(), b"hello");
-/// # Ok::<(), shardpoll::ConfigError>(())
-/// ```
-#[cfg(feature = "sim")]
-pub mod sim {
-    pub use shardpoll_reactor::{
-        Counts, Fault, Faults, Reactor, Sim, SimFd, SimPeer, Simulation, Step, Transitions,
-    };
-}

@@ -5,8 +5,8 @@
 use crate::error::StartError;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
-    Addr, BindOptions, Config, ListenerOptions, ProxyProtocol, SocketFile, WhenFull, bind_group,
-    bind_unix, share_listener,
+    Addr, BindOptions, Config, Lifetime, ListenerOptions, MinRate, ProxyProtocol, SocketFile,
+    WhenFull, bind_group, bind_unix, share_listener,
 };
 use std::fmt;
 use std::io;
@@ -205,6 +205,22 @@ impl Listen {
         self
     }
 
+    /// How slow peers may be, until [`Conn::set_min_rate`](crate::Conn::set_min_rate) says
+    /// otherwise. Default: as slow as they like.
+    #[must_use]
+    pub fn min_rate(mut self, rate: MinRate) -> Self {
+        self.options.min_rate = Some(rate);
+        self
+    }
+
+    /// How long its connections may live, counted from when they were accepted, until
+    /// [`Conn::set_max_lifetime`](crate::Conn::set_max_lifetime) says otherwise. Default: for ever.
+    #[must_use]
+    pub fn max_lifetime(mut self, time: impl Into<Lifetime>) -> Self {
+        self.options.max_lifetime = Some(time.into());
+        self
+    }
+
     /// How long a client that believes to be connected may take to be so, when the listener is
     /// closed: its last packet is still on its way. Default 1 s.
     ///
@@ -221,7 +237,7 @@ impl Listen {
     /// Opens the sockets, one for each shard.
     pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
         let Self { place, mut options, mut bind, no_delay, keep_alive, handshake_grace } = self;
-        options.limits.check().map_err(StartError::Config)?;
+        options.check().map_err(StartError::Config)?;
         bind.no_delay = no_delay.unwrap_or(config.no_delay);
         bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
         let failed = |addr: Addr| move |source| StartError::Listen { addr, source };

@@ -9,23 +9,34 @@
 //! behind a sleeping shard. The sender that clears the flag wakes the shard, which is a write to an
 //! eventfd, so a sleep costs at most one write however many letters come.
 //!
+//! An order is never lost: it may carry a connection. Whoever sends one first takes a ticket; a
+//! shard that ends gives no more tickets if, and only if, it has received as many orders as there
+//! were tickets, in one step. So each is carried out, or given back to its sender.
+//!
 //! Never: knows what is in a letter, or calls user code while posting.
 //!
 //! Invariants:
 //! 1. A shard waits only if, after `parked` was set, both channels were empty.
 //! 2. Whoever turns `parked` from true to false from outside wakes the shard.
+//! 3. Of a mailbox that is closed every order has been received.
 
 use crate::error::Undelivered;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use shardpoll_reactor::Wake;
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+
+/// Among the tickets: there are no more.
+const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// The senders' side: tasks of type `T`, orders of type `O`, a shard that is woken by `W`.
 pub(crate) struct Mailbox<T, O, W> {
     tasks: Sender<T>,
     orders: Sender<O>,
     parked: Arc<AtomicBool>,
+    /// How many senders of orders have begun, and whether the shard takes any.
+    tickets: Arc<AtomicUsize>,
     waker: W,
 }
 
@@ -34,6 +45,9 @@ pub(crate) struct Inbox<T, O> {
     tasks: Receiver<T>,
     orders: Receiver<O>,
     parked: Arc<AtomicBool>,
+    tickets: Arc<AtomicUsize>,
+    /// How many orders it has received.
+    received: Cell<usize>,
 }
 
 /// A mailbox in which at most so many tasks may wait.
@@ -41,9 +55,15 @@ pub(crate) fn mailbox<T, O, W: Wake>(capacity: usize, waker: W) -> (Mailbox<T, O
     let (task_sender, tasks) = crossbeam_channel::bounded(capacity);
     let (order_sender, orders) = crossbeam_channel::unbounded();
     let parked = Arc::new(AtomicBool::new(false));
-    let mailbox =
-        Mailbox { tasks: task_sender, orders: order_sender, parked: Arc::clone(&parked), waker };
-    (mailbox, Inbox { tasks, orders, parked })
+    let tickets = Arc::new(AtomicUsize::new(0));
+    let mailbox = Mailbox {
+        tasks: task_sender,
+        orders: order_sender,
+        parked: Arc::clone(&parked),
+        tickets: Arc::clone(&tickets),
+        waker,
+    };
+    (mailbox, Inbox { tasks, orders, parked, tickets, received: Cell::new(0) })
 }
 
 impl<T, O, W: Wake> Mailbox<T, O, W> {
@@ -58,6 +78,9 @@ impl<T, O, W: Wake> Mailbox<T, O, W> {
 
     /// Gives the order back when the shard has ended.
     pub(crate) fn order(&self, order: O) -> Result<(), O> {
+        if self.tickets.fetch_add(1, Ordering::AcqRel) & CLOSED != 0 {
+            return Err(order);
+        }
         self.orders.send(order).map_err(|refused| refused.0)?;
         self.wake();
         Ok(())
@@ -90,6 +113,12 @@ impl<T, O> Inbox<T, O> {
         self.parked.store(false, Ordering::Relaxed);
     }
 
+    /// Whether neither task nor order waits.
+    #[cfg(feature = "sim")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.orders.is_empty()
+    }
+
     /// How many tasks wait now.
     pub(crate) fn waiting(&self) -> usize {
         self.tasks.len()
@@ -100,6 +129,16 @@ impl<T, O> Inbox<T, O> {
     }
 
     pub(crate) fn next_order(&self) -> Option<O> {
-        self.orders.try_recv().ok()
+        let order = self.orders.try_recv().ok()?;
+        self.received.set(self.received.get() + 1);
+        Some(order)
+    }
+
+    /// Takes no more orders, unless one is waiting or on its way: then false, and all is as before.
+    pub(crate) fn close(&self) -> bool {
+        let received = self.received.get();
+        let closed = received | CLOSED;
+        let (done, seen) = (Ordering::AcqRel, Ordering::Relaxed);
+        self.tickets.compare_exchange(received, closed, done, seen).is_ok()
     }
 }

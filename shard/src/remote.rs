@@ -3,10 +3,13 @@
 //! Never: blocks, or waits for an answer; everything here is done later, by the shard.
 
 use crate::error::Undelivered;
+use crate::latch::Latch;
 use crate::letter::{ListenerVerb, Order, ShardMailbox, Task};
 use crate::metrics::{Snapshot, Vitals};
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{Conn, ConnId, Handler, Linux, ListenerId, Local, Sys};
+use shardpoll_reactor::{
+    Conn, ConnId, DrainPlan, EngineState, Handler, Linux, ListenerId, Local, Sys,
+};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +26,18 @@ pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
 /// simulation.
 pub struct Remote<S: Sys = Linux> {
     pub(crate) mailboxes: Arc<[ShardMailbox<S>]>,
+    pub(crate) latch: Arc<Latch>,
     pub(crate) vitals: Arc<Vitals>,
 }
 
 // By hand: a world need not be `Clone` for its handles to be.
 impl<S: Sys> Clone for Remote<S> {
     fn clone(&self) -> Self {
-        Self { mailboxes: Arc::clone(&self.mailboxes), vitals: Arc::clone(&self.vitals) }
+        Self {
+            mailboxes: Arc::clone(&self.mailboxes),
+            latch: Arc::clone(&self.latch),
+            vitals: Arc::clone(&self.vitals),
+        }
     }
 }
 
@@ -106,6 +114,37 @@ impl<S: Sys> Remote<S> {
         self.order_all(|| Order::CloseAll);
     }
 
+    /// Tells every connection that the engine will end
+    /// ([`Handler::on_drain_begin`]), accepts for a while longer, then refuses, and ends when no
+    /// connection is left; those that are left at the plan's deadline are cut.
+    ///
+    /// Nothing is closed before: that is for the handlers, who know how their protocol says
+    /// goodbye. While the shards accept, connections are opened as before, and told right after
+    /// [`on_connect`](Handler::on_connect). Then those who wait are accepted, the listeners close,
+    /// and `connect`, `adopt`, `watch` and `listen` are refused (S150). When no connection is left
+    /// watches are closed as well, and the engine has ended; timers do not keep it.
+    ///
+    /// A second call can only bring the two ends forward. [`quit`](Self::quit) goes further at any
+    /// time, [`cancel_quit`](Self::cancel_quit) goes back.
+    pub fn drain(&self, plan: DrainPlan) {
+        self.order_all(|| Order::Drain(plan));
+    }
+
+    /// How far the engine is on its way out: as far as the shard that is least far.
+    ///
+    /// What was asked for a moment ago may not have reached the shards yet. A shard that has ended,
+    /// in order or not, is closed.
+    #[must_use]
+    pub fn state(&self) -> EngineState {
+        self.latch.state()
+    }
+
+    /// How far one shard is; one that never was is closed.
+    #[must_use]
+    pub fn state_of(&self, shard: usize) -> EngineState {
+        self.latch.state_of(shard)
+    }
+
     /// Closes everything and ends the engine; what is left after `deadline` is cut (S147 to S151).
     ///
     /// A second call can only bring the deadline forward: `Duration::ZERO` ends at once.
@@ -113,8 +152,9 @@ impl<S: Sys> Remote<S> {
         self.order_all(|| Order::Quit(deadline));
     }
 
-    /// Withdraws a [`quit`](Self::quit): shards that have not ended go on, and open connections
-    /// and listeners again; what was closed stays closed (S149).
+    /// Withdraws a [`quit`](Self::quit) or a [`drain`](Self::drain): shards that have not ended go
+    /// on, and open connections and listeners again; what was closed stays closed, listeners too
+    /// (S149). Connections that were told of a drain are not told that it was withdrawn.
     pub fn cancel_quit(&self) {
         self.order_all(|| Order::CancelQuit);
     }

@@ -99,8 +99,8 @@ impl<S: Sys> fmt::Debug for WorkerStart<S> {
 /// One shard at work, on the thread that turns it.
 pub struct Worker<S: Sys = Linux> {
     shard: usize,
-    reactor: Reactor<S>,
-    inbox: ShardInbox<S>,
+    pub(crate) reactor: Reactor<S>,
+    pub(crate) inbox: ShardInbox<S>,
     share: Share<S>,
     vitals: Arc<ShardVitals>,
     supervisor: Supervisor,
@@ -151,7 +151,7 @@ impl<S: Sys> Worker<S> {
     /// # Errors
     /// As [`run`](Self::run).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
-        let Self { reactor, inbox, share, vitals, ended, .. } = self;
+        let Self { reactor, inbox, vitals, .. } = self;
         let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
@@ -159,22 +159,45 @@ impl<S: Sys> Worker<S> {
             tasks = tasks.saturating_sub(1);
             do_task(inbox, vitals, local) && tasks > 0
         })?;
-        while let Some(order) = inbox.next_order() {
-            // What its sender posted before it is waiting by now; an order overtakes nothing.
-            for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, vitals, local));
-            }
-            order.carry_out(reactor);
-        }
-        share.after_turn(reactor);
-        if turn == Turn::Drained {
-            // Whoever was told that they would be read shall not have been told wrong.
-            for _ in 0..inbox.waiting() {
-                reactor.local(|local| do_task(inbox, vitals, local));
-            }
-            ended.in_order();
-        }
+        self.carry_out_orders();
+        self.share.after_turn(&mut self.reactor);
+        let turn = if turn == Turn::Drained { self.end() } else { turn };
+        self.ended.note(self.reactor.state());
         Ok(turn)
+    }
+
+    fn carry_out_orders(&mut self) {
+        while let Some(order) = self.inbox.next_order() {
+            // What its sender posted before it is waiting by now; an order overtakes nothing.
+            self.do_waiting_tasks();
+            order.carry_out(&mut self.reactor);
+        }
+    }
+
+    fn do_waiting_tasks(&mut self) {
+        let Self { reactor, inbox, vitals, .. } = self;
+        for _ in 0..inbox.waiting() {
+            reactor.local(|local| do_task(inbox, vitals, local));
+        }
+    }
+
+    /// Nothing is left; the last orders may change that: they are carried out, or given back to
+    /// their senders.
+    #[cold]
+    fn end(&mut self) -> Turn {
+        loop {
+            self.carry_out_orders();
+            if !self.reactor.is_drained() {
+                return Turn::Live;
+            }
+            if self.inbox.close() {
+                break;
+            }
+        }
+        // Whoever was told that they would be read shall not have been told wrong.
+        self.do_waiting_tasks();
+        self.ended.in_order(self.reactor.drain_report());
+        Turn::Drained
     }
 
     /// Whether a turn whose wait a signal handler has interrupted says so by
@@ -236,7 +259,7 @@ mod tests {
             inbox,
             vitals: Arc::clone(&vitals.shards[0]),
             supervisor: Supervisor::new(policy),
-            ended: Ended::new(Arc::new(Latch::new(1))),
+            ended: Ended::new(Arc::new(Latch::new(1)), 0),
         };
         let outcome = start.start().run();
         (vitals.snapshot().shards[0].restarts, outcome)

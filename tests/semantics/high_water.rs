@@ -2,8 +2,12 @@
 //! passes them (S69, O4).
 
 use shardpoll::{Listen, WhenFull};
-use shardpoll_tests::{Event, Setup, World};
+use shardpoll_tests::{Event, Peer, Setup, World, both_worlds};
 use std::time::Duration;
+
+both_worlds! {
+    what_is_staged_does_not_take_a_shard_beyond_its_cap,
+}
 
 const MIB: usize = 1024 * 1024;
 
@@ -170,4 +174,29 @@ fn a_peer_that_never_reads_does_not_hold_the_memory_of_its_shard_for_ever() {
     peer.send(b"go");
     assert_eq!(world.wait_for_end().event, Event::ended("write timeout"));
     let _trace = world.finish();
+}
+
+fn what_is_staged_does_not_take_a_shard_beyond_its_cap() {
+    // What the kernel does not take of a single write to an empty queue
+    const CAP: usize = MIB;
+    let setup = Setup::new().config(|c| c.max_shard_queued_bytes = CAP);
+    let mut world = setup.start(|call| {
+        if matches!(call.event, Event::Incoming(_)) {
+            call.write(&[0; 100_000]);
+        }
+    });
+    let mut deaf: Vec<_> = (0..20).map(|_| Peer::connect_with_buffer(world.addr(), 4096)).collect();
+    let ids = world.wait_for_each(20, |seen| seen.event == Event::Connect);
+    let ids: Vec<_> = ids.into_iter().filter_map(|seen| seen.conn).collect();
+    for _ in 0..60 {
+        deaf.iter_mut().for_each(|peer| peer.send_some(b"more"));
+        world.some_turns();
+        let ids = ids.clone();
+        let queued: usize = world
+            .run(move |local| ids.iter().filter_map(|id| Some(local.conn(*id)?.backlog())).sum());
+        assert!(queued <= CAP + 20 * 4096, "{queued}");
+    }
+    let end = world.wait_for_end();
+    assert_eq!(&*end.cause, "BufferFull");
+    drop((deaf, world.finish()));
 }

@@ -8,7 +8,7 @@
 mod cell;
 
 use cell::{Cell, Deed, Door, PLACES, Place, WATER, flood};
-use shardpoll::{ConnId, PanicPolicy};
+use shardpoll::{ConnId, DrainPlan, PanicPolicy};
 use shardpoll_tests::{
     Call, Event, Peer, Setup, TlsPeer, Trace, Version, World, both_worlds, pass, server_context,
 };
@@ -203,6 +203,10 @@ fn play(place: Place, deed: Deed, tls: bool, policy: PanicPolicy) {
     // One that reads slowly is what makes pressure.
     let pressed = matches!(place, Place::HighWater | Place::LowWater);
     let mut client = Client::begin(door, tls, pressed.then_some(4096));
+    if place == Place::DrainBegin {
+        // Those who connect later are served all the same.
+        world.drain(DrainPlan::default().accept_for(Duration::from_secs(3600)));
+    }
     if place == Place::Disconnect {
         client.finish();
     }

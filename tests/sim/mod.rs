@@ -6,6 +6,7 @@ mod example;
 mod faults;
 mod happy_eyeballs;
 mod links;
+mod many_shards;
 mod one_shard;
 mod regressions;
 mod tangle;

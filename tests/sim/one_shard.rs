@@ -22,7 +22,8 @@ fn worlds_of_fresh_seeds_keep_every_promise() {
     let seeds = one.map_or_else(|| from_env("SIM_SEEDS").unwrap_or(SEEDS), |_| 1);
     let began = Instant::now();
     let enough = Enough::Seeds(seeds);
-    let outcome = search(&Search { first, enough, threads: all_cores() });
+    let one_shard = |seed| play(&Plan::new(seed));
+    let outcome = search(&Search { first, enough, threads: all_cores() }, one_shard);
     if let Some(failure) = outcome.failure {
         let (seed, violation) = (failure.seed, failure.violation);
         panic!(

@@ -14,7 +14,7 @@
 //! 1. A loop is taken out of the lab while it turns, so that its callbacks may reach the lab.
 
 use crate::PATIENCE;
-use shardpoll::{Config, ConnId, ListenerId, Local, Tick};
+use shardpoll::{Config, ConnId, DrainPlan, EngineState, ListenerId, Local, ShardReport, Tick};
 use shardpoll_reactor::{
     Acceptor, Events, Faults, ListenerOptions, Place, Reactor, Sim, SimFd, SimPeer, Sys, Turn,
 };
@@ -42,6 +42,7 @@ struct Shard {
     held: Option<Receiver<()>>,
     listeners: u32,
     over: bool,
+    report: Option<ShardReport>,
 }
 
 struct Lab {
@@ -152,9 +153,13 @@ fn turn(index: usize) -> bool {
     if turned == Turn::Drained {
         let over = (reactor.descriptors(), reactor.local(|local| local.live()));
         assert_eq!(over, (0, Some(0)), "drained, but something is left");
+        let report = reactor.drain_report();
         // Dropped here: what is left on it is the user's.
         drop(reactor);
-        with(|lab| lab.shards[index].over = true);
+        with(|lab| {
+            lab.shards[index].over = true;
+            lab.shards[index].report = Some(report);
+        });
     } else {
         with(|lab| lab.shards[index].reactor = Some(reactor));
     }
@@ -177,7 +182,7 @@ pub(crate) fn start(config: Config) -> usize {
         let reactor = Reactor::new(sim, Place::new(0, number), config).expect("a good config");
         let reactor = Some(reactor);
         let (jobs, held) = (VecDeque::new(), None);
-        lab.shards.push(Shard { reactor, jobs, held, listeners: 0, over: false });
+        lab.shards.push(Shard { reactor, jobs, held, listeners: 0, over: false, report: None });
         lab.shards.len() - 1
     })
 }
@@ -224,6 +229,21 @@ pub(crate) fn quit(index: usize, forced_after: Duration) {
     after_jobs(index, |reactor| reactor.quit(forced_after));
 }
 
+/// Tells a loop to drain; no-op for one that is over.
+pub(crate) fn drain(index: usize, plan: DrainPlan) {
+    after_jobs(index, |reactor| reactor.drain(plan));
+}
+
+/// Withdraws what a loop was told about its end.
+pub(crate) fn cancel_quit(index: usize) {
+    after_jobs(index, Reactor::cancel_quit);
+}
+
+/// How far a loop is.
+pub(crate) fn state(index: usize) -> EngineState {
+    outside(index, |reactor| reactor.state()).unwrap_or(EngineState::Closed)
+}
+
 /// Closes all connections and listeners of a loop.
 pub(crate) fn close_all(index: usize) {
     after_jobs(index, |reactor| {
@@ -231,9 +251,9 @@ pub(crate) fn close_all(index: usize) {
     });
 }
 
-/// Whether a loop is over.
-pub(crate) fn is_over(index: usize) -> bool {
-    with(|lab| lab.shards[index].over)
+/// What a loop that is over has reported; `None` while it is not.
+pub(crate) fn report(index: usize) -> Option<ShardReport> {
+    with(|lab| lab.shards[index].report)
 }
 
 /// Ends a loop whose test is over, maybe by a panic.

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
+mod ending;
 mod family;
 mod lab;
 pub mod leak;
@@ -25,6 +26,7 @@ pub mod program;
 mod recorder;
 mod rig;
 mod setup;
+pub mod shards;
 mod side;
 pub mod simulation;
 mod socket_path;

@@ -29,6 +29,8 @@ pub enum Event {
     LowWater,
     /// `on_read_timeout`.
     ReadTimeout,
+    /// `on_drain_begin`.
+    DrainBegin,
     /// `on_attach`.
     Attach,
     /// `on_detach`.
@@ -91,6 +93,7 @@ impl fmt::Debug for Event {
             Self::HighWater => f.write_str("HighWater"),
             Self::LowWater => f.write_str("LowWater"),
             Self::ReadTimeout => f.write_str("ReadTimeout"),
+            Self::DrainBegin => f.write_str("DrainBegin"),
             Self::Attach => f.write_str("Attach"),
             Self::Detach => f.write_str("Detach"),
             Self::Dropped => f.write_str("Dropped"),
@@ -276,6 +279,10 @@ impl Handler for Recorder {
 
     fn on_starttls(&mut self, conn: &mut Conn<'_>) {
         self.plain(conn, Event::Starttls);
+    }
+
+    fn on_drain_begin(&mut self, conn: &mut Conn<'_>) {
+        self.plain(conn, Event::DrainBegin);
     }
 
     fn on_attach(&mut self, conn: &mut Conn<'_>) {

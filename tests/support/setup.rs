@@ -4,7 +4,6 @@
 
 use crate::side::Side;
 use crate::{Call, Event, React, World, lab};
-use shardpoll::tls::ServerContext;
 use shardpoll::{Config, Engine, Listen, Pinning};
 use shardpoll_reactor::{Limits, ListenerOptions};
 
@@ -14,8 +13,7 @@ pub struct Setup {
     shards: usize,
     config: Config,
     listen: Option<Listen>,
-    limits: Limits,
-    pub(crate) tls: Option<ServerContext>,
+    pub(crate) options: ListenerOptions,
 }
 
 impl Default for Setup {
@@ -32,8 +30,7 @@ impl Setup {
             shards: 1,
             config: Config::default(),
             listen: None,
-            limits: Limits::default(),
-            tls: None,
+            options: ListenerOptions::default(),
         }
     }
 
@@ -61,14 +58,21 @@ impl Setup {
     /// With these limits of its listener.
     #[must_use]
     pub fn limits(mut self, set: impl FnOnce(&mut Limits)) -> Self {
-        set(&mut self.limits);
+        set(&mut self.options.limits);
+        self
+    }
+
+    /// With these options of its listener.
+    #[must_use]
+    pub fn options(mut self, set: impl FnOnce(&mut ListenerOptions)) -> Self {
+        set(&mut self.options);
         self
     }
 
     /// Starts it; every connection it accepts reacts so.
     #[must_use]
     pub fn start(self, react: impl React) -> World {
-        let Self { shards, config, listen, limits, tls } = self;
+        let Self { shards, config, listen, options } = self;
         let side = if lab::is_on() {
             assert_eq!(shards, 1, "the simulation has one shard");
             Side::Sim { shard: lab::start(config) }
@@ -76,8 +80,6 @@ impl Setup {
             let engine = Engine::builder().shards(shards).pinning(Pinning::None).config(config);
             Side::linux(engine.start().expect("an engine starts"))
         };
-        let mut options = ListenerOptions::default();
-        (options.tls, options.limits) = (tls, limits);
         World::begin(side, listen, options, react)
     }
 

@@ -3,7 +3,7 @@
 //! Never: looks at what was recorded.
 
 use crate::{PATIENCE, lab};
-use shardpoll::{ConnId, Engine, Local, Remote};
+use shardpoll::{ConnId, DrainPlan, Engine, EngineState, Local, Remote, ShardReport};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::Duration;
@@ -94,6 +94,27 @@ impl Side {
         }
     }
 
+    pub(crate) fn drain(&self, plan: DrainPlan) {
+        match self {
+            Self::Linux { remote, .. } => remote.drain(plan),
+            Self::Sim { shard } => lab::drain(*shard, plan),
+        }
+    }
+
+    pub(crate) fn cancel_quit(&self) {
+        match self {
+            Self::Linux { remote, .. } => remote.cancel_quit(),
+            Self::Sim { shard } => lab::cancel_quit(*shard),
+        }
+    }
+
+    pub(crate) fn state(&self) -> EngineState {
+        match self {
+            Self::Linux { remote, .. } => remote.state(),
+            Self::Sim { shard } => lab::state(*shard),
+        }
+    }
+
     /// Keeps shard 0 busy until the sender is dropped.
     pub(crate) fn hold(&self) -> Sender<()> {
         let (release, released) = channel::<()>();
@@ -112,16 +133,16 @@ impl Side {
         release
     }
 
-    /// Waits until all is over that was told to quit.
-    pub(crate) fn join(&mut self) {
+    /// Waits until all is over that was told to end, and gives what it reports.
+    pub(crate) fn join(&mut self) -> Vec<ShardReport> {
         match self {
             Self::Linux { engine, .. } => {
                 let engine = engine.take().expect("ended once");
-                wait_for_reply(move || engine.join()).expect("no shard has failed");
+                let report = wait_for_reply(move || engine.join()).expect("no shard has failed");
+                report.shards().to_vec()
             }
             Self::Sim { shard } => {
-                let over = || lab::is_over(*shard).then_some(());
-                lab::wait_for(over).expect("over in time");
+                vec![lab::wait_for(|| lab::report(*shard)).expect("over in time")]
             }
         }
     }

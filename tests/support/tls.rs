@@ -53,7 +53,7 @@ impl Setup {
     /// With TLS from the first byte, of this context.
     #[must_use]
     pub fn tls_context(mut self, context: ServerContext) -> Self {
-        self.tls = Some(context);
+        self.options.tls = Some(context);
         self
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A running engine or simulated loop, its first listener, and what was seen so far.
 #[derive(Debug)]
 pub struct World {
-    side: Side,
+    pub(crate) side: Side,
     addr: SocketAddr,
     log: Option<Sender<Seen>>,
     events: Receiver<Seen>,
@@ -122,11 +122,13 @@ impl World {
         if let Some(shard) = self.side.shard() {
             return lab::listen(shard, options, Box::new(accept));
         }
-        let ListenerOptions { tls, limits, proxy, .. } = options;
+        let ListenerOptions { tls, limits, min_rate, max_lifetime, proxy, .. } = options;
         let at = tls.into_iter().fold(Listen::on(NOWHERE), Listen::tls);
         let Limits { max_connections, max_connections_per_peer, .. } = limits;
         let at = max_connections.into_iter().fold(at, Listen::max_connections);
         let at = max_connections_per_peer.into_iter().fold(at, Listen::max_connections_per_peer);
+        let at = min_rate.into_iter().fold(at, Listen::min_rate);
+        let at = max_lifetime.into_iter().fold(at, Listen::max_lifetime);
         let at = proxy.into_iter().fold(at, Listen::proxy_protocol);
         let id = self.engine().listen_with(at, accept).expect("a free port");
         self.engine().addr(id).expect("added a moment ago")
@@ -232,16 +234,6 @@ impl World {
         self.side.close(id);
     }
 
-    /// Closes everything from outside.
-    pub fn close_all(&self) {
-        self.side.close_all();
-    }
-
-    /// Tells it to end, at the latest after this time.
-    pub fn quit(&self, forced_after: Duration) {
-        self.side.quit(forced_after);
-    }
-
     /// Keeps shard 0 busy until the sender is dropped, and returns when it is.
     #[must_use]
     pub fn hold_shard(&self) -> Sender<()> {
@@ -316,19 +308,32 @@ impl World {
         let seen = self.rest();
         // All handlers are gone; connections whose peers stay would be waited for without need.
         self.quit(Duration::ZERO);
-        self.side.join();
+        let _report = self.side.join();
         seen
     }
 
     /// As [`finish`](Self::finish) for an engine that was told to quit before and ends by itself.
     #[must_use]
     pub fn end(&mut self) -> Trace {
-        self.side.join();
+        let _report = self.side.join();
         self.rest()
     }
 
-    /// Takes events until every handler and acceptor is gone.
-    fn rest(&mut self) -> Trace {
+    /// The next end, if it has come; what was before it is passed over.
+    pub fn seen_end(&mut self) -> Option<Seen> {
+        self.seen.extend(self.events.try_iter());
+        while let Some(seen) = self.seen.get(self.next) {
+            self.next += 1;
+            if seen.event.is_end() {
+                return Some(seen.clone());
+            }
+        }
+        None
+    }
+
+    /// Takes events until every handler and acceptor is gone: all that was ever seen of an engine
+    /// that has been [joined](Self::join).
+    pub fn rest(&mut self) -> Trace {
         // Every other sender is a handler's or an acceptor's.
         self.log = None;
         let end = loop {

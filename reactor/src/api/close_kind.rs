@@ -63,6 +63,10 @@ kinds! {
     Injected => "injected",
     /// [`CloseReason::Proxy`].
     Proxy => "proxy",
+    /// [`CloseReason::TooSlow`].
+    TooSlow => "too_slow",
+    /// [`CloseReason::TooOld`].
+    TooOld => "too_old",
     /// [`CloseReason::Io`].
     Io => "io",
     /// [`CloseReason::Internal`].
@@ -90,6 +94,8 @@ impl CloseReason {
             Self::TooManyHandshakes => CloseKind::TooManyHandshakes,
             Self::Injected => CloseKind::Injected,
             Self::Proxy(_) => CloseKind::Proxy,
+            Self::TooSlow { .. } => CloseKind::TooSlow,
+            Self::TooOld => CloseKind::TooOld,
             Self::Io(_) => CloseKind::Io,
             Self::Internal => CloseKind::Internal,
         }

@@ -56,9 +56,13 @@ pub struct Config {
     /// Default 32 MiB.
     pub max_queued_bytes: usize,
     /// How many bytes all connections of a shard may queue together; a write that does not fit is
-    /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB. A
-    /// connection with nothing queued may be written up to 256 KiB all the same, since the kernel
-    /// takes that at once from most, or one read of a link: what it does not take is beyond.
+    /// treated as one that its connection may not queue. 0: no limit. Default 1 GiB.
+    ///
+    /// A connection with nothing queued may be written up to 256 KiB all the same, since the kernel
+    /// takes that at once from most. When it does not take it, and leaves more than 4 KiB that the
+    /// shard has no room for, the connection ends as if that had been queued; with
+    /// [`WhenFull::Refuse`] it is kept beyond the limit, as is one read of a link whose target has
+    /// nothing queued.
     pub max_shard_queued_bytes: usize,
     /// With more than this queued, writes answer [`Written::High`](crate::Written), and
     /// [`Handler::on_high_water`](crate::Handler::on_high_water) is called if the kernel does not

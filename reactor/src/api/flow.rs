@@ -91,6 +91,7 @@ impl Conn<'_> {
         if let Some(tuning) = &mut line.tuning {
             tuning.pause_ends = None;
             tuning.read_due = None;
+            tuning.expects_anew();
         }
         line.last_read = now;
         self.core.revisit(self.id);
@@ -125,6 +126,7 @@ impl Conn<'_> {
         if line.marks.take(Marks::WRITE_LOCK) {
             if let Some(tuning) = &mut line.tuning {
                 tuning.write_due = None;
+                tuning.sends_anew();
             }
             line.last_progress = now;
         }

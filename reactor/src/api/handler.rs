@@ -67,6 +67,15 @@ pub trait Handler: Any {
     /// A panic in here ends the connection.
     fn on_panic(&mut self, _conn: &mut Conn<'_>, _message: &str) {}
 
+    /// The shard drains: the moment to say goodbye, as the protocol has it, and to
+    /// [`close`](Conn::close) when that is done.
+    ///
+    /// Told once a drain, after `on_connect`; a connection that is established while the shard
+    /// drains is told right after it. Nothing is closed for that reason before the deadline of the
+    /// [`DrainPlan`](crate::DrainPlan), so a handler that does nothing here keeps an idle peer, and
+    /// the engine, until then. Not for a connection that is ending already.
+    fn on_drain_begin(&mut self, _conn: &mut Conn<'_>) {}
+
     /// The end, also of a connection that never came to be. Writing here goes nowhere (S35).
     fn on_disconnect(&mut self, _conn: &mut Conn<'_>, _reason: &CloseReason) {}
 }

@@ -4,12 +4,11 @@
 //! returns.
 
 use super::{
-    Addr, CloseReason, Conn, Connect, Handler, Options, Target, WatchInterest, Watcher, Written,
+    Addr, CloseReason, Conn, Connect, EngineState, Handler, Options, Target, WatchInterest,
+    Watcher, Written,
 };
 use crate::core::{Core, Counters, Dial, Due, Wish};
 use crate::id::{ConnId, TimerId, WatchId};
-use crate::table::Entry;
-use crate::watch::Watched;
 use shardpoll_timers::Tick;
 use std::any::Any;
 use std::fmt;
@@ -26,7 +25,7 @@ pub struct Local<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Refused {
-    /// The loop is quitting (S150).
+    /// The loop is quitting, or drains and opens nothing more (S150).
     Quitting,
     /// The shard holds as many connections as it can name (4,194,304).
     TableFull,
@@ -64,6 +63,15 @@ impl Local<'_> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.core.counters()
+    }
+
+    /// How far this shard is on its way out.
+    ///
+    /// What begins while it drains, such as a new conversation on a connection, can be kept short;
+    /// connections themselves are told: [`Handler::on_drain_begin`].
+    #[must_use]
+    pub fn state(&self) -> EngineState {
+        self.core.state()
     }
 
     /// How many connections, listeners and watches there are on this shard; each running attempt of
@@ -174,14 +182,10 @@ impl Local<'_> {
         interest: WatchInterest,
         watcher: impl Watcher,
     ) -> Result<WatchId, Refused> {
-        if self.core.quitting.is_some() {
+        if self.core.phase.refuses() {
             return Err(Refused::Quitting);
         }
-        let watched = Watched::new(fd.into(), interest, Box::new(watcher));
-        let entry = Entry::Watch(Box::new(watched));
-        let id = self.core.table.insert(entry).ok_or(Refused::TableFull)?;
-        self.core.revisit_watch(id);
-        Ok(WatchId(id))
+        self.core.add_watch(fd.into(), interest, Box::new(watcher))
     }
 
     /// Changes what a watch wants to hear of, as [`Watch::set`](crate::Watch::set) does; false when

@@ -44,6 +44,13 @@ pub enum CloseReason {
         /// Whether `on_connect` had been called before: true only for an upgraded connection.
         connected: bool,
     },
+    /// The peer has moved less than its [`MinRate`](crate::MinRate) asks for.
+    TooSlow {
+        /// Whether it sent too little; else it has taken too little.
+        sending: bool,
+    },
+    /// It has lived as long as its [`Lifetime`](crate::Lifetime) allows.
+    TooOld,
     /// More TLS handshakes were under way on the shard than
     /// [`Config::max_handshakes`](crate::Config::max_handshakes) allows.
     TooManyHandshakes,
@@ -95,6 +102,8 @@ impl fmt::Display for CloseReason {
             Self::HandlerPanic => "handler panicked",
             Self::Quitting => "quitting",
             Self::TooManyHandshakes => "too many handshakes",
+            Self::TooSlow { .. } => "too slow",
+            Self::TooOld => "too old",
             Self::Injected => "plaintext behind starttls",
             Self::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 "connection refused"

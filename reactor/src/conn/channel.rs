@@ -85,6 +85,9 @@ impl Backlog {
         self.gone += count;
         if self.gone >= self.bytes.len() {
             *self = Self::default();
+        } else if self.gone > self.bytes.len() / 2 {
+            // A peer that takes all but the last bytes shall not hold the others.
+            *self = Self { bytes: self.as_slice().to_vec(), gone: 0 };
         }
     }
 

@@ -64,6 +64,10 @@ pub(crate) enum Limit {
     Linger,
     /// A timed pause, or what a rate limit asks for, is over.
     Gate,
+    /// A window in which the peer must not be too slow is over.
+    Pace,
+    /// It may not live longer.
+    Lifetime,
 }
 
 #[inline]
@@ -76,7 +80,7 @@ impl Line {
     #[inline]
     pub(crate) fn deadline(&self, spans: &Spans) -> (Tick, Limit) {
         if !self.stage.is_open() {
-            return self.other_deadline(spans);
+            return self.or_own_end(self.other_deadline(spans), spans);
         }
         if self.tuning.is_some() {
             return self.tuned_deadline(spans);
@@ -127,7 +131,24 @@ impl Line {
             let due = tuning.write_due.unwrap_or_else(|| self.write_deadline(spans));
             earlier(due, Limit::Write);
         }
-        first
+        self.or_own_end(first, spans)
+    }
+
+    /// The earliest of this deadline, the end of its lifetime, and that of a window of its pace.
+    fn or_own_end(&self, mut first: (Tick, Limit), spans: &Spans) -> (Tick, Limit) {
+        let Some(tuning) = &self.tuning else { return first };
+        let mut life_ends = tuning.life_ends.unwrap_or(Tick::MAX);
+        match self.stage {
+            // However slowly what is queued may leave.
+            Stage::Flushing { .. } => life_ends = after(life_ends, spans.send),
+            Stage::Lingering { .. } | Stage::Closed(_) => return first,
+            _ => {}
+        }
+        if life_ends < first.0 {
+            first = (life_ends, Limit::Lifetime);
+        }
+        let pace = tuning.pace.as_ref().map_or(Tick::MAX, |pace| self.pace_due(pace));
+        if pace < first.0 { (pace, Limit::Pace) } else { first }
     }
 
     /// What was noted in a long turn was noted at its beginning, and may have happened at its end:

@@ -8,6 +8,7 @@
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
 //!   tuning    limits of its own, if it has any
+//!   pace      whether its peer is too slow
 //!   preface   a PROXY header that is to come first
 //!   upgrade   the change from plain to TLS
 //!   race      the attempts of one that connects to any of several addresses
@@ -28,6 +29,7 @@ mod gate;
 #[cfg(feature = "sim")]
 pub(crate) mod journey;
 mod outbox;
+mod pace;
 mod preface;
 mod race;
 mod stage;
@@ -323,6 +325,13 @@ impl Line {
         if !data.is_empty() {
             self.outbox.push(data);
         }
+    }
+
+    /// Whether its handler is told that the loop drains: it knows of the connection, which is not
+    /// ending yet.
+    pub(crate) fn hears_of_drain(&self) -> bool {
+        let ending = self.is_ending() || matches!(self.stage, Stage::Lingering { .. });
+        self.connected && !self.told && !ending
     }
 
     /// Ends the connection after what is queued has been sent (S74, S75); no-op when it is ending.

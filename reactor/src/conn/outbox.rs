@@ -9,7 +9,8 @@
 //! Invariants:
 //! 1. An empty outbox owns no memory.
 //! 2. `len` is the number of bytes not yet consumed, over all chunks.
-//! 3. No chunk is empty, and `sent` is less than the length of the front one.
+//! 3. After a short send the front chunk takes no more memory than twice what is left of it.
+//! 4. No chunk is empty, and `sent` is less than the length of the front one.
 
 use shardpoll_tls::copy::append;
 use std::collections::VecDeque;
@@ -121,6 +122,20 @@ impl Outbox {
         }
     }
 
+    /// Gives back the memory of what has gone, once it is more than what is left of its chunk: a
+    /// peer that takes all but the last bytes shall not hold the others. Each byte is copied at
+    /// most once by this, and only after a send that was short.
+    pub(crate) fn trim(&mut self) {
+        let Some(queue) = &mut self.queue else { return };
+        if let Chunk::Owned(bytes) = &mut queue.front {
+            let left = &bytes[queue.sent..];
+            if queue.sent > left.len() {
+                *bytes = left.to_vec();
+                queue.sent = 0;
+            }
+        }
+    }
+
     /// Forgets everything that is queued.
     pub(crate) fn clear(&mut self) {
         self.queue = None;
@@ -185,5 +200,34 @@ mod tests {
         outbox.push_chunk(Chunk::Shared(Arc::from([])));
         assert!(outbox.is_empty());
         assert_eq!(outbox.front(), b"");
+    }
+
+    #[test]
+    fn what_has_gone_takes_no_memory_after_a_short_send() {
+        let mut outbox = Outbox::default();
+        outbox.push(&[1; 1000]);
+        outbox.push_chunk(Chunk::Owned(vec![2; CHUNK_BYTES]));
+        let capacity = |outbox: &Outbox| match &outbox.queue.as_ref().expect("not empty").front {
+            Chunk::Owned(bytes) => bytes.capacity(),
+            Chunk::Shared(bytes) => bytes.len(),
+        };
+        let before = capacity(&outbox);
+        outbox.consume(500);
+        outbox.trim();
+        assert_eq!(capacity(&outbox), before, "half of it is still to come");
+        outbox.consume(490);
+        outbox.trim();
+        assert_eq!(
+            (capacity(&outbox), outbox.front(), outbox.len()),
+            (10, &[1; 10][..], 10 + CHUNK_BYTES)
+        );
+        outbox.consume(10);
+        assert_eq!(outbox.front(), &[2; CHUNK_BYTES]);
+        // What is shared is not ours to give back.
+        let mut shared = Outbox::default();
+        shared.push_chunk(Chunk::Shared(vec![3; 100].into()));
+        shared.consume(99);
+        shared.trim();
+        assert_eq!((capacity(&shared), shared.front()), (100, &[3][..]));
     }
 }

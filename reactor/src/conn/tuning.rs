@@ -7,6 +7,7 @@
 //!    S89), and its own end, when nobody waited then.
 
 use super::Line;
+use super::pace::Pace;
 use crate::api::Credit;
 use crate::id::ConnId;
 use crate::proxy::ProxyHeader;
@@ -33,6 +34,10 @@ pub(crate) struct Tuning {
     /// The lines that are linked to this one.
     pub(crate) sources: Vec<ConnId>,
     pub(crate) fin: Fin,
+    /// How slow its peer may be.
+    pub(crate) pace: Option<Box<Pace>>,
+    /// When it is too old.
+    pub(crate) life_ends: Option<Tick>,
     /// What the balancer in front has said.
     pub(crate) proxy: Option<Arc<ProxyHeader>>,
 }

@@ -9,7 +9,7 @@ use crate::api::{Addr, CloseReason, Peer, Welcome, WhenExhausted};
 use crate::conn::{Channel, Line, Marks, Preface, Ready, Stage, TlsChannel};
 use crate::core::{Callback, Held};
 use crate::id::ConnId;
-use crate::listener::{Acceptor, Listener};
+use crate::listener::{Acceptor, Listener, ListenerOptions};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_tls::{ServerContext, Session};
@@ -119,7 +119,7 @@ impl<S: Sys> Reactor<S> {
             return self.leave(Some(from), &addr, origin);
         }
         let Some(listener) = self.core.table.listener_mut(key) else { return };
-        let read_size = listener.options.read_size;
+        let ListenerOptions { read_size, min_rate, max_lifetime, .. } = listener.options;
         let local = listener_addr(&mut self.sys, listener, &fd);
         let when_full = listener.options.when_full.unwrap_or(self.core.config.when_full);
         let tls = listener.options.tls.clone();
@@ -149,19 +149,21 @@ impl<S: Sys> Reactor<S> {
             line.set_read_size(bytes);
         }
         line.when_full = when_full;
+        line.set_min_rate(min_rate);
         // A fresh socket can be written to, though the first event is yet to come.
         line.ready.add(Ready::WRITABLE);
         let entry = Entry::Line(line);
         let Some(id) = self.core.table.insert(entry) else { return };
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
+        self.core.line(id).set_lifetime(id, max_lifetime);
         self.core.count_accepted(from);
         if let Err(error) = registered {
             log::warn!("connection {id}: cannot be watched: {error}");
             self.core.pulse.counters.accept_failures.add(1);
             self.core.line(id).fail(CloseReason::Io(error));
         }
-        if self.core.quitting.is_some() {
+        if self.core.phase.quits() {
             self.core.close(id, CloseReason::Asked);
         }
         self.serve(id, Cause::Asked);

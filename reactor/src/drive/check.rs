@@ -53,6 +53,9 @@ impl<S: Sys> Reactor<S> {
             let twice = pair[0] == pair[1] && self.core.table.line(pair[0]).is_some();
             hold(!twice, || format!("{} is on the agenda twice", pair[0]))?;
         }
+        let watches = ids.iter().filter(|id| self.core.table.watch(**id).is_some()).count();
+        let counted = self.core.watches;
+        hold(counted == watches, || format!("{counted} watches are counted, not {watches}"))?;
         for &id in &ids {
             match self.core.table.line(id) {
                 Some(line) => self.check_line(id, line, agenda.binary_search(&id).is_ok())?,

@@ -24,6 +24,9 @@ impl<S: Sys> Reactor<S> {
         if line.marks.take(Marks::CONNECT) && line.stage.is_open() {
             line.connected = true;
             self.core.call_out(id, held, Callback::Connect, |h, c| h.on_connect(c));
+            if self.core.phase.tells() {
+                self.tell_drain_begin(id, held);
+            }
         }
     }
 

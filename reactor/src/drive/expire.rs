@@ -3,9 +3,9 @@
 //! Never: trusts an entry: a line's true deadline is computed when its entry comes up.
 
 use super::Reactor;
-use super::serve::Cause;
+use super::serve::{Cause, Owed};
 use crate::api::CloseReason;
-use crate::conn::{Limit, Ready};
+use crate::conn::{Limit, Ready, Stage};
 use crate::core::{Callback, Due, Task};
 use crate::id::{ConnId, TimerId};
 use crate::proxy::ProxyError;
@@ -74,7 +74,7 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         if limit == Limit::Read {
-            return self.serve(id, Cause::Silence);
+            return self.serve(id, Cause::Owed(Owed::Silence));
         }
         // Its event may still wait behind others: it is served once more, and only then judged
         // (O7).
@@ -92,7 +92,7 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         match limit {
-            Limit::Read => return self.serve(id, Cause::Silence),
+            Limit::Read => return self.serve(id, Cause::Owed(Owed::Silence)),
             Limit::Attempt => self.next_attempt(id),
             Limit::Connect => line.fail(CloseReason::ConnectTimeout),
             Limit::Preface => {
@@ -106,7 +106,32 @@ impl<S: Sys> Reactor<S> {
             Limit::Linger => line.fail(CloseReason::Asked),
             // Its service opens it.
             Limit::Gate => {}
+            // If it is not, the next window has begun.
+            Limit::Pace => {
+                if let Some(sending) = line.is_too_slow(core.now) {
+                    line.fail(CloseReason::TooSlow { sending });
+                    core.pulse.counters.too_slow.add(1);
+                }
+            }
+            Limit::Lifetime => self.end_life(id),
         }
         self.serve(id, Cause::Asked);
+    }
+
+    /// A line may not live longer: it is closed in order, and cut when it is closing for too long.
+    fn end_life(&mut self, id: ConnId) {
+        let core = &mut self.core;
+        let line = core.line(id);
+        match &line.stage {
+            Stage::Flushing { reason, .. } => {
+                let counted = matches!(reason, CloseReason::TooOld);
+                core.pulse.counters.too_old.add(u64::from(!counted));
+                core.line(id).fail(CloseReason::TooOld);
+            }
+            _ => {
+                core.pulse.counters.too_old.add(1);
+                core.close(id, CloseReason::TooOld);
+            }
+        }
     }
 }

@@ -189,7 +189,7 @@ impl<S: Sys> Out<'_, S> {
             let taken = self.account(result, offered);
             self.line.outbox.consume(taken);
             if taken < offered {
-                return;
+                return self.line.outbox.trim();
             }
             budget -= taken;
         }
@@ -205,6 +205,7 @@ impl<S: Sys> Out<'_, S> {
         let taken = self.account(result, offered);
         if let Stage::Upgrading(upgrade) = &mut self.line.stage {
             upgrade.clear.consume(taken);
+            upgrade.clear.trim();
         }
         taken == offered
     }
@@ -228,6 +229,7 @@ impl<S: Sys> Out<'_, S> {
                 if let Some(tls) = self.line.stage.tls_mut() {
                     tls.owed.extend(&wire[taken..]);
                 }
+                self.line.outbox.trim();
                 if !waited {
                     // They have only now begun to wait.
                     self.line.begins_to_wait(self.now);
@@ -327,8 +329,7 @@ impl<S: Sys> Out<'_, S> {
             Ok(taken) => {
                 self.line.last_progress = self.now;
                 if let Some(tuning) = &mut self.line.tuning {
-                    // One that was set for this wait only (S89).
-                    tuning.write_due = None;
+                    tuning.sent(taken);
                 }
                 self.traffic.bytes_out += taken as u64;
                 if taken < offered {

@@ -47,8 +47,9 @@ impl<S: Sys> Reactor<S> {
     ///
     /// # Errors
     /// The kernel's when it cannot be watched; `InvalidInput` with a
-    /// [`ConfigError`](crate::ConfigError) when a limit makes no sense; also while quitting (S150),
-    /// and when this shard's table is full. The acceptor is dropped then, and not called.
+    /// [`ConfigError`](crate::ConfigError) when a limit makes no sense; also while quitting, or
+    /// refusing in a drain (S150), and when this shard's table is full. The acceptor is dropped
+    /// then, and not called.
     pub fn add_listener(
         &mut self,
         id: ListenerId,
@@ -56,12 +57,12 @@ impl<S: Sys> Reactor<S> {
         options: ListenerOptions,
         accept: Acceptor,
     ) -> io::Result<()> {
-        if self.core.quitting.is_some() {
+        if self.core.phase.refuses() {
             return Err(io::Error::other("the loop is quitting"));
         }
         let local = self.sys.local_addr(&fd)?;
         let limits = options.limits;
-        limits.check().map_err(|wrong| io::Error::new(io::ErrorKind::InvalidInput, wrong))?;
+        options.check().map_err(|wrong| io::Error::new(io::ErrorKind::InvalidInput, wrong))?;
         let mut listener = Listener::new(id, local, options, accept);
         listener.counted = self.census.add_listener(id, limits);
         let entry = Entry::Listener(listener);

@@ -23,6 +23,7 @@ mod admission;
 mod check;
 mod decrypt;
 mod dial;
+mod drain;
 mod ends;
 mod expire;
 mod flush;
@@ -277,19 +278,23 @@ impl<S: Sys> Reactor<S> {
 
     fn wait_until(&self, wait_at_most: Option<Duration>) -> Tick {
         let core = &self.core;
-        let over = core.quitting.is_some() && core.table.live() == 0;
-        if over || !core.agenda.is_empty() || !core.wishes.is_empty() {
+        if core.is_over() || !core.agenda.is_empty() || !core.wishes.is_empty() {
             return Tick::ZERO;
         }
-        let mut until = self.core.timers.next_due().unwrap_or(Tick::MAX);
-        if let Some(quit) = &self.core.quitting {
-            until = until.min(quit.deadline);
-        }
+        let until = core.timers.next_due().unwrap_or(Tick::MAX).min(core.phase.due());
         match wait_at_most {
             Some(Duration::ZERO) => Tick::ZERO,
             Some(wait) => until.min(self.core.now.saturating_add(wait)),
             None => until,
         }
+    }
+
+    /// When the next turn has something to do, whatever the kernel says: [`Tick::ZERO`] for at
+    /// once, [`Tick::MAX`] for never.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn due(&self) -> Tick {
+        self.wait_until(None)
     }
 
     /// Whether the next turn has something to do, whatever the kernel says.

@@ -1,12 +1,13 @@
-//! The end of the loop: orderly, with a deadline, or at once.
+//! The end of the loop: orderly, with a deadline, or at once. `drain` is its gentle beginning.
 //!
 //! Never: cuts a connection before the deadline, or in silence.
 
 use super::Reactor;
 use super::serve::Cause;
 use crate::api::CloseReason;
-use crate::core::Quit;
+use crate::conn::Stage;
 use crate::id::ConnId;
+use crate::phase::Phase;
 use crate::sys::Sys;
 use crate::table::Entry;
 use shardpoll_timers::Tick;
@@ -30,23 +31,25 @@ impl<S: Sys> Reactor<S> {
     /// A connection that has sent everything still waits for the peer's end, for at most 2 s (O8).
     /// What is still there after `forced_after` is cut, and told
     /// [`CloseReason::Quitting`]. Outgoing connections are refused from now on. A second call can
-    /// only bring the deadline forward.
+    /// only bring the deadline forward, and so does one while the loop [drains](Self::drain).
     pub fn quit(&mut self, forced_after: Duration) {
         self.core.now = self.sys.now();
         let deadline = self.core.now.saturating_add(forced_after);
-        match &mut self.core.quitting {
-            Some(quit) => quit.deadline = quit.deadline.min(deadline),
-            None => {
-                self.core.quitting = Some(Quit { deadline });
-                self.core.close_all(&|| CloseReason::Asked);
-            }
+        let deadline = deadline.min(self.core.phase.deadline());
+        let was = std::mem::replace(&mut self.core.phase, Phase::Quitting { deadline });
+        if was == Phase::Serving {
+            self.core.begin_report();
+        }
+        if !was.quits() {
+            self.core.close_all(&|| CloseReason::Asked);
         }
     }
 
-    /// Withdraws a [`quit`](Self::quit): the loop goes on, and opens connections and listeners
-    /// again. What was closed stays closed (S149).
+    /// Withdraws a [`quit`](Self::quit) or a [`drain`](Self::drain): the loop goes on, and opens
+    /// connections and listeners again. What was closed stays closed, listeners too (S149), and
+    /// connections that were told of a drain are not told of its end.
     pub fn cancel_quit(&mut self) {
-        self.core.quitting = None;
+        self.core.phase = Phase::Serving;
     }
 
     pub(super) fn end_of_turn(&mut self) -> Turn {
@@ -55,20 +58,43 @@ impl<S: Sys> Reactor<S> {
         } else {
             Turn::Live
         };
-        let Some(quit) = &self.core.quitting else {
+        if self.core.phase == Phase::Serving {
             return live;
-        };
-        if self.core.now >= quit.deadline {
+        }
+        self.carry_end_on();
+        if self.core.is_over() { Turn::Drained } else { live }
+    }
+
+    /// Whether the loop was told to end, and nothing is left on it: what the last turn has said by
+    /// [`Turn::Drained`], unless something has come since, or the quit was withdrawn.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.core.is_over()
+    }
+
+    #[cold]
+    fn carry_end_on(&mut self) {
+        let now = self.core.now;
+        if matches!(self.core.phase, Phase::Accepting { until, .. } if now >= until) {
+            self.begin_to_refuse();
+        }
+        let deadline = self.core.phase.deadline();
+        if self.core.phase.refuses() && now >= deadline {
+            self.core.phase = Phase::Quitting { deadline };
             for id in self.core.table.snapshot() {
                 self.cut(id);
             }
+        } else if matches!(self.core.phase, Phase::Refusing { .. }) && self.core.lines() == 0 {
+            self.close_the_rest();
         }
-        if self.core.table.live() == 0 { Turn::Drained } else { live }
     }
 
     fn cut(&mut self, id: ConnId) {
         match self.core.table.entry_mut(id) {
             Some(Entry::Line(line)) => {
+                // The end that one of the others has had, or is about to be told, came first.
+                let has_ended = line.told || matches!(line.stage, Stage::Closed(_));
+                self.core.shutdown.cut += u64::from(!has_ended);
                 line.fail(CloseReason::Quitting);
                 self.serve(id, Cause::Asked);
             }

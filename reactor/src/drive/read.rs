@@ -71,12 +71,8 @@ impl<S: Sys> Reactor<S> {
         };
         let count = receive(sys, fd, &mut rx[..size], line, *now, traffic)?;
         if let Some(tuning) = &mut line.tuning {
-            // One that was set for this wait only (S84).
-            tuning.read_due = None;
-            if let Some(rate) = &mut tuning.rate {
-                if rate.charge(count, *now) > *now {
-                    line.gate.close(Reason::Limited);
-                }
+            if tuning.received(count, *now) {
+                line.gate.close(Reason::Limited);
             }
         }
         Ok(count)

@@ -9,9 +9,10 @@
 use super::Reactor;
 use crate::api::{CloseReason, Conn, Watcher};
 use crate::conn::Stage;
-use crate::core::{Callback, Core, Due, Quit};
+use crate::core::{Callback, Core, Due};
 use crate::id::{ConnId, Place};
 use crate::listener::Listener;
+use crate::phase::Phase;
 use crate::sys::{Events, Interest, Sys};
 use crate::table::Entry;
 use shardpoll_timers::Tick;
@@ -38,9 +39,9 @@ impl<S: Sys> Reactor<S> {
     pub fn restart(&mut self, at: Place) -> io::Result<()> {
         let now = self.sys.now();
         self.core.now = now;
-        let quitting = self.core.quitting.take();
+        let (phase, shutdown) = (self.core.phase, self.core.shutdown);
         // Nothing new begins on what is given up.
-        self.core.quitting = Some(Quit { deadline: Tick::MAX });
+        self.core.phase = Phase::Quitting { deadline: Tick::MAX };
         for id in self.core.table.snapshot() {
             self.tell_lost(id);
         }
@@ -58,7 +59,7 @@ impl<S: Sys> Reactor<S> {
         for (listener, fd, pause_ends) in salvage.listeners {
             self.take_over(listener, fd, pause_ends)?;
         }
-        self.core.quitting = quitting;
+        (self.core.phase, self.core.shutdown) = (phase, shutdown);
         self.forget_ended_listeners();
         for (fd, watcher) in salvage.watches {
             self.core.run(Callback::WatchClosed, |local| watcher.on_closed(local, fd, None));

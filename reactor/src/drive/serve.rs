@@ -11,7 +11,7 @@ use super::Reactor;
 use super::read::receive;
 use crate::api::{CloseReason, PanicPolicy};
 use crate::conn::{Marks, Ready, Stage};
-use crate::core::{Callback, Core, Due, Held, drop_panic};
+use crate::core::{Callback, Core, Held, drop_panic};
 use crate::id::ConnId;
 use crate::sys::{Events, Sys};
 use crate::table::Entry;
@@ -25,8 +25,17 @@ pub(super) enum Cause {
     Event(Ready),
     /// User code or a limit has changed its state, or it stopped early.
     Asked,
+    /// A callback is due, and neither the kernel nor a change of state says so.
+    Owed(Owed),
+}
+
+/// What a line is served for when that is one callback.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owed {
     /// Its read timeout has passed.
     Silence,
+    /// The loop drains.
+    DrainBegin,
 }
 
 impl<S: Sys> Reactor<S> {
@@ -91,7 +100,7 @@ impl<S: Sys> Reactor<S> {
         }
         std::mem::swap(held, &mut line.handler);
         let writable = line.ready.has(Ready::WRITABLE);
-        let simple = line.is_simple() && cause != Cause::Silence;
+        let simple = line.is_simple() && !matches!(cause, Cause::Owed(_));
         let direct = simple && line.outbox.is_empty();
         let room = if direct || line.may_stage() { core.first_room } else { 0 };
         staging.begin(id, room, direct);
@@ -169,8 +178,10 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         self.call_owed(id, held);
-        if cause == Cause::Silence {
-            return self.judge_silence(id, held);
+        match cause {
+            Cause::Owed(Owed::Silence) => return self.judge_silence(id, held),
+            Cause::Owed(Owed::DrainBegin) => return self.tell_drain_begin(id, held),
+            Cause::Event(_) | Cause::Asked => {}
         }
         let line = self.core.line(id);
         if line.wants_read() && line.has_input() {
@@ -203,31 +214,27 @@ impl<S: Sys> Reactor<S> {
         if self.core.line(id).tuning.is_some() {
             self.end_one_side(id);
             self.core.feed(id);
+            let now = self.core.now;
+            self.core.line(id).keep_pace(now);
         }
         self.core.count_handshake(id);
+        if self.core.queued >= self.core.nearly_full {
+            self.core.hold_to_shard_cap(id);
+        }
         if self.core.line(id).is_ending() {
             self.end(id, held);
         }
         self.core.staging.clear();
         self.core.staging.end();
         self.core.recount(id);
-        let Core { table, timers, spans, agenda, .. } = &mut self.core;
-        let line = table.served_mut(id);
+        let line = self.core.line(id);
         if matches!(line.stage, Stage::Closed(_)) {
             return self.free(id, held.take());
         }
         std::mem::swap(held, &mut line.handler);
-        let (due, _) = line.deadline(spans);
-        // Only earlier ones: a later deadline is found when the entry comes up.
-        if due < line.entry_due {
-            line.entry_due = due;
-            match line.entry {
-                Some(entry) => {
-                    timers.reschedule(entry, due);
-                }
-                None => line.entry = Some(timers.insert(due, Due::Line(id))),
-            }
-        }
+        self.core.arm(id);
+        let Core { table, agenda, .. } = &mut self.core;
+        let line = table.served_mut(id);
         if line.has_work() && !line.on_agenda {
             line.on_agenda = true;
             agenda.push(id);
@@ -278,6 +285,8 @@ impl<S: Sys> Reactor<S> {
         self.core.call_out(id, held, Callback::Panic, |h, c| h.on_panic(c, message));
         match callback {
             Callback::Detach => self.core.attach_next(id, held),
+            // A second panic, in there, ends it.
+            Callback::Connect if self.core.phase.tells() => self.tell_drain_begin(id, held),
             Callback::ReadTimeout => self.core.line(id).fail(CloseReason::Silent),
             _ => {}
         }

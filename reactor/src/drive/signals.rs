@@ -54,8 +54,13 @@ impl<F: FnMut(&mut Local<'_>, Signal) + 'static> Watcher for SignalWatcher<F> {
         if let Some(error) = error {
             return log::error!("signals cannot be watched: {error}");
         }
-        if let Err(refused) = local.watch(fd, WatchInterest::READABLE, *self) {
-            log::debug!("signals are not listened to any more: {refused}");
+        // Also while a drain refuses: a second signal may be what shortens it.
+        let core = &mut *local.core;
+        if core.phase.quits() {
+            return log::debug!("signals are not listened to any more");
+        }
+        if let Err(refused) = core.add_watch(fd, WatchInterest::READABLE, self) {
+            log::error!("signals are not listened to any more: {refused}");
         }
     }
 }

@@ -85,6 +85,7 @@ impl<S: Sys> Reactor<S> {
     /// has panicked is closed.
     pub(super) fn free_watch(&mut self, id: ConnId, error: Option<io::Error>) {
         let Some(Entry::Watch(watch)) = self.core.table.remove(id) else { return };
+        self.core.watches -= 1;
         if let Some(pause) = watch.pause {
             self.core.timers.remove(pause);
         }

@@ -110,5 +110,6 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     engine.on_signals(signals, move |_local, _signal| remote.quit(Duration::from_secs(5)))?;
     let (addr, shards) = (engine.addr(listener).ok_or("just added")?, engine.shards());
     println!("listening {addr} pid {} shards {shards}", std::process::id());
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }

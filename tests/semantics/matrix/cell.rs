@@ -19,6 +19,7 @@ pub(super) enum Place {
     HighWater,
     LowWater,
     ReadTimeout,
+    DrainBegin,
     Attach,
     Detach,
     Panic,
@@ -28,7 +29,7 @@ pub(super) enum Place {
     ListenerClosed,
 }
 
-pub(super) const PLACES: [Place; 16] = [
+pub(super) const PLACES: [Place; 17] = [
     Place::Starttls,
     Place::Status,
     Place::Connect,
@@ -38,6 +39,7 @@ pub(super) const PLACES: [Place; 16] = [
     Place::HighWater,
     Place::LowWater,
     Place::ReadTimeout,
+    Place::DrainBegin,
     Place::Attach,
     Place::Detach,
     Place::Panic,
@@ -59,6 +61,7 @@ impl Place {
             Event::HighWater => self == Self::HighWater,
             Event::LowWater => self == Self::LowWater,
             Event::ReadTimeout => self == Self::ReadTimeout,
+            Event::DrainBegin => self == Self::DrainBegin,
             Event::Attach => self == Self::Attach,
             Event::Detach => self == Self::Detach,
             Event::Panic(_) => self == Self::Panic,

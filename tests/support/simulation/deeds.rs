@@ -3,6 +3,7 @@
 //! Never: is a handler; actors, timers and the world call it.
 
 use super::actor::{Actor, planned_panic};
+use super::balancer;
 use super::history::Shared;
 use super::place::Place;
 use super::record::Record;
@@ -74,7 +75,7 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
             return;
         }
         history.dials -= 1;
-        history.rng.u32(0..16)
+        history.rng.u32(0..19)
     };
     let any = |addrs: [SocketAddr; 3]| Connect::to_any(addrs).expect("three");
     let to = match kind {
@@ -86,11 +87,15 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
         10 => any([place.outside, place.plain, place.nowhere]),
         11..14 if place.with_tls => Connect::to(place.upgraded),
         14 if place.with_tls => Connect::to(place.half_upgraded),
+        16 if place.with_tls => {
+            client_hello(place, place.proxied_tls).proxy_header(balancer::client(shared))
+        }
+        16..18 => Connect::to(place.proxied).proxy_header(balancer::client(shared)),
         _ => Connect::to(place.nowhere),
     };
     let actor = Actor::new(shared, place);
     let me = actor.me;
-    shared.borrow_mut().records[me].tls = place.with_tls && kind < 4;
+    shared.borrow_mut().records[me].tls = place.with_tls && (kind < 4 || kind == 16);
     let upgrades = place.with_tls && (11..15).contains(&kind);
     if upgrades {
         actor.plan_upgrade();

@@ -95,6 +95,8 @@ pub struct History {
     pub pairs: Vec<(usize, usize)>,
     /// The side of a relay that this peer has come to.
     pub fronts: HashMap<SocketAddr, usize>,
+    /// Addresses that PROXY headers have said, or that their senders have.
+    pub claims: Vec<SocketAddr>,
     /// Peers that speak no TLS to who wants it.
     pub strangers: Vec<SocketAddr>,
     pub by_id: HashMap<ConnId, usize>,
@@ -130,6 +132,7 @@ impl History {
             doors: Vec::new(),
             pairs: Vec::new(),
             fronts: HashMap::new(),
+            claims: Vec::new(),
             strangers: Vec::new(),
             by_id: HashMap::new(),
             ids: Vec::new(),

@@ -6,6 +6,7 @@
 //!     place    addresses, listeners, certificates, the bytes of each sender
 //!     actor    the handlers: what they do with their connections
 //!     regulate what they ask of the flow of bytes
+//!     balancer PROXY headers: those of clients, and bad ones
 //!     upgrade  from plain to TLS in the middle
 //!     relay    pairs of connections that are linked
 //!     deeds    what they do to others: connections, timers
@@ -20,6 +21,7 @@
 #![allow(unreachable_pub, reason = "private modules of a harness")]
 
 mod actor;
+mod balancer;
 mod deeds;
 mod history;
 mod judge;
@@ -39,7 +41,7 @@ pub use search::{Enough, Failure, Outcome, Search, all_cores, fresh_seed, search
 use fastrand::Rng;
 use shardpoll_reactor::{Counts, Fault, Faults, Step, Transitions};
 use std::any::Any;
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 
 /// What to play.
 #[derive(Clone, Debug)]
@@ -95,6 +97,10 @@ pub struct Report {
     pub relayed: u64,
     /// Panics of handlers, all planned.
     pub panics: u64,
+    /// Letters that were read, in worlds of many shards.
+    pub letters: u64,
+    /// Connections that a deadline has cut there.
+    pub cut: u64,
     /// Faults of each kind.
     pub faults: Counts,
     /// Changes of stage, of each kind.
@@ -112,13 +118,19 @@ impl Report {
         self.complete += other.complete;
         self.relayed += other.relayed;
         self.panics += other.panics;
+        self.letters += other.letters;
+        self.cut += other.cut;
         self.faults.add(&other.faults);
         self.transitions.add(&other.transitions);
     }
 }
 
 /// The changes of stage that there are (the drawing at the head of `conn/stage`); no others.
-pub const DRAWN: [(Step, Step); 19] = [
+pub const DRAWN: [(Step, Step); 23] = [
+    (Step::Begun, Step::Preface),
+    (Step::Preface, Step::Open),
+    (Step::Preface, Step::Handshaking),
+    (Step::Preface, Step::Closed),
     (Step::Begun, Step::Connecting),
     (Step::Begun, Step::Handshaking),
     (Step::Begun, Step::Open),
@@ -145,10 +157,17 @@ pub const DRAWN: [(Step, Step); 19] = [
 /// # Errors
 /// The first thing that may not be.
 pub fn play(plan: &Plan) -> Result<Report, String> {
+    caught(|| world::play_out(plan))
+}
+
+/// A loop that panics has broken a promise.
+pub(crate) fn caught(
+    play: impl FnOnce() -> Result<Report, String> + UnwindSafe,
+) -> Result<Report, String> {
     let panicked = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         Err(format!("the loop has panicked: {}", text.unwrap_or_default()))
     };
-    catch_unwind(|| world::play_out(plan)).unwrap_or_else(panicked)
+    catch_unwind(play).unwrap_or_else(panicked)
 }

@@ -4,6 +4,7 @@
 //! Never: plays.
 
 use super::actor::{Actor, planned_panic};
+use super::balancer;
 use super::history::Shared;
 use super::relay::Relay;
 use fastrand::Rng;
@@ -11,7 +12,9 @@ use shardpoll_reactor::tls::rustls::client::Resumption;
 use shardpoll_reactor::tls::rustls::server::ServerSessionMemoryCache;
 use shardpoll_reactor::tls::rustls::{ClientConfig, ServerConfig};
 use shardpoll_reactor::tls::{ClientContext, ServerContext};
-use shardpoll_reactor::{Accept, Addr, Config, Handler, Local, PanicPolicy, Peer, Sim, WhenFull};
+use shardpoll_reactor::{
+    Accept, Addr, Config, Handler, Local, PanicPolicy, Peer, Sim, Tick, WhenFull,
+};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -32,6 +35,9 @@ pub struct Place {
     pub upgraded: SocketAddr,
     /// Where a peer listens that answers in clear, and then never.
     pub half_upgraded: SocketAddr,
+    /// Where connections begin with a PROXY header, and go on plain or with TLS.
+    pub proxied: SocketAddr,
+    pub proxied_tls: SocketAddr,
     pub nowhere: SocketAddr,
     pub with_tls: bool,
     pub server: ServerContext,
@@ -87,6 +93,7 @@ pub enum Kind {
     Serve,
     Relay,
     Upgrade,
+    Proxied,
 }
 
 /// Decides on the connections of a listener.
@@ -104,7 +111,12 @@ impl Accept for Gatekeeper {
         {
             let mut history = self.shared.borrow_mut();
             history.note(u64::from(addr.port()));
-            history.accept(self.number, self.sim.time());
+            // One that had come before a pause may have its header in it.
+            let now = if self.kind == Kind::Proxied { Tick::MAX } else { self.sim.time() };
+            history.accept(self.number, now);
+            if self.kind == Kind::Proxied {
+                balancer::judge(&mut history, peer, addr);
+            }
         }
         if self.shared.borrow_mut().rng.u32(0..200) == 0 {
             planned_panic(&self.shared);

@@ -2,6 +2,7 @@
 //!
 //! Never: acts but when its world lets it step.
 
+use super::balancer::preface;
 use super::history::Shared;
 use super::upgrade::{ANSWER, REQUEST};
 use shardpoll_reactor::{SimPeer, Tick};
@@ -27,6 +28,8 @@ enum Ending {
 pub enum Role {
     /// Speaks, and checks every byte of the answers.
     Speaker,
+    /// As that, behind a PROXY header.
+    Balancer,
     /// Sends what is no TLS to who wants TLS.
     Stranger,
     /// A server that never answers a TLS client, and looks at what that says.
@@ -48,6 +51,8 @@ pub struct Script {
     reads: (usize, u32),
     ending: Ending,
     role: Role,
+    /// What is left of its header.
+    preface: Vec<u8>,
     /// What came over TLS and is no whole record yet.
     records: Vec<u8>,
 }
@@ -59,6 +64,8 @@ impl Script {
         if role == Role::Stranger {
             shared.borrow_mut().strangers.push(peer.addr());
         }
+        let is_balancer = role == Role::Balancer;
+        let preface = if is_balancer { preface(shared, peer.addr()) } else { Vec::new() };
         let rng = &mut shared.borrow_mut().rng;
         let ending = match rng.u32(0..10) {
             0..5 => Ending::Finish,
@@ -78,7 +85,17 @@ impl Script {
             _ => rng.usize(0..most),
         };
         let records = Vec::new();
-        Self { me, to_send, sends: pace(rng), reads: pace(rng), ending, role, records, peer }
+        Self {
+            me,
+            to_send,
+            sends: pace(rng),
+            reads: pace(rng),
+            ending,
+            role,
+            preface,
+            records,
+            peer,
+        }
     }
 
     /// Does a little; false when the peer has gone.
@@ -94,6 +111,9 @@ impl Script {
         if self.peer.is_at_end() {
             shared.borrow_mut().records[self.me].clean_end = true;
             return false;
+        }
+        if !self.preface.is_empty() {
+            return self.send_preface(shared);
         }
         if self.to_send > 0 {
             self.send(shared);
@@ -121,7 +141,7 @@ impl Script {
         if reads {
             let data = self.peer.recv(if calm { usize::MAX } else { most });
             match self.role {
-                Role::Speaker => shared.borrow_mut().take(self.me, &data, now),
+                Role::Speaker | Role::Balancer => shared.borrow_mut().take(self.me, &data, now),
                 Role::Stranger | Role::Listener => self.overhear(shared, &data),
                 Role::Client => self.read_clear(shared, &data, ANSWER, now),
                 Role::Server => self.read_clear(shared, &data, REQUEST, now),
@@ -136,7 +156,7 @@ impl Script {
         }
         let len = self.sends.0.min(self.to_send);
         let data = match self.role {
-            Role::Speaker | Role::Listener | Role::Client | Role::Server => {
+            Role::Speaker | Role::Balancer | Role::Listener | Role::Client | Role::Server => {
                 history.say(self.me, len)
             }
             Role::Stranger => vec![b'x'; len],
@@ -147,6 +167,18 @@ impl Script {
         if self.peer.has_ended() {
             self.to_send = 0;
         }
+    }
+
+    /// A piece of the header, maybe the last that it ever sends; false when it has gone.
+    fn send_preface(&mut self, shared: &Shared) -> bool {
+        let rng = &mut shared.borrow_mut().rng;
+        if rng.u32(0..self.sends.1) != 0 {
+            return true;
+        }
+        let len = rng.usize(1..=self.preface.len());
+        let sent = self.peer.send(&self.preface[..len]);
+        self.preface.drain(..sent);
+        rng.u32(0..40) != 0
     }
 
     /// So much comes in clear, and nothing behind it.

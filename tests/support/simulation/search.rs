@@ -2,7 +2,7 @@
 //!
 //! Never: plays; it hands seeds out and adds reports up.
 
-use super::{Plan, Report, play};
+use super::Report;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -63,7 +63,7 @@ pub fn all_cores() -> usize {
 /// # Panics
 /// When a thread of the search itself panics.
 #[must_use]
-pub fn search(search: &Search) -> Outcome {
+pub fn search(search: &Search, play: impl Fn(u64) -> Result<Report, String> + Sync) -> Outcome {
     let next = AtomicU64::new(0);
     let connections = AtomicU64::new(0);
     let over = AtomicBool::new(false);
@@ -80,7 +80,7 @@ pub fn search(search: &Search) -> Outcome {
                 break;
             }
             let seed = search.first.wrapping_add(count);
-            match play(&Plan::new(seed)) {
+            match play(seed) {
                 Ok(report) => {
                     connections.fetch_add(report.connections, Ordering::Relaxed);
                     own.seeds += 1;

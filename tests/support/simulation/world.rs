@@ -2,6 +2,7 @@
 //!
 //! Never: judges a callback; the history does.
 
+use super::balancer;
 use super::history::{Door, History, Shared};
 use super::place::{Gatekeeper, Kind, Place, config, contexts};
 use super::script::{Role, Script};
@@ -27,7 +28,7 @@ const MOST_TURNS: u32 = 100_000;
 const IDLE_TURNS: u32 = 20;
 
 /// Peers that come to the listeners.
-const PEERS: usize = 10;
+const PEERS: usize = 12;
 
 struct World {
     sim: Sim,
@@ -82,6 +83,8 @@ impl World {
             relayed: at(6),
             upgraded: at(7),
             half_upgraded: at(8),
+            proxied: at(9),
+            proxied_tls: at(10),
             nowhere: at(4),
             with_tls: plan.with_tls,
             server,
@@ -116,9 +119,11 @@ impl World {
         let place = Rc::clone(&self.place);
         self.listen(place.plain, None, Kind::Serve);
         self.listen(place.relayed, None, Kind::Relay);
+        self.listen(place.proxied, None, Kind::Proxied);
         if place.with_tls {
             self.listen(place.tls, Some(place.server.clone()), Kind::Serve);
             self.listen(place.upgraded, None, Kind::Upgrade);
+            self.listen(place.proxied_tls, Some(place.server.clone()), Kind::Proxied);
         }
     }
 
@@ -133,6 +138,7 @@ impl World {
         let id = ListenerId::new(u32::try_from(number).expect("few listeners"));
         let mut options = ListenerOptions::default();
         options.tls = tls;
+        options.proxy = (kind == Kind::Proxied).then(|| balancer::protocol(&self.shared));
         let fd = self.sim.listen(addr, 3);
         let added = fd.and_then(|fd| self.reactor.add_listener(id, fd, options, Box::new(gate)));
         if added.is_err() {
@@ -153,7 +159,9 @@ impl World {
             let window = self.rng(|rng| rng.usize(1..20_000));
             let relayed = self.rng(|rng| rng.u32(0..4)) == 0;
             let upgrades = self.place.with_tls && self.rng(|rng| rng.u32(0..4)) == 0;
+            let proxied = self.rng(|rng| rng.u32(0..4)) == 0;
             let (to, role) = match (to_tls, relayed) {
+                _ if proxied => (self.place.proxied, Role::Balancer),
                 (true, _) => (self.place.tls, Role::Stranger),
                 (_, true) => (self.place.relayed, Role::Speaker),
                 _ if upgrades => (self.place.upgraded, Role::Client),
@@ -329,6 +337,7 @@ impl World {
             panics: counters.panics,
             faults: self.sim.counts(),
             transitions,
+            ..Report::default()
         })
     }
 }

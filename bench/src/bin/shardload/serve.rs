@@ -59,7 +59,8 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     // Without anyone who reads it the server serves all the same.
     let mut stdout = io::stdout();
     let _unread = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }
 
 fn context(options: &Serve) -> Result<Option<ServerContext>, Failure> {

@@ -126,7 +126,8 @@ impl Load {
     /// Ends them all.
     pub(crate) fn end(self) -> Result<(), Failure> {
         self.engine.quit(Duration::ZERO);
-        Ok(self.engine.join()?)
+        self.engine.join()?;
+        Ok(())
     }
 
     fn run(&self, letter: impl FnOnce(&mut Local<'_>) + Send + 'static) -> Result<(), Failure> {

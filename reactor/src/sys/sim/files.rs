@@ -25,6 +25,8 @@ pub(super) struct Listener {
     pub(super) addr: SocketAddr,
     pub(super) backlog: usize,
     pub(super) queue: VecDeque<EndId>,
+    /// Others may listen at the address that are shared, too (`SO_REUSEPORT`).
+    pub(super) shared: bool,
 }
 
 pub(super) enum What {
@@ -148,13 +150,15 @@ impl Files {
         self.files.get_mut(number.checked_sub(FIRST)?)?.as_mut()
     }
 
-    pub(super) fn listener_at(&mut self, addr: SocketAddr) -> Option<(usize, &mut Listener)> {
-        self.files.iter_mut().enumerate().find_map(|(index, file)| match file {
+    /// The listeners at an address, by number.
+    pub(super) fn listeners_at(&self, addr: SocketAddr) -> Vec<(usize, &Listener)> {
+        let listeners = self.files.iter().enumerate().filter_map(|(index, file)| match file {
             Some(File { what: What::Listener(listener), .. }) if listener.addr == addr => {
                 Some((index + FIRST, listener))
             }
             _ => None,
-        })
+        });
+        listeners.collect()
     }
 
     pub(super) fn enqueue(&mut self, number: usize, end: EndId) {

@@ -6,6 +6,7 @@
 //!   files   descriptors, and what is watched of them
 //!   net     connections, and what arrives on them
 //!   flight  what is on its way
+//!   listen  listening descriptors, alone and in groups
 //!   tokens  watched descriptors, whose readiness a test decides
 //!   peer    SimPeer: the other side of a connection, in a test's hands
 //!   waker   what ends a wait from outside
@@ -29,6 +30,7 @@ mod calls;
 mod faults;
 mod files;
 mod flight;
+mod listen;
 mod net;
 mod peer;
 #[cfg(test)]
@@ -42,13 +44,12 @@ pub use waker::SimWaker;
 
 use super::{Events, Interest, Sys};
 use crate::api::{Addr, SocketOption, WatchInterest};
-use calls::{errno, queued};
+use calls::errno;
 use faults::Dice;
-use files::{Listener, What};
+use files::What;
 use net::{Net, Stage};
 use shardpoll_timers::Tick;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -142,21 +143,6 @@ impl Sim {
         Self { net: Rc::clone(&self.net), poller }
     }
 
-    /// Opens a listening descriptor with a queue of this length.
-    ///
-    /// # Errors
-    /// EMFILE at the limit of descriptors, EADDRINUSE when somebody listens there.
-    pub fn listen(&self, addr: SocketAddr, backlog: usize) -> io::Result<SimFd> {
-        let net = &mut *self.net.borrow_mut();
-        net.files.check_limit()?;
-        if net.files.listener_at(addr).is_some() {
-            return errno(libc::EADDRINUSE);
-        }
-        let listener = Listener { addr, backlog, queue: VecDeque::new() };
-        let number = net.files.insert(What::Listener(listener));
-        Ok(self.fd(number))
-    }
-
     /// Begins to connect from outside; time must pass until the connection stands.
     #[must_use]
     pub fn peer(&self, to: SocketAddr) -> SimPeer {
@@ -169,14 +155,6 @@ impl Sim {
     pub fn peer_with_window(&self, to: SocketAddr, window: usize) -> SimPeer {
         let end = self.net.borrow_mut().open(to, None, Some(window));
         SimPeer::new(&self.net, end)
-    }
-
-    /// Takes one connection that waits at a listener that no reactor has: the far side of what a
-    /// handler connects to.
-    #[must_use]
-    pub fn accept_peer(&self, listener: &SimFd) -> Option<SimPeer> {
-        let end = self.net.borrow_mut().files.get_mut(listener.number).and_then(queued)?;
-        Some(SimPeer::new(&self.net, end))
     }
 
     /// Moves the clock forward; what is due meanwhile arrives at the next wait.
@@ -223,13 +201,28 @@ impl Sim {
         self.net.borrow().files.open()
     }
 
-    /// When something happens next; now, if something has happened that nobody was told of.
-    pub(crate) fn next_event(&self) -> Option<Tick> {
-        let net = self.net.borrow();
-        if net.files.has_news(self.poller) {
-            return Some(Tick::from_nanos(net.now));
+    /// When something happens next in the network; now, if something has happened that this loop
+    /// was not told of, and `None` when nothing is on its way.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Tick> {
+        if self.has_news() {
+            return Some(self.time());
         }
+        let net = self.net.borrow();
         net.next_arrival().map(|at| Tick::from_nanos(at.max(net.now)))
+    }
+
+    /// Whether this loop would be told of something at once, if it waited now.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let net = self.net.borrow();
+        net.files.has_news(self.poller) || net.tokens.has_news(self.poller)
+    }
+
+    /// A number below this, which must not be 0, as the seed has it.
+    #[must_use]
+    pub fn pick(&self, below: usize) -> usize {
+        self.net.borrow_mut().dice.index(below)
     }
 
     fn fd(&self, number: usize) -> SimFd {

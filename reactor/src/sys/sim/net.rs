@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// After which a SYN that found a full queue is sent again.
-const RETRY_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
+pub(super) const RETRY_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
 
 /// The most by which a late connection is late.
 const LATE_NANOS: u64 = 2_000 * NANOS_PER_MILLI;
@@ -47,14 +47,14 @@ pub(super) struct End {
     /// What has arrived and was not read.
     pub(super) inbox: VecDeque<u8>,
     /// How much may wait here.
-    window: usize,
+    pub(super) window: usize,
     pub(super) fin_in: bool,
     pub(super) fin_out: bool,
     /// Told once, by whichever call comes first (SO_ERROR in socket(7)).
     pub(super) error: Option<i32>,
     /// How much may be sent, and how much that is at the most.
     pub(super) credit: usize,
-    capacity: usize,
+    pub(super) capacity: usize,
     /// Found without room: an edge comes when there is some (SOCK_NOSPACE in the kernel).
     pub(super) full: bool,
     /// Bytes sent so far.
@@ -121,19 +121,19 @@ impl Net {
         self.ends.get_mut(&id)
     }
 
-    fn lag(&mut self) -> u64 {
+    pub(super) fn lag(&mut self) -> u64 {
         let (least, most) = self.latency;
         least + self.dice.below(most.saturating_sub(least).saturating_add(1))
     }
 
-    fn launch(&mut self, at: u64, target: Target) {
+    pub(super) fn launch(&mut self, at: u64, target: Target) {
         let seq = self.next_seq;
         self.next_seq += 1;
         self.flights.push(Reverse(Flight { at, seq, target }));
     }
 
     /// Sends from one end to the other, behind whatever it has sent before.
-    fn fly(&mut self, from: EndId, cargo: Cargo) {
+    pub(super) fn fly(&mut self, from: EndId, cargo: Cargo) {
         let lag = self.lag();
         let Some(end) = self.ends.get_mut(&from) else { return };
         end.last_arrival = end.last_arrival.max(self.now + lag);
@@ -176,7 +176,7 @@ impl Net {
         id
     }
 
-    fn add_end(
+    pub(super) fn add_end(
         &mut self,
         other: EndId,
         local: SocketAddr,
@@ -362,32 +362,5 @@ impl Net {
     fn answer_with_reset(&mut self, to: EndId) {
         let at = self.now + self.lag();
         self.launch(at, Target::End(to, Cargo::Reset));
-    }
-
-    /// A SYN arrives where its sender wants to go.
-    fn meet(&mut self, client: EndId) {
-        let Some(end) = self.ends.get(&client) else { return };
-        let (client_addr, to, client_window) = (end.local, end.remote, end.window);
-        let Some((number, listener)) = self.files.listener_at(to) else {
-            let at = self.now + self.lag();
-            return self.launch(at, Target::End(client, Cargo::Refusal));
-        };
-        if listener.queue.len() >= listener.backlog {
-            return self.launch(self.now + RETRY_NANOS, Target::End(client, Cargo::Syn));
-        }
-        let server_window = self.window;
-        let server = self.add_end(client, to, client_addr, server_window);
-        for (id, other, window) in
-            [(server, client, client_window), (client, server, server_window)]
-        {
-            if let Some(end) = self.ends.get_mut(&id) {
-                (end.other, end.credit, end.capacity) = (other, window, window);
-            }
-        }
-        if let Some(end) = self.ends.get_mut(&server) {
-            end.stage = Stage::Open;
-        }
-        self.files.enqueue(number, server);
-        self.fly(server, Cargo::SynAck { from: server });
     }
 }

@@ -26,6 +26,15 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
+    /// Whether anything that this epoll watches is ready.
+    pub(super) fn has_news(&self, poller: usize) -> bool {
+        let ready = |token: &Token| match token.watch {
+            Some((of, _, interest)) => of == poller && interest.overlaps(token.ready),
+            None => false,
+        };
+        self.by_number.values().any(ready)
+    }
+
     /// Adds what is ready to a batch, level-triggered.
     pub(super) fn collect(&self, poller: usize, batch: &mut Vec<(u64, c_int)>) {
         for token in self.by_number.values() {
