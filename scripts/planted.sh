@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Shows that `simulate` finds bugs, and `mutate` those named tls_*: plants each of
-# tests/planted/*.patch in a copy of the tree and plays fresh seeds until a promise is broken.
+# Shows that `simulate` finds bugs (with `--shards` those named shards_*), and `mutate` those named
+# tls_*: plants each of tests/planted/*.patch in a copy of the tree and plays fresh seeds until a
+# promise is broken.
 #
 #   scripts/planted.sh [NAME...]     only patches whose names contain one of these
 #   SEEDS=2000                       how many seeds a bug has to be caught within
@@ -19,12 +20,15 @@ patches=$PWD/tests/planted
 cd "$copy"
 
 build() { cargo build -q -p shardpoll-tests --bin simulate --bin mutate 2>"$copy/build.log"; }
-play() { # simulate or mutate
-    timeout 300 "$CARGO_TARGET_DIR/debug/$1" --seeds "$seeds" 2>/dev/null
+play() { # simulate, shards or mutate
+    case $1 in
+        shards) timeout 300 "$CARGO_TARGET_DIR/debug/simulate" --shards 4 --seeds "$seeds" 2>/dev/null ;;
+        *) timeout 300 "$CARGO_TARGET_DIR/debug/$1" --seeds "$seeds" 2>/dev/null ;;
+    esac
 }
 
 build || { cat "$copy/build.log"; exit 1; }
-for player in simulate mutate; do
+for player in simulate shards mutate; do
     if ! play "$player" >"$copy/report"; then
         echo "FALSE ALARM  in the tree without planted bugs, by $player"
         tail -n 3 "$copy/report"
@@ -44,7 +48,7 @@ for patch in "$patches"/*.patch; do
         continue
     fi
     total=$((total + 1))
-    case $name in tls_*) player=mutate ;; *) player=simulate ;; esac
+    case $name in tls_*) player=mutate ;; shards_*) player=shards ;; *) player=simulate ;; esac
     if ! patch -p1 -s -F0 --dry-run <"$patch" >/dev/null; then
         fail "DOES NOT APPLY" "$name: the code has changed, tests/planted/$name.patch must follow"
         continue

@@ -11,12 +11,14 @@
 //! - `alone stuck MILLIS`: an engine that ends the process when it is stalled for so long.
 //! - `alone drains`: an engine with a connection to itself that drains at SIGTERM and SIGINT, and
 //!   prints its report.
+//! - `alone service`: an echo server on what is passed to it as `web`, which tells its manager.
 //! - `alone interrupted ASKED`: a loop whose wait a signal interrupts; ASKED is `asked` when it
 //!   shall say so.
 
 use shardpoll::{
-    CloseReason, Config, Conn, Connect, Counters, DrainPlan, Engine, EngineState, Handler, Listen,
-    Pinning, Remote, ShardFailure, Signal, Signals, StartError, Watchdog, WhenExhausted, incoming,
+    ActivationError, CloseReason, Config, Conn, Connect, Counters, DrainPlan, Engine, EngineState,
+    Handler, Listen, Pinning, Remote, ShardFailure, Signal, Signals, StartError, Watchdog,
+    WhenExhausted, incoming, notify,
 };
 use shardpoll_reactor::{Linux, Place, Reactor};
 use shardpoll_tests::program::{self, Outcome};
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["signals"] => signals(),
         ["failing", policy] => failing(policy),
         ["stuck", millis] => stuck(Duration::from_millis(millis.parse()?)),
+        ["service"] => service(),
         ["drains"] => drains(),
         ["interrupted", asked] => interrupted(asked == "asked"),
         _ => Err(format!("{args:?} is no scenario").into()),
@@ -388,5 +391,36 @@ fn interrupted(asked: bool) -> Outcome {
     // Without a word about it, an interrupted wait is a turn without events.
     let turn = if asked { reactor.run()? } else { reactor.turn(None)? };
     println!("{turn:?} {}", reactor.counters().events);
+    Ok(())
+}
+
+/// A service as systemd starts one, until it is told to end.
+fn service() -> Outcome {
+    if let Some(interval) = notify::watchdog_interval() {
+        println!("watchdog {interval:?}");
+    }
+    match Listen::activated("other") {
+        Err(ActivationError::NoSocket { name, left }) => println!("no {name:?}: {left:?}"),
+        Err(error) => {
+            println!("{error}");
+            return Ok(());
+        }
+        Ok(_) => println!("an \"other\""),
+    }
+    let engine = engine_of(2, Config::default())?;
+    let id = engine.listen(Listen::activated("web")?, |_| {
+        incoming(|conn, data| {
+            conn.write(data);
+        })
+    })?;
+    println!("web on {}", engine.addr(id).ok_or("an internet address")?);
+    notify::ready()?;
+    notify::status("one line,\nand no more")?;
+    notify::watchdog()?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    notify::stopping()?;
+    end(engine)?;
+    println!("ended");
     Ok(())
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
 
-/// Rules of behaviour (S1 to S160, O1 to O9).
+/// Rules of behaviour (S1 to S160, O1 to O10).
 mod semantics {
     mod abort;
     mod admission;
@@ -33,6 +33,7 @@ mod semantics {
     mod matrix;
     mod metrics;
     mod min_rate;
+    mod moved;
     mod own_timeouts;
     mod panic;
     mod panic_policy;
@@ -40,6 +41,7 @@ mod semantics {
     mod pause_for;
     mod predrain;
     mod proxy;
+    mod proxy_oracle;
     mod proxy_out;
     mod proxy_refused;
     mod quit;
@@ -52,6 +54,7 @@ mod semantics {
     mod starttls;
     mod starttls_examples;
     mod starttls_order;
+    mod storms;
     mod timers;
     mod tls;
     mod tls_end;
@@ -73,17 +76,22 @@ mod kernel {
     mod addresses;
     mod adopt;
     mod backlog;
+    mod balance;
     mod errors;
     mod exhaustion;
     mod failing;
     mod garbage;
+    mod handover;
     mod happy_eyeballs;
     mod inherited;
     mod leaks;
+    mod leaving;
     mod names;
     mod options;
+    mod proxy;
     mod resets;
     mod reuseport;
+    mod service;
     mod unix;
 }
 

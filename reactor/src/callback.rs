@@ -41,6 +41,7 @@ callbacks! {
     Starttls => "on_starttls",
     Attach => "on_attach",
     Detach => "on_detach",
+    Moved => "on_moved",
     Panic => "on_panic",
     DrainBegin => "on_drain_begin",
     Disconnect => "on_disconnect",

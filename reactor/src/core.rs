@@ -60,6 +60,8 @@ pub(crate) enum Wish {
     Watch(ConnId),
     /// Its state has changed, and the kernel does not know.
     SettleListener(ConnId),
+    /// This line is to leave for another loop.
+    Move(ConnId),
 }
 
 /// How a connection is to be made.
@@ -71,6 +73,8 @@ pub(crate) struct Dial {
 
 pub(crate) struct Core {
     pub(crate) place: Place,
+    /// How many loops there are for connections to live on, this one included.
+    pub(crate) shards: usize,
     pub(crate) table: Table,
     pub(crate) timers: Heap<Due>,
     /// Lines to serve before the turn ends; each at most once (`Line::on_agenda`).
@@ -93,6 +97,9 @@ pub(crate) struct Core {
     /// What all connections have queued, and what they may, in bytes.
     pub(crate) queued: usize,
     pub(crate) shard_queue_cap: usize,
+    /// The most that was queued when a line arrived, if it was beyond the cap.
+    #[cfg(feature = "sim")]
+    pub(crate) carried: usize,
     /// With this much queued, what one callback stages could be more than that.
     pub(crate) nearly_full: usize,
     /// The time of this turn.
@@ -125,6 +132,7 @@ impl Core {
         let staged_cap = config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1;
         Self {
             place: at,
+            shards: at.shard as usize + 1,
             table: Table::new(at.shard, at.generation),
             timers: Heap::new(),
             agenda: Vec::new(),
@@ -139,6 +147,8 @@ impl Core {
             first_room: staged_cap.min(FIRST_ROOM),
             queued: 0,
             shard_queue_cap: config.shard_queue_cap(),
+            #[cfg(feature = "sim")]
+            carried: 0,
             nearly_full: config.shard_queue_cap().saturating_sub(staged_cap + SEALED_EXTRA),
             config,
             now,
@@ -152,6 +162,12 @@ impl Core {
             pulse,
             panic_counted: false,
         }
+    }
+
+    /// Whether an id that a user has named can be one of this loop: others begin to count where it
+    /// does.
+    pub(crate) fn is_own(&self, id: ConnId) -> bool {
+        id.shard() == usize::from(self.place.shard)
     }
 
     /// The line of an id that is known to be alive: one that is being served.
@@ -202,6 +218,14 @@ impl Core {
             }
             self.staging.clear();
             self.recount(id);
+        }
+    }
+
+    /// A line that arrives brings what it has queued, whatever the cap is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn note_arrival(&mut self) {
+        if self.queued > self.shard_queue_cap {
+            self.carried = self.carried.max(self.queued);
         }
     }
 

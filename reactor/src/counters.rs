@@ -156,6 +156,15 @@ counters! {
         bad_proxy_headers,
         /// Options of connections that the kernel has refused.
         refused_options,
+        /// Connections that the router of this loop has sent to another one when they were accepted.
+        passed_on,
+        /// Live connections that have left for another loop; they are not counted as ended here.
+        moved_out,
+        /// Live connections that have come from another loop; they are not counted as accepted
+        /// here.
+        moved_in,
+        /// Live connections that were to move and stay, or were to be linked and are not.
+        failed_moves,
         /// Connections that have ended and are gone, whether or not they were ever established.
         closed,
         /// Writes that were refused, or end their connection, because a queue was full.

@@ -76,6 +76,7 @@ mod phase;
 mod pressure;
 mod proxy;
 mod pulse;
+mod router;
 mod staging;
 mod sys;
 mod table;
@@ -87,11 +88,11 @@ pub use crate::histogram::Histogram;
 pub use crate::pulse::{Doing, Pulse};
 pub use api::{
     Accept, Addr, BindOptions, CloseKind, CloseReason, Config, ConfigError, Conn, Connect, Credit,
-    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkError,
-    LinkOptions, Local, MinRate, NoAddress, Others, PanicPolicy, ParseConnectError, Peer,
-    Pipelined, ProxyProtocol, Refused, ShardReport, Silence, SocketOption, StartTlsError, Status,
-    TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull, Written,
-    events, incoming,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError,
+    LinkError, LinkOptions, Local, MinRate, MoveError, NoAddress, Others, PanicPolicy,
+    ParseConnectError, Peer, Pipelined, ProxyProtocol, Refused, ShardReport, Silence, SocketOption,
+    StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};
@@ -104,12 +105,15 @@ pub use proxy::{
     Decoded, ParseNetworkError, ProxyError, ProxyHeader, ProxySsl, ProxyTlv, ProxyTlvError,
     ProxyVersion,
 };
+pub use router::{Fresh, Parcel, Router};
 pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;
 #[cfg(feature = "sim")]
 pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
 pub use sys::{
-    Event, Events, Interest, Linux, Signal, Signals, SocketFile, Sys, Wake, Waker, bind_group,
-    bind_unix, monotonic_now, raise_descriptor_limit, share_listener, steer,
+    Event, Events, Interest, Linux, MAX_PASSED, Signal, Signals, SocketFile, Sys, Wake, Waker,
+    bind_group, bind_unix, is_group_member, monotonic_now, pass_descriptors, prefer_cpu,
+    raise_descriptor_limit, receive_descriptors, same_user, send_descriptors, share_listener,
+    steer, take_passed_descriptors,
 };

@@ -79,6 +79,8 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// User code has stopped it (S128).
     pub(crate) paused: bool,
+    /// Its socket is closed; it stays for what other loops may give back.
+    pub(crate) deaf: bool,
     /// Each line that came to it and waits for its PROXY header has a clone.
     pub(crate) prefaces: Rc<()>,
     /// What ends the pause, if it was given a time.
@@ -103,6 +105,7 @@ impl Listener {
             accept: Some(accept),
             resting: false,
             paused: false,
+            deaf: false,
             prefaces: Rc::new(()),
             pause_ends: None,
             ending: None,
@@ -111,7 +114,7 @@ impl Listener {
 
     /// Whether it takes connections when they come.
     pub(crate) fn is_accepting(&self) -> bool {
-        !self.resting && !self.paused && self.ending.is_none()
+        !self.resting && !self.paused && !self.deaf && self.ending.is_none()
     }
 
     /// Whether its acceptor is yet to be asked, even if it has ended.

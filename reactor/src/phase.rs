@@ -13,6 +13,7 @@
 use crate::api::{EngineState, ShardReport};
 use crate::core::{Core, Counters};
 use crate::id::ConnId;
+use crate::table::Entry;
 use shardpoll_timers::Tick;
 
 /// How far a loop is on its way out.
@@ -91,6 +92,12 @@ impl Core {
     /// Lines, with the attempts of those that connect to any of several addresses.
     pub(crate) fn lines(&self) -> usize {
         self.table.live() - self.listeners.len() - self.watches
+    }
+
+    /// Whether no line is left, and none that was accepted may come back from another loop.
+    pub(crate) fn awaits_nobody(&self) -> bool {
+        let deaf = |id| matches!(self.table.entry(id), Some(Entry::Listener(it)) if it.deaf);
+        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| deaf(key))
     }
 
     /// Whether the loop has quit and nothing is left on it.

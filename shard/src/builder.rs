@@ -2,6 +2,7 @@
 //!
 //! Never: leaves anything running when it fails.
 
+use crate::balance::{Balance, Loads};
 use crate::census::{EngineCensus, Shared};
 use crate::engine::Engine;
 use crate::error::StartError;
@@ -14,6 +15,7 @@ use crate::remote::Remote;
 use crate::shortage::{Share, Shortage};
 use crate::supervise::{ShardFailure, Supervisor};
 use crate::watchdog::{OnStall, Stall, Watchdog, Watcher};
+use crate::way::{Way, Ways};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
 use std::io;
@@ -36,6 +38,7 @@ pub(crate) fn next_generation() -> u32 {
 pub struct EngineBuilder {
     shards: Option<usize>,
     pinning: Pinning,
+    balance: Balance,
     config: Config,
     watchdog: Option<Watchdog>,
     on_stall: OnStall,
@@ -47,10 +50,11 @@ impl EngineBuilder {
         Self {
             shards: None,
             pinning: Pinning::default(),
-            config: Config::default(),
             watchdog: Some(Watchdog::default()),
             on_stall: OnStall::default(),
             shard_failure: ShardFailure::default(),
+            balance: Balance::default(),
+            config: Config::default(),
         }
     }
 
@@ -65,6 +69,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn pinning(mut self, pinning: Pinning) -> Self {
         self.pinning = pinning;
+        self
+    }
+
+    /// How connections are spread over the shards. Default: [`Balance::LeastConnections`].
+    #[must_use]
+    pub fn balance(mut self, balance: Balance) -> Self {
+        self.balance = balance;
         self
     }
 
@@ -120,7 +131,7 @@ impl EngineBuilder {
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
         let config = self.config.clone();
-        let (Parts { remote, workers }, watcher) = self.parts()?;
+        let (Parts { remote, workers, cpus }, watcher) = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
             let body = move || worker.start().run();
@@ -135,7 +146,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, threads, watcher, config))
+        Ok(Engine::new(remote, threads, watcher, config, cpus))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -168,8 +179,8 @@ impl EngineBuilder {
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
         let config = self.config.clone();
-        let (Parts { remote, workers }, watcher) = self.parts()?;
-        Ok((Engine::new(remote, Vec::new(), watcher, config), workers))
+        let (Parts { remote, workers, cpus }, watcher) = self.parts()?;
+        Ok((Engine::new(remote, Vec::new(), watcher, config, cpus), workers))
     }
 
     /// The shards, and who watches them until all have ended.
@@ -195,6 +206,11 @@ impl EngineBuilder {
         }
         self.config.check().map_err(StartError::Config)?;
         let cores = self.pinning.plan(count)?;
+        let cpus = match self.balance {
+            Balance::CpuLocal => cores.iter().map(|core| core.map(|core| core.id)).collect(),
+            Balance::Kernel | Balance::LeastConnections { .. } => Some(Vec::new()),
+        };
+        let cpus = cpus.ok_or(StartError::Unpinned)?;
         let latch = Arc::new(Latch::new(count));
         let number = next_generation();
         let vitals = Vitals::new(count);
@@ -206,9 +222,17 @@ impl EngineBuilder {
         }
         let census = EngineCensus::new(&self.config);
         let shortage = Shortage::new(loops.iter().map(Sys::waker));
-        for (shard, (core, sys)) in cores.into_iter().zip(loops).enumerate() {
+        let mut inboxes = Vec::with_capacity(count);
+        for sys in &loops {
             let (mailbox, inbox) = mailbox(TASKS, sys.waker());
             mailboxes.push(mailbox);
+            inboxes.push(inbox);
+        }
+        let mailboxes: Arc<[_]> = mailboxes.into();
+        let loads = Loads::new(count);
+        let ways = Arc::new(Ways { loads, mailboxes: Arc::clone(&mailboxes) });
+        let parts = cores.into_iter().zip(loops).zip(inboxes);
+        for (shard, ((core, sys), inbox)) in parts.enumerate() {
             let at = u16::try_from(shard).expect("checked against MAX_SHARDS above");
             let at = Place::new(at, number);
             let config = self.config.clone();
@@ -216,6 +240,7 @@ impl EngineBuilder {
             let share = Share::new(Arc::clone(&shortage), shard);
             let census = Shared(Arc::clone(&census));
             let vitals = Arc::clone(&vitals.shards[shard]);
+            let way = Way::new(shard, self.balance, Arc::clone(&ways));
             workers.push(WorkerStart {
                 shard,
                 at,
@@ -225,12 +250,13 @@ impl EngineBuilder {
                 inbox,
                 share,
                 census,
+                way,
                 vitals,
                 supervisor: Supervisor::new(self.shard_failure),
                 ended,
             });
         }
-        Ok(Parts { remote: Remote { mailboxes: mailboxes.into(), latch, vitals }, workers })
+        Ok(Parts { remote: Remote { mailboxes, latch, vitals }, workers, cpus })
     }
 }
 
@@ -238,4 +264,6 @@ impl EngineBuilder {
 pub(crate) struct Parts<S: Sys = Linux> {
     pub(crate) remote: Remote<S>,
     pub(crate) workers: Vec<WorkerStart<S>>,
+    /// Of each shard, where listening sockets are to prefer them.
+    cpus: Vec<usize>,
 }

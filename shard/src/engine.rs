@@ -6,34 +6,32 @@
 //! 1. Every thread started is joined by [`Engine::join`].
 //! 2. One shard's failure ends the others, as soon as somebody joins: an engine is whole or over.
 
-use crate::accept::{Closure, shares};
 use crate::builder::EngineBuilder;
 use crate::error::StartError;
-use crate::letter::{ListenOrder, Order, SignalOrder};
-use crate::listen::{Listen, Sockets};
+use crate::letter::{Order, SignalOrder};
+use crate::listeners::Listeners;
 use crate::metrics::Snapshot;
 use crate::remote::Remote;
 use crate::report::DrainReport;
 use crate::worker::is_shard;
-use parking_lot::Mutex;
-use shardpoll_reactor::{
-    Accept, Addr, Config, DrainPlan, EngineState, Handler, ListenerId, Local, Peer, Signal, Signals,
-};
+use shardpoll_reactor::{Config, DrainPlan, EngineState, Local, Signal, Signals};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// N shards behind one handle. Dropping it without [`join`](Engine::join) leaves them running.
 pub struct Engine {
-    remote: Remote,
+    pub(crate) remote: Remote,
     /// Empty when the embedder runs the shards.
     threads: Vec<JoinHandle<io::Result<()>>>,
     watcher: Option<JoinHandle<()>>,
-    /// By the number of the listener.
-    addrs: Mutex<Vec<Addr>>,
-    config: Config,
+    pub(crate) listeners: Listeners,
+    pub(crate) config: Config,
+    /// Of each shard, where listening sockets are to prefer them ([`Balance::CpuLocal`]).
+    ///
+    /// [`Balance::CpuLocal`]: crate::Balance::CpuLocal
+    pub(crate) cpus: Vec<usize>,
 }
 
 impl Engine {
@@ -48,79 +46,9 @@ impl Engine {
         threads: Vec<JoinHandle<io::Result<()>>>,
         watcher: Option<JoinHandle<()>>,
         config: Config,
+        cpus: Vec<usize>,
     ) -> Self {
-        Self { remote, threads, watcher, addrs: Mutex::default(), config }
-    }
-
-    /// Listens with one socket per shard, over which the kernel spreads connections.
-    ///
-    /// `accept` makes the handler of each connection. Every shard has its own clone of it, and thus
-    /// its own state: nothing is shared unless you share it.
-    ///
-    /// # Errors
-    /// [`StartError`] when the address cannot be had, when a limit makes no sense, or when called
-    /// from a callback.
-    pub fn listen<H, F>(&self, at: Listen, accept: F) -> Result<ListenerId, StartError>
-    where
-        H: Handler,
-        F: FnMut(&Peer) -> H + Clone + Send + 'static,
-    {
-        self.listen_with(at, Closure(accept))
-    }
-
-    /// Listens with an acceptor of one's own making, which is also told of the listener's end:
-    /// once, on the shard whose socket was the last to be closed (O9).
-    ///
-    /// # Errors
-    /// As [`listen`](Self::listen); the acceptor is told nothing then.
-    pub fn listen_with<A>(&self, at: Listen, accept: A) -> Result<ListenerId, StartError>
-    where
-        A: Accept + Clone + Send,
-    {
-        if is_shard() {
-            return Err(StartError::OnShard);
-        }
-        let opened = at.open(self.remote.shards(), &self.config)?;
-        let Sockets { each: sockets, addr, options, file } = opened;
-        let id = {
-            let mut addrs = self.addrs.lock();
-            addrs.push(addr.clone());
-            ListenerId::new(u32::try_from(addrs.len() - 1).unwrap_or(u32::MAX - 1))
-        };
-        let (reply, replies) = crossbeam_channel::bounded(sockets.len());
-        let accepts = shares(&accept, sockets.len(), file);
-        for ((socket, accept), mailbox) in
-            sockets.into_iter().zip(accepts).zip(&*self.remote.mailboxes)
-        {
-            let (options, reply) = (options.clone(), reply.clone());
-            let order = ListenOrder { id, socket, options, accept, reply };
-            if mailbox.order(Order::Listen(Box::new(order))).is_err() {
-                return Err(StartError::Ended);
-            }
-        }
-        drop(reply);
-        let mut outcome = Ok(id);
-        for _ in 0..self.remote.shards() {
-            match replies.recv() {
-                Ok(Ok(())) => {}
-                Ok(Err(source)) => {
-                    outcome = Err(StartError::Listen { addr: addr.clone(), source });
-                }
-                Err(_) => return Err(StartError::Ended),
-            }
-        }
-        match outcome {
-            Ok(id) => self.remote.vitals.add_listener(id, addr),
-            Err(_) => self.close_listener(id),
-        }
-        outcome
-    }
-
-    /// Stops listening on every shard; connections that were accepted live on (S128).
-    ///
-    /// Asynchronous; those who wait to be accepted are accepted first.
-    pub fn close_listener(&self, listener: ListenerId) {
-        self.remote.close_listener(listener);
+        Self { remote, threads, watcher, listeners: Listeners::default(), config, cpus }
     }
 
     /// Calls `f` on shard 0 for each of these signals, until the engine quits (L30).
@@ -161,19 +89,6 @@ impl Engine {
         }
         let result = replies.recv().map_err(|_| StartError::Ended)?;
         result.map_err(|source| StartError::Shard { shard: 0, source })
-    }
-
-    /// The internet address a listener has, with the port the kernel chose if it was 0; `None` for
-    /// a unix socket, see [`listener_addr`](Self::listener_addr).
-    #[must_use]
-    pub fn addr(&self, listener: ListenerId) -> Option<SocketAddr> {
-        self.listener_addr(listener).and_then(|addr| addr.ip())
-    }
-
-    /// The address a listener has, of whatever kind.
-    #[must_use]
-    pub fn listener_addr(&self, listener: ListenerId) -> Option<Addr> {
-        self.addrs.lock().get(listener.number() as usize).cloned()
     }
 
     /// A handle that reaches any shard from any thread.
@@ -318,7 +233,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("shards", &self.shards())
-            .field("listening", &*self.addrs.lock())
+            .field("listening", &self.listeners.addrs())
             .finish_non_exhaustive()
     }
 }

@@ -19,6 +19,8 @@ pub enum StartError {
     Cpu(usize),
     /// The list of CPUs to bind shards to is empty.
     NoCpu,
+    /// [`Balance::CpuLocal`](crate::Balance::CpuLocal) where a shard is bound to no CPU.
+    Unpinned,
     /// The address cannot be listened on: in use, not ours, privileged, or none at all.
     Listen {
         /// The address asked for.
@@ -33,6 +35,10 @@ pub enum StartError {
         /// What is wrong with it.
         source: io::Error,
     },
+    /// This is no name for a listener; see [`Listen::name`](crate::Listen::name).
+    Name(String),
+    /// What another process has handed over as a listener has no descriptor.
+    NoDescriptor,
     /// The kernel refused what a shard needs, such as a descriptor or a thread.
     Shard {
         /// The shard's number.
@@ -42,6 +48,11 @@ pub enum StartError {
     },
     /// The kernel refused the watchdog its thread.
     Watchdog(io::Error),
+    /// A shard cannot be retired: it is retired already, never was, or is the last one.
+    NotRetired {
+        /// The shard's number.
+        shard: usize,
+    },
     /// A shard's thread panicked: a bug of this library.
     Panicked {
         /// The shard's number.
@@ -64,12 +75,18 @@ impl fmt::Display for StartError {
             }
             Self::Cpu(cpu) => write!(f, "CPU {cpu} is not one this process may run on"),
             Self::NoCpu => f.write_str("the list of CPUs is empty"),
+            Self::Unpinned => f.write_str("a shard that is to serve one CPU is bound to none"),
             Self::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
             Self::Inherited { fd, source } => {
                 write!(f, "cannot listen on descriptor {fd}: {source}")
             }
+            Self::Name(name) => write!(f, "{name:?} is no name for a listener"),
+            Self::NoDescriptor => f.write_str("a listener without a descriptor was handed over"),
             Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
             Self::Watchdog(source) => write!(f, "watchdog: {source}"),
+            Self::NotRetired { shard } => {
+                write!(f, "shard {shard} is retired already, never was, or is the last one")
+            }
             Self::Panicked { shard } => write!(f, "shard {shard} panicked"),
             Self::OnShard => f.write_str("called from a callback, where it would wait for itself"),
             Self::Abandoned => f.write_str("a worker was dropped before its shard had ended"),

@@ -85,13 +85,15 @@ impl Ended {
         Self { latch, shard, known: EngineState::Serving, report: None }
     }
 
-    /// The shard is this far.
+    /// The shard is this far; whether that is new.
     #[inline]
-    pub(crate) fn note(&mut self, state: EngineState) {
-        if state != self.known {
+    pub(crate) fn note(&mut self, state: EngineState) -> bool {
+        let changed = state != self.known;
+        if changed {
             self.known = state;
             self.latch.states[self.shard].store(state as u8, Ordering::Release);
         }
+        changed
     }
 
     /// The shard ends in order.

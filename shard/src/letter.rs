@@ -9,6 +9,7 @@
 //! Never: waits; a reply goes into a channel that has room for it.
 
 use crate::mailbox::{Inbox, Mailbox};
+use crate::way::{Arrival, Passed};
 use crossbeam_channel::Sender;
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
@@ -56,11 +57,19 @@ impl Task {
     }
 }
 
+/// What needs the loop itself.
+pub(crate) type ReactorJob<S> = Box<dyn FnOnce(&mut Reactor<S>) + Send>;
+
 /// What concerns the shard as a whole.
 pub(crate) enum Order<S: Sys> {
     Listen(Box<ListenOrder<S>>),
     Listener(ListenerId, ListenerVerb),
     Signals(Box<SignalOrder>),
+    /// Between two turns.
+    Do(ReactorJob<S>),
+    Passed(Box<Passed<S>>),
+    Arrive(Box<Arrival<S>>),
+    AllPassedOn(ListenerId),
     CloseAll,
     Drain(DrainPlan),
     Quit(Duration),
@@ -119,6 +128,10 @@ impl<S: Sys> Order<S> {
                 let result = reactor.on_signals(order.signals, order.callback);
                 let _gone = order.reply.send(result);
             }
+            Self::Do(f) => f(reactor),
+            Self::Passed(passed) => passed.carry_out(reactor),
+            Self::Arrive(arrival) => arrival.carry_out(reactor),
+            Self::AllPassedOn(listener) => reactor.all_passed_on(listener),
             Self::CloseAll => {
                 reactor.local(|local| local.close_all());
             }

@@ -43,7 +43,9 @@
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
 //! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
 //! others reach it, `letter` what they say, `remote` who says it, `listen` one socket a shard,
-//! `pin` which CPU, `latch` who waits for whom, `shortage` who waits for descriptors. Whatever
+//! `pin` which CPU, `latch` who waits for whom, `shortage` who waits for descriptors,
+//! `balance` who has too many connections, `way` how they get from one shard to another, `moves`
+//! who asks for it. Whatever
 //! concerns more than one thread is in this crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
@@ -58,15 +60,21 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod activation;
+mod balance;
 mod builder;
 mod census;
 mod engine;
 mod error;
+mod handover;
 mod latch;
 mod letter;
 mod listen;
+mod listeners;
 mod mailbox;
 mod metrics;
+mod moves;
+pub mod notify;
 mod pin;
 pub mod prometheus;
 mod remote;
@@ -74,15 +82,21 @@ mod report;
 mod shortage;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod sockets;
 mod supervise;
 mod thread;
 mod watchdog;
+mod way;
 mod worker;
 
+pub use activation::{Activation, ActivationError};
+pub use balance::Balance;
 pub use builder::EngineBuilder;
 pub use engine::Engine;
 pub use error::{StartError, Undelivered};
+pub use handover::{HandOverError, HandedOver, Inheritance};
 pub use listen::{Listen, ParseListenError};
+pub use listeners::tcp_migrate_req;
 pub use metrics::{ListenerMetrics, ShardMetrics, Snapshot};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
@@ -90,11 +104,11 @@ pub use report::DrainReport;
 pub use shardpoll_reactor::{
     Accept, Addr, CloseKind, CloseReason, Closes, Config, ConfigError, Conn, ConnId, Connect,
     Counters, Credit, DrainPlan, EngineState, EventAnswer, EventMode, Handler, Histogram, Input,
-    Lifetime, LinkError, LinkOptions, Linux, ListenerCounters, ListenerId, Local, MinRate,
-    NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined, Refused, ShardReport,
-    Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan,
-    Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull,
-    Written, events, incoming, raise_descriptor_limit, tls,
+    Lifetime, LinkAcrossError, LinkError, LinkOptions, Linux, ListenerCounters, ListenerId, Local,
+    MinRate, MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined,
+    Refused, ShardReport, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
+    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,

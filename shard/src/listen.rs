@@ -2,16 +2,12 @@
 //!
 //! Never: looks a name up; addresses are numbers or paths.
 
-use crate::error::StartError;
+use crate::sockets::Passed;
 use shardpoll_reactor::tls::ServerContext;
-use shardpoll_reactor::{
-    Addr, BindOptions, Config, Lifetime, ListenerOptions, MinRate, ProxyProtocol, SocketFile,
-    WhenFull, bind_group, bind_unix, share_listener,
-};
+use shardpoll_reactor::{BindOptions, Lifetime, ListenerOptions, MinRate, ProxyProtocol, WhenFull};
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,31 +22,24 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Listen {
-    place: Place,
-    options: ListenerOptions,
-    bind: BindOptions,
+    pub(crate) place: Place,
+    pub(crate) options: ListenerOptions,
+    pub(crate) bind: BindOptions,
     /// `None`: what the configuration says.
-    no_delay: Option<bool>,
-    keep_alive: Option<Option<Duration>>,
-    handshake_grace: Duration,
+    pub(crate) no_delay: Option<bool>,
+    pub(crate) keep_alive: Option<Option<Duration>>,
+    pub(crate) handshake_grace: Duration,
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+pub(crate) enum Place {
     Ip(SocketAddr),
     Unix(PathBuf),
     /// Shared, so that a clone names the same socket.
     Inherited(Arc<OwnedFd>),
-}
-
-/// What listens now.
-pub(crate) struct Sockets {
-    /// One for each shard.
-    pub(crate) each: Vec<OwnedFd>,
-    pub(crate) addr: Addr,
-    pub(crate) options: ListenerOptions,
-    /// Removed when the last of those who hold it lets go.
-    pub(crate) file: Option<Arc<SocketFile>>,
+    /// All that another process had of one listener.
+    Passed(Arc<Passed>),
 }
 
 impl Listen {
@@ -63,6 +52,7 @@ impl Listen {
             no_delay: None,
             keep_alive: None,
             handshake_grace: Duration::from_secs(1),
+            name: None,
         }
     }
 
@@ -93,6 +83,10 @@ impl Listen {
     #[must_use]
     pub fn inherited(listener: impl Into<OwnedFd>) -> Self {
         Self::at(Place::Inherited(Arc::new(listener.into())))
+    }
+
+    pub(crate) fn passed(passed: Passed) -> Self {
+        Self::at(Place::Passed(Arc::new(passed)))
     }
 
     /// Listens on what is written as `127.0.0.1:7000`, `[::1]:7000` or `unix:/the/path`.
@@ -175,6 +169,27 @@ impl Listen {
         self
     }
 
+    /// What the listener is called when it is handed to another process, which finds it by this:
+    /// 1 to 255 bytes of printable ASCII without blanks and `:` (`FileDescriptorName` in
+    /// systemd.socket(5)). Default: its number, counted from 0 in the order of
+    /// [`Engine::listen`](crate::Engine::listen).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Whether the address may be had although another process of the same user listens there, as
+    /// in a rolling restart: the kernel spreads over both. Default: no, it is "address already in
+    /// use" (S124). Nothing to a unix socket, and to one that was opened elsewhere.
+    ///
+    /// The one who comes later decides: the other is not asked (`SO_REUSEPORT` in socket(7)).
+    #[must_use]
+    pub fn share(mut self, on: bool) -> Self {
+        self.bind.share = on;
+        self
+    }
+
     /// Connections begin with a PROXY header if they come from these senders. Default: nobody is
     /// believed, and everybody is served as they are.
     #[must_use]
@@ -233,40 +248,12 @@ impl Listen {
         self.handshake_grace = time;
         self
     }
-
-    /// Opens the sockets, one for each shard.
-    pub(crate) fn open(self, shards: usize, config: &Config) -> Result<Sockets, StartError> {
-        let Self { place, mut options, mut bind, no_delay, keep_alive, handshake_grace } = self;
-        options.check().map_err(StartError::Config)?;
-        bind.no_delay = no_delay.unwrap_or(config.no_delay);
-        bind.keep_alive = keep_alive.unwrap_or(config.keep_alive);
-        let failed = |addr: Addr| move |source| StartError::Listen { addr, source };
-        match place {
-            Place::Ip(addr) => {
-                options.handshake_grace = Some(handshake_grace);
-                let (each, bound) =
-                    bind_group(addr, shards, &bind).map_err(failed(Addr::Ip(addr)))?;
-                Ok(Sockets { each, addr: Addr::Ip(bound), options, file: None })
-            }
-            Place::Unix(path) => {
-                let addr = Addr::Unix(Some(path.as_path().into()));
-                let (each, file) =
-                    bind_unix(&path, shards, bind.backlog).map_err(failed(addr.clone()))?;
-                Ok(Sockets { each, addr, options, file: Some(Arc::new(file)) })
-            }
-            Place::Inherited(listener) => {
-                let fd = listener.as_raw_fd();
-                let shared = own(listener).and_then(|own| share_listener(own, shards, &bind));
-                let (each, addr) = shared.map_err(|source| StartError::Inherited { fd, source })?;
-                Ok(Sockets { each, addr, options, file: None })
-            }
-        }
-    }
 }
 
-/// The descriptor itself, or one of the same socket while a clone of the [`Listen`] lives.
-fn own(listener: Arc<OwnedFd>) -> io::Result<OwnedFd> {
-    Arc::try_unwrap(listener).or_else(|shared| shared.try_clone())
+/// Whether this can be a listener's name, wherever names are told.
+pub(crate) fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+    (1..=255).contains(&name.len()) && name.bytes().all(fits)
 }
 
 /// A text that is no address to listen on.

@@ -13,8 +13,9 @@ use crate::metrics::ShardVitals;
 use crate::pin;
 use crate::shortage::Share;
 use crate::supervise::{Failure, Supervisor};
+use crate::way::{Way, Ways};
 use core_affinity::CoreId;
-use shardpoll_reactor::{Config, Linux, Local, Place, Reactor, Sys, Turn};
+use shardpoll_reactor::{Config, EngineState, Linux, Local, Place, Reactor, Sys, Turn};
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -59,13 +60,14 @@ pub struct WorkerStart<S: Sys = Linux> {
     pub(crate) config: Config,
     pub(crate) inbox: ShardInbox<S>,
     pub(crate) share: Share<S>,
+    pub(crate) way: Way<S>,
     pub(crate) census: Shared,
     pub(crate) vitals: Arc<ShardVitals>,
     pub(crate) supervisor: Supervisor,
     pub(crate) ended: Ended,
 }
 
-impl<S: Sys> WorkerStart<S> {
+impl<S: Sys + 'static> WorkerStart<S> {
     /// The number of the shard, counted from 0.
     #[must_use]
     pub fn shard(&self) -> usize {
@@ -85,8 +87,20 @@ impl<S: Sys> WorkerStart<S> {
         let mut reactor = Reactor::with_pulse(self.sys, self.at, self.config, pulse)
             .expect("the builder has checked the configuration");
         reactor.set_census(Box::new(self.census));
-        let Self { shard, inbox, share, vitals, supervisor, ended, .. } = self;
-        Worker { shard, reactor, inbox, share, vitals, supervisor, _on_shard: on_shard, ended }
+        let Self { shard, inbox, share, vitals, supervisor, way, ended, .. } = self;
+        let ways = way.ways();
+        reactor.route(Box::new(way));
+        Worker {
+            shard,
+            reactor,
+            inbox,
+            share,
+            ways,
+            vitals,
+            supervisor,
+            _on_shard: on_shard,
+            ended,
+        }
     }
 }
 
@@ -104,6 +118,7 @@ pub struct Worker<S: Sys = Linux> {
     share: Share<S>,
     vitals: Arc<ShardVitals>,
     supervisor: Supervisor,
+    ways: Arc<Ways<S>>,
     // Behind the reactor: what users have left on it is dropped on a shard too.
     _on_shard: OnShard,
     ended: Ended,
@@ -162,7 +177,10 @@ impl<S: Sys> Worker<S> {
         self.carry_out_orders();
         self.share.after_turn(&mut self.reactor);
         let turn = if turn == Turn::Drained { self.end() } else { turn };
-        self.ended.note(self.reactor.state());
+        let state = self.reactor.state();
+        if self.ended.note(state) {
+            self.ways.loads.set_takes(self.shard, state <= EngineState::DrainingAccepting);
+        }
         Ok(turn)
     }
 

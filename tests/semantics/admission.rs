@@ -1,9 +1,12 @@
 //! Limits of connections in all, of a listener and of a peer: one too many is turned away when it
 //! is accepted, before anybody hears of it.
 
-use shardpoll::{Connect, incoming};
-use shardpoll_tests::{Event, Peer, Setup, Trace, Version, World, both_worlds};
+use shardpoll::{CloseReason, Conn, Connect, Handler, incoming};
+use shardpoll_tests::{Event, PATIENCE, Peer, Setup, Trace, Version, World, both_worlds};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 both_worlds! {
     one_too_many_in_all_is_closed_at_once_and_nobody_hears_of_it,
@@ -153,6 +156,58 @@ fn a_handshake_counts_as_a_connection() {
     next.finish();
     world.wait_for_end();
     assert_eq!(refused(&world), [0, 1, 0]);
+    drop(world.finish());
+}
+
+/// Counts the connections that are open, on whatever shard.
+#[derive(Clone, Default)]
+struct Open(Arc<[AtomicUsize; 2]>);
+
+impl Handler for Open {
+    fn on_connect(&mut self, _: &mut Conn<'_>) {
+        let [now, most] = &*self.0;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+    }
+
+    fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+        conn.write(data);
+    }
+
+    fn on_disconnect(&mut self, _: &mut Conn<'_>, _: &CloseReason) {
+        self.0[0].fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn shards_that_are_stormed_have_one_limit_and_forget_nobody() {
+    const MAX: usize = 8;
+    let setup = Setup::new().shards(2).config(|c| c.max_connections = Some(MAX));
+    let world = setup.config(|c| c.max_connections_per_peer = Some(MAX)).start(|_| {});
+    let open = Open::default();
+    let counted = open.clone();
+    let addr = world.listen_as(move |_| counted.clone());
+    let visit = || {
+        for _ in 0..200 {
+            if let Ok(mut peer) = Peer::try_connect(addr) {
+                let _served = peer.try_echo(b"?");
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..12).for_each(|_| drop(scope.spawn(visit))));
+    let most = open.0[1].load(Ordering::SeqCst);
+    assert!(most <= MAX, "{most}");
+    // All have gone, so there is room for as many as ever, and for no more.
+    let mut served = Vec::new();
+    let since = Instant::now();
+    while served.len() < MAX {
+        assert!(since.elapsed() < PATIENCE, "{} of {MAX} are served", served.len());
+        let mut peer = Peer::connect(addr);
+        if peer.try_echo(b"!") {
+            served.push(peer);
+        }
+    }
+    Peer::connect(addr).expect_end();
+    drop(served);
     drop(world.finish());
 }
 

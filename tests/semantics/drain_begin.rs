@@ -1,11 +1,10 @@
-//! on_drain_begin: everybody is told, and whoever does not end by the deadline is cut (S149 to
+//! on_drain_begin: everybody is told, and whoever does not end by the deadline is cut (O10,
 //! S151).
 
 use shardpoll::{Connect, DrainPlan, EngineState, PanicPolicy, Refused, WatchInterest, Watcher};
 use shardpoll_tests::{Alone, Call, Event, Peer, Setup, TlsPeer, Version, World, both_worlds};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 both_worlds! {
@@ -318,40 +317,6 @@ fn watches_and_timers_do_not_keep_the_engine() {
     assert_eq!(report(&mut world), (1, 0));
     told.try_recv().expect("told before the end");
     let _trace = world.rest();
-}
-
-#[test]
-fn drains_from_many_threads_during_a_storm_of_connections_tell_each_once() {
-    // whoever is accepted is told once, and has one end; the report counts the ends
-    let mut world = Setup::new().shards(2).start(polite);
-    let addr = world.addr();
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            thread::spawn(move || {
-                let mut begun = 0;
-                while let Ok(mut peer) = Peer::try_connect(addr) {
-                    begun += 1;
-                    // The rest that wait when a socket of a group is closed may be reset.
-                    let _said = peer.read_all();
-                }
-                begun
-            })
-        })
-        .collect();
-    for _ in 0..4 {
-        let remote = world.remote();
-        thread::spawn(move || remote.drain(plan(SOON, FAR)));
-    }
-    let begun: usize = clients.into_iter().map(|client| client.join().expect("it ends")).sum();
-    let shards = world.join();
-    let trace = world.rest();
-    let ends = trace.ends().len();
-    assert!(ends > 0 && ends <= begun, "{ends} of {begun}");
-    assert_eq!(trace.count(&Event::Connect), ends);
-    assert_eq!(shards.iter().map(|shard| shard.cut).sum::<u64>(), 0);
-    let finished: u64 = shards.iter().map(|shard| shard.finished).sum();
-    assert_eq!(trace.count(&Event::DrainBegin), ends);
-    assert_eq!(finished, ends as u64, "all came after it began, or were there");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! of the connection is (S126).
 
 use shardpoll::{
-    Accept, Addr, Counters, Handler, ListenerId, Local, Peer as Accepted, ProxyHeader,
+    Accept, Addr, Counters, DrainPlan, Handler, ListenerId, Local, Peer as Accepted, ProxyHeader,
     ProxyProtocol, ProxyTlv, ProxyVersion,
 };
 use shardpoll_reactor::ListenerOptions;
@@ -24,6 +24,7 @@ both_worlds! {
     who_says_nothing_of_addresses_has_his_own,
     those_that_wait_for_headers_are_no_handshakes,
     a_context_set_meanwhile_is_for_those_who_come_later,
+    a_client_whose_header_comes_in_a_drain_is_served_and_told,
 }
 
 pub(super) const CLIENT: &str = "192.0.2.7:40000";
@@ -283,4 +284,29 @@ fn a_context_set_meanwhile_is_for_those_who_come_later() {
     sealed.handshake().expect("a handshake in time");
     sealed.echo(b"sealed");
     drop(world.finish());
+}
+
+fn a_client_whose_header_comes_in_a_drain_is_served_and_told() {
+    // S147: it was accepted before
+    let mut world = Setup::new().echo();
+    let addr = listen(&world, believing(), false, |call: &mut Call<'_, '_>| {
+        if *call.event == Event::DrainBegin {
+            call.say(b"bye");
+            call.close();
+        }
+    });
+    let mut waiting = [Peer::connect(addr), Peer::connect(addr)];
+    while counters(&world).accepted < 2 {
+        world.some_turns();
+    }
+    let plan = DrainPlan::default().accept_for(Duration::from_millis(50));
+    world.drain(plan.deadline(Duration::from_secs(30)));
+    let [early, late] = &mut waiting;
+    early.send(&header().encode());
+    assert_eq!(early.read_to_end(), b"bye");
+    late.expect_silence(Duration::from_millis(100));
+    late.send(&header().encode());
+    assert_eq!(late.read_to_end(), b"bye");
+    let trace = world.end();
+    assert_eq!(trace.count(&Event::note("over")), 1);
 }

@@ -7,6 +7,7 @@ mod faults;
 mod happy_eyeballs;
 mod links;
 mod many_shards;
+mod moves;
 mod one_shard;
 mod regressions;
 mod tangle;

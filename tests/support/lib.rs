@@ -17,6 +17,8 @@
 
 mod ending;
 mod family;
+pub mod headers;
+mod hopper;
 mod lab;
 pub mod leak;
 pub mod mutation;
@@ -36,6 +38,7 @@ mod trace;
 mod world;
 
 pub use family::Family;
+pub use hopper::{Hopper, Journal, SharedJournal};
 pub use lab::{in_sim, is_on as is_simulated};
 pub use peer::{Held, Peer, blackhole, refused_addr};
 pub use process::Alone;

@@ -115,6 +115,13 @@ impl Peer {
         self.expect(data);
     }
 
+    /// As [`echo`](Self::echo), with an engine that may end the connection: whether it did not.
+    pub fn try_echo(&mut self, data: &[u8]) -> bool {
+        self.send_some(data);
+        let mut got = vec![0; data.len()];
+        self.stream.read_exact(&mut got).is_ok() && got == data
+    }
+
     /// Reads to the end, which must be an orderly one.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         let mut got = Vec::new();

@@ -86,7 +86,8 @@ fn serve() -> Result<(), Box<dyn Error>> {
     let mut stdout = io::stdout();
     writeln!(stdout, "listening {addr} pid {}", std::process::id())?;
     stdout.flush()?;
-    Ok(engine.join()?)
+    engine.join()?;
+    Ok(())
 }
 
 fn end_with_input(remote: Remote) -> io::Result<()> {

@@ -2,7 +2,8 @@
 //!
 //! Never: is called while another callback runs on the same shard, or from another thread.
 
-use super::{CloseReason, Conn};
+use super::{CloseReason, Conn, LinkError, MoveError};
+use crate::id::ConnId;
 use std::any::Any;
 use std::fmt;
 
@@ -61,6 +62,14 @@ pub trait Handler: Any {
     /// This handler has been replaced; it is dropped next (S31).
     fn on_detach(&mut self, _conn: &mut Conn<'_>) {}
 
+    /// The connection has come to this shard by [`Conn::move_to`]: the first callback here. Its id
+    /// is new ([`Conn::id`]); nothing is reached any more by the one it had, and the timers and
+    /// watches that were begun for it are where they were.
+    ///
+    /// When the other shard takes no connections any more, the connection comes back: this is
+    /// called on the shard it has left.
+    fn on_moved(&mut self, _conn: &mut Conn<'_>, _was: ConnId) {}
+
     /// A callback of this handler has panicked, and [`PanicPolicy::Continue`](crate::PanicPolicy)
     /// holds: the callback counts as returned, and the connection goes on (S28).
     ///
@@ -95,13 +104,21 @@ pub enum Silence {
 pub enum Status {
     /// The TLS handshake is done; [`Conn::tls`] tells what was agreed on.
     HandshakeComplete,
+    /// [`Conn::move_to`] was heard and cannot be carried out: the connection goes on where it is.
+    NotMoved(MoveError),
+    /// A link to a connection of another shard ([`Local::link_across`](crate::Local::link_across))
+    /// cannot be made: that connection has ended meanwhile. This one goes on unlinked, and has
+    /// moved if [`Handler::on_moved`] said so.
+    NotLinked(LinkError),
 }
 
-/// Prosody's text: "ssl-handshake-complete".
+/// Prosody's text: "ssl-handshake-complete"; in words what Prosody has not.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::HandshakeComplete => f.write_str("ssl-handshake-complete"),
+            Self::NotMoved(error) => write!(f, "not moved: {error}"),
+            Self::NotLinked(error) => write!(f, "not linked: {error}"),
         }
     }
 }

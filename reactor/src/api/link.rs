@@ -142,7 +142,7 @@ impl Local<'_> {
     /// Ends the link from this connection, whose input goes to its handler again; false when there
     /// was none.
     pub fn unlink(&mut self, from: ConnId) -> bool {
-        self.core.unlink(from)
+        self.core.is_own(from) && self.core.unlink(from)
     }
 }
 
@@ -151,8 +151,10 @@ impl Core {
         if from == to {
             return Err(LinkError::Same(from));
         }
-        let stands =
-            |id| self.table.line(id).filter(|line| !line.told && line.stage.takes_writes());
+        let stands = |id| {
+            let line = self.table.line(id).filter(|_| self.is_own(id));
+            line.filter(|line| !line.told && line.stage.takes_writes())
+        };
         if stands(from).is_none() {
             return Err(LinkError::Gone(from));
         }

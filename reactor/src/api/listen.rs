@@ -116,9 +116,15 @@ impl crate::core::Core {
     pub(crate) fn listener_keys(&self, id: ListenerId) -> Vec<ConnId> {
         let keys = self.listeners.iter().filter(|(known, _)| *known == id).map(|&(_, key)| key);
         let goes_on = |key: &ConnId| match self.table.entry(*key) {
-            Some(Entry::Listener(listener)) => listener.ending.is_none(),
+            Some(Entry::Listener(listener)) => listener.ending.is_none() && !listener.deaf,
             _ => false,
         };
         keys.filter(goes_on).collect()
+    }
+
+    /// The entries of a listener on this shard, in whatever state.
+    pub(crate) fn all_listener_keys(&self, id: ListenerId) -> Vec<ConnId> {
+        let keys = self.listeners.iter().filter(|(known, _)| *known == id);
+        keys.map(|&(_, key)| key).collect()
     }
 }

@@ -83,7 +83,7 @@ impl Local<'_> {
 
     /// A cursor on a connection of this shard; `None` when it is gone or lives elsewhere.
     pub fn conn(&mut self, id: ConnId) -> Option<Conn<'_>> {
-        let line = self.core.table.line(id)?;
+        let line = self.core.table.line(id).filter(|_| self.core.is_own(id))?;
         // One that has been told of its end is only waiting to be freed.
         (!line.told).then_some(Conn { core: self.core, id })
     }
@@ -101,7 +101,8 @@ impl Local<'_> {
         id: ConnId,
         f: impl FnOnce(&mut H, &mut Conn<'_>) -> R,
     ) -> Option<R> {
-        let line = self.core.table.line_mut(id).filter(|line| !line.told)?;
+        let own = self.core.is_own(id);
+        let line = self.core.table.line_mut(id).filter(|line| own && !line.told)?;
         let mut handler = line.handler.take()?;
         let any: &mut dyn Any = &mut *handler;
         let result = any.downcast_mut::<H>().map(|own| {

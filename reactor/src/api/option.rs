@@ -71,6 +71,9 @@ pub struct BindOptions {
     /// For how long a connection that sends nothing is not reported (`TCP_DEFER_ACCEPT`); whole
     /// seconds, rounded up. `None`, the default: not at all.
     pub defer_accept: Option<Duration>,
+    /// Whether the address may be had although another process of the same user listens on it, and
+    /// shares it (`SO_REUSEPORT`). Default: no.
+    pub share: bool,
 }
 
 impl Default for BindOptions {
@@ -81,6 +84,7 @@ impl Default for BindOptions {
             keep_alive: None,
             fast_open: None,
             defer_accept: None,
+            share: false,
         }
     }
 }

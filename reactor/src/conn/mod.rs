@@ -11,6 +11,7 @@
 //!   pace      whether its peer is too slow
 //!   preface   a PROXY header that is to come first
 //!   upgrade   the change from plain to TLS
+//!   parcel    the line as it travels to another loop
 //!   race      the attempts of one that connects to any of several addresses
 //!   deadlines when it is too old
 //!   journey   which stages it has gone through (feature `sim`)
@@ -30,6 +31,7 @@ mod gate;
 pub(crate) mod journey;
 mod outbox;
 mod pace;
+mod parcel;
 mod preface;
 mod race;
 mod stage;
@@ -41,6 +43,7 @@ pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
 pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use parcel::{Luggage, Moving, SendHandler, ThenLink, Travel};
 pub(crate) use preface::Preface;
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};

@@ -6,8 +6,8 @@
 //! 1. A wait of its own is used once: the next read, or the next progress of output, ends it (S84,
 //!    S89), and its own end, when nobody waited then.
 
-use super::Line;
 use super::pace::Pace;
+use super::{Line, Marks, Travel};
 use crate::api::Credit;
 use crate::id::ConnId;
 use crate::proxy::ProxyHeader;
@@ -34,6 +34,8 @@ pub(crate) struct Tuning {
     /// The lines that are linked to this one.
     pub(crate) sources: Vec<ConnId>,
     pub(crate) fin: Fin,
+    /// It is to move to another loop, or has moved, or could not.
+    pub(crate) travel: Option<Travel>,
     /// How slow its peer may be.
     pub(crate) pace: Option<Box<Pace>>,
     /// When it is too old.
@@ -43,9 +45,45 @@ pub(crate) struct Tuning {
 }
 
 impl Tuning {
+    fn says_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                read_due: None,
+                write_due: None,
+                pause_ends: None,
+                read_size: None,
+                rate: None,
+                credit: None,
+                link: None,
+                sources,
+                fin: Fin::Open,
+                travel: None,
+                pace: None,
+                life_ends: None,
+                proxy: _,
+            } if sources.is_empty()
+        )
+    }
+
     /// Whether nothing limits how much is read.
     pub(crate) fn lets_all_in(&self) -> bool {
         self.rate.is_none() && self.credit.is_none() && self.link.is_none()
+    }
+}
+
+impl Line {
+    /// Gives up limits of its own that say nothing (any more), so that the line is as simple as
+    /// those that never had any.
+    pub(crate) fn untune(&mut self) {
+        let Some(tuning) = &self.tuning else { return };
+        if tuning.says_nothing() {
+            self.marks.take(Marks::TUNED);
+            // That is only read by who asks for it.
+            if tuning.proxy.is_none() {
+                self.tuning = None;
+            }
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         match self.sys.accept(fd) {
-            Ok((fd, addr)) => self.admit(key, fd, addr),
+            Ok((fd, addr)) => self.pass_or_admit(key, fd, addr),
             Err(error) if AcceptError::of(&error) == AcceptError::Passing => {
                 log::trace!("accept: {error}");
             }
@@ -158,6 +158,9 @@ impl<S: Sys> Reactor<S> {
         self.set_fd(id, fd);
         self.core.line(id).set_lifetime(id, max_lifetime);
         self.core.count_accepted(from);
+        if let Some(router) = &mut self.router {
+            router.entered();
+        }
         if let Err(error) = registered {
             log::warn!("connection {id}: cannot be watched: {error}");
             self.core.pulse.counters.accept_failures.add(1);

@@ -26,6 +26,14 @@ impl<S: Sys> Reactor<S> {
         self.fds.iter().flatten().count() + usize::from(self.reserve.is_some())
     }
 
+    /// The connections on this loop.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnId> {
+        let mut ids = self.core.table.snapshot();
+        ids.retain(|id| self.core.table.line(*id).is_some());
+        ids
+    }
+
     /// How often connections went from one stage to another; each is counted when it is freed.
     #[must_use]
     pub fn transitions(&self) -> Transitions {
@@ -69,7 +77,7 @@ impl<S: Sys> Reactor<S> {
         let (counted, queued) = (lines().map(|line| line.counted).sum(), self.core.queued);
         hold(queued == counted, || format!("{queued} bytes are counted as queued, not {counted}"))?;
         let beyond: usize = lines().map(|line| self.beyond_cap(line)).sum();
-        let cap = self.core.shard_queue_cap.saturating_add(beyond);
+        let cap = self.core.shard_queue_cap.max(self.core.carried).saturating_add(beyond);
         hold(queued <= cap, || format!("{queued} bytes are queued on the shard, above {cap}"))?;
         let marked = lines().filter(|line| line.marks.has(Marks::HANDSHAKE)).count();
         let live = self.core.handshakes.live;
@@ -88,12 +96,13 @@ impl<S: Sys> Reactor<S> {
         let counters = self.counters();
         let (open, ended) = (counters.open, counters.closed_by.total());
         hold(open == lines, || format!("{open} connections are counted as open, not {lines}"))?;
-        let (came, gone) = (counters.accepted + counters.dialed, counters.closed);
+        let came = counters.accepted + counters.dialed + counters.moved_in;
+        let gone = counters.closed + counters.moved_out;
         hold(came == open + gone, || {
             format!("{came} connections came, {open} + {gone} are known")
         })?;
         // Those that linger have ended, and are open.
-        let told = gone <= ended && ended <= came;
+        let told = counters.closed <= ended && ended <= came;
         hold(told, || format!("{ended} connections have ended, of {came}; {gone} are gone"))?;
         let listeners = self.core.pulse.listeners();
         let accepted = listeners.iter().map(|(_, counters)| counters.accepted).sum();
@@ -105,7 +114,8 @@ impl<S: Sys> Reactor<S> {
     fn check_other(&self, id: ConnId) -> Result<(), String> {
         let has_fd = self.owns_fd(id);
         let Some(watch) = self.core.table.watch(id) else {
-            hold(has_fd, || format!("listener or attempt {id} has no descriptor"))?;
+            let deaf = matches!(self.core.table.entry(id), Some(Entry::Listener(it)) if it.deaf);
+            hold(has_fd != deaf, || format!("listener or attempt {id} has no descriptor"))?;
             if let Some(Entry::Listener(listener)) = self.core.table.entry(id) {
                 self.check_listener(id, listener)?;
             }

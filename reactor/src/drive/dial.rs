@@ -33,6 +33,7 @@ impl<S: Sys> Reactor<S> {
                 Wish::FreeListener(id) => self.free_listener(id),
                 Wish::Watch(id) => self.settle_watch(id),
                 Wish::SettleListener(id) => self.settle_listener(id),
+                Wish::Move(id) => self.carry_out_move(id),
             }
         }
     }

@@ -86,11 +86,12 @@ impl<S: Sys> Reactor<S> {
         self.core.phase = Phase::Refusing { deadline: self.core.phase.deadline() };
         let listeners: Vec<_> = self.core.listeners.iter().map(|&(_, key)| key).collect();
         for key in listeners {
-            self.free_listener(key);
+            self.end_listener(key);
         }
     }
 
-    /// No line is left: what else is there has nothing to wait for.
+    /// No line is left, and no listener that may still bring one: what else is there has nothing to
+    /// wait for.
     pub(super) fn close_the_rest(&mut self) {
         self.core.phase = Phase::Quitting { deadline: self.core.phase.deadline() };
         self.core.close_all(&|| CloseReason::Asked);

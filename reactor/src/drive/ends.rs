@@ -16,6 +16,9 @@ use crate::table::Entry;
 impl<S: Sys> Reactor<S> {
     /// Callbacks that are due without an event, in their order (S112, S114).
     pub(super) fn call_owed(&mut self, id: ConnId, held: &mut Held) {
+        if self.core.line(id).tuning.is_some() {
+            self.tell_travel(id, held);
+        }
         let line = self.core.line(id);
         if line.marks.take(Marks::STARTTLS) && matches!(line.stage, Stage::Handshaking(_)) {
             self.core.call_out(id, held, Callback::Starttls, |h, c| h.on_starttls(c));
@@ -169,6 +172,9 @@ impl<S: Sys> Reactor<S> {
         self.leave(line.listener, &line.peer, line.origin);
         if let Some(entry) = line.entry {
             self.core.timers.remove(entry);
+        }
+        if let (Some(router), Some(_)) = (&mut self.router, line.listener) {
+            router.left(Some(self.core.now.saturating_since(line.opened)));
         }
         for attempt in line.race.into_iter().flat_map(|race| race.running) {
             self.drop_attempt(attempt);

@@ -96,17 +96,59 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// [Closes](Self::close_listener) one socket of a listener that has several on this loop: the
+    /// one that was added first, of those that are not ending.
+    pub fn close_oldest_socket(&mut self, id: ListenerId) {
+        self.core.now = self.sys.now();
+        if let Some(&key) = self.core.listener_keys(id).first() {
+            self.end_listener(key);
+        }
+    }
+
+    /// As [`close_oldest_socket`](Self::close_oldest_socket), the one that was added last.
+    pub fn close_newest_socket(&mut self, id: ListenerId) {
+        self.core.now = self.sys.now();
+        if let Some(&key) = self.core.listener_keys(id).last() {
+            self.end_listener(key);
+        }
+    }
+
     /// Listens at these sockets no more and gives them back, with all who wait at them: for
     /// somebody else who goes on. Those of a listener that is ending already stay here.
     pub fn release_listener(&mut self, id: ListenerId) -> Vec<S::Fd> {
         self.core.now = self.sys.now();
         let mut sockets = Vec::new();
         for key in self.core.listener_keys(id) {
-            let Some(listener) = self.take_listener(key) else { continue };
+            self.silence(key);
             sockets.extend(self.fds.get_mut(key.slot()).and_then(Option::take));
-            self.tell_end(key, listener);
+            self.settle_end(key);
         }
         sockets
+    }
+
+    /// What the connections of a listener begin with now, on this loop.
+    pub fn listener_options(&self, id: ListenerId) -> Option<ListenerOptions> {
+        let key = *self.core.listener_keys(id).first()?;
+        match self.core.table.entry(key)? {
+            Entry::Listener(listener) => Some(listener.options.clone()),
+            _ => None,
+        }
+    }
+
+    /// Sets [`ListenerOptions::handshake_grace`] of a listener that is not ending, and gives what
+    /// it was.
+    pub fn set_handshake_grace(
+        &mut self,
+        id: ListenerId,
+        grace: Option<Duration>,
+    ) -> Option<Duration> {
+        let mut old = None;
+        for key in self.core.listener_keys(id) {
+            if let Some(listener) = self.core.table.listener_mut(key) {
+                old = std::mem::replace(&mut listener.options.handshake_grace, grace);
+            }
+        }
+        old
     }
 
     /// The sockets of a listener, but for one that is ending.
@@ -194,7 +236,8 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Accepts those who wait, closes the socket, and tells and drops the acceptor.
+    /// Accepts those who wait, closes the socket, and tells and drops the acceptor, at once unless
+    /// something that was accepted may come back from another loop.
     ///
     /// They were established before the listener's end; a socket of a group takes its queue with
     /// it.
@@ -203,27 +246,43 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         self.accept_waiting(key, LAST_ACCEPTS);
-        if let Some(listener) = self.take_listener(key) {
-            self.close_fd(key);
-            self.tell_end(key, listener);
-        }
+        self.silence(key);
+        self.close_fd(key);
+        self.settle_end(key);
     }
 
-    /// Takes a listener off the loop, but for its descriptor.
-    fn take_listener(&mut self, key: ConnId) -> Option<Box<Listener>> {
-        let Some(Entry::Listener(listener)) = self.core.table.remove(key) else { return None };
+    /// Ends the kernel's reports of a listener, which waits for what may come back, if at all.
+    fn silence(&mut self, key: ConnId) {
         self.resting.retain(|&resting| resting != key);
-        self.core.listeners.retain(|&(_, known)| known != key);
-        if let Some(timer) = listener.pause_ends {
-            self.core.timers.remove(timer);
-        }
         // Whoever has duplicated the descriptor keeps the registration alive.
         if let Some(Some(fd)) = self.fds.get(key.slot()) {
             if let Err(error) = self.sys.deregister(fd) {
                 log::debug!("listener {key}: cannot be forgotten: {error}");
             }
         }
-        Some(listener)
+        if let Some(listener) = self.core.table.listener_mut(key) {
+            listener.deaf = true;
+        }
+    }
+
+    /// The socket of a listener is gone: its end is told, at once unless something that it has
+    /// accepted may come back from another loop.
+    fn settle_end(&mut self, key: ConnId) {
+        let Some(listener) = self.core.table.listener_mut(key) else { return };
+        let id = listener.id;
+        if self.router.as_mut().is_none_or(|router| router.closed(id)) {
+            self.forget_listener(key);
+        }
+    }
+
+    /// Tells and drops the acceptor of a listener whose socket is gone.
+    pub(super) fn forget_listener(&mut self, key: ConnId) {
+        let Some(Entry::Listener(listener)) = self.core.table.remove(key) else { return };
+        self.core.listeners.retain(|&(_, known)| known != key);
+        if let Some(timer) = listener.pause_ends {
+            self.core.timers.remove(timer);
+        }
+        self.tell_end(key, listener);
     }
 
     /// Tells and drops the acceptor of a listener that has ended, as soon as no line that came to

@@ -28,6 +28,7 @@ mod ends;
 mod expire;
 mod flush;
 mod listen;
+mod moving;
 mod preface;
 mod quit;
 mod race;
@@ -54,6 +55,7 @@ use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
 use crate::listener::Listener;
 use crate::pulse::Pulse;
+use crate::router::Router;
 use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
 use std::fmt;
@@ -99,6 +101,8 @@ pub struct Reactor<S: Sys = Linux> {
     freed_for_others: bool,
     /// Whether a turn says that its wait was interrupted.
     interruptible: bool,
+    /// Knows the other loops, if there are any.
+    router: Option<Box<dyn Router<S::Fd>>>,
     #[cfg(feature = "sim")]
     transitions: crate::conn::journey::Transitions,
 }
@@ -155,6 +159,7 @@ impl<S: Sys> Reactor<S> {
             no_headers: Hush::default(),
             freed_for_others: false,
             interruptible: false,
+            router: None,
             #[cfg(feature = "sim")]
             transitions: crate::conn::journey::Transitions::default(),
         })

@@ -84,7 +84,7 @@ impl<S: Sys> Reactor<S> {
             for id in self.core.table.snapshot() {
                 self.cut(id);
             }
-        } else if matches!(self.core.phase, Phase::Refusing { .. }) && self.core.lines() == 0 {
+        } else if matches!(self.core.phase, Phase::Refusing { .. }) && self.core.awaits_nobody() {
             self.close_the_rest();
         }
     }
@@ -98,7 +98,10 @@ impl<S: Sys> Reactor<S> {
                 line.fail(CloseReason::Quitting);
                 self.serve(id, Cause::Asked);
             }
-            Some(Entry::Listener(_)) => self.free_listener(id),
+            Some(Entry::Listener(_)) => {
+                self.free_listener(id);
+                self.forget_listener(id);
+            }
             Some(Entry::Watch(_)) => self.free_watch(id, None),
             // The line of an attempt ends it.
             Some(Entry::Vacant(_) | Entry::Attempt(_)) | None => {}

@@ -54,7 +54,9 @@ impl<S: Sys> Reactor<S> {
         self.delivered = 0;
         self.events = Events::new();
         let (config, pulse) = (self.core.config.clone(), self.pulse());
+        let shards = self.core.shards;
         self.core = Core::new(at, config, now, S::wall_time, pulse);
+        self.core.shards = shards;
         self.sys.renew()?;
         for (listener, fd, pause_ends) in salvage.listeners {
             self.take_over(listener, fd, pause_ends)?;
@@ -71,8 +73,12 @@ impl<S: Sys> Reactor<S> {
     /// A line of the broken loop has ended.
     fn tell_lost(&mut self, id: ConnId) {
         let Some(line) = self.core.table.line_mut(id) else { return };
-        let handler = line.handler.take();
+        let (handler, listener, opened) = (line.handler.take(), line.listener, line.opened);
+        let now = self.core.now;
         self.core.pulse.counters.closed.add(1);
+        if let (Some(router), Some(_)) = (&mut self.router, listener) {
+            router.left(Some(now.saturating_since(opened)));
+        }
         let line = self.core.line(id);
         line.fail(CloseReason::Internal);
         let told = std::mem::replace(&mut line.told, true);
@@ -104,6 +110,10 @@ impl<S: Sys> Reactor<S> {
             }
             match self.core.table.remove(id) {
                 Some(Entry::Listener(listener)) => {
+                    if listener.deaf {
+                        self.ended_listeners.push((id, listener));
+                        continue;
+                    }
                     let fd = self.fds.get_mut(id.slot()).and_then(Option::take);
                     let pause = listener.pause_ends.and_then(|timer| self.core.timers.due(timer));
                     match fd {

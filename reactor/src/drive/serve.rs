@@ -216,6 +216,7 @@ impl<S: Sys> Reactor<S> {
             self.core.feed(id);
             let now = self.core.now;
             self.core.line(id).keep_pace(now);
+            self.core.settle_travel(id);
         }
         self.core.count_handshake(id);
         if self.core.queued >= self.core.nearly_full {

@@ -11,8 +11,8 @@
 //! Invariants:
 //! 1. No verb blocks but `wait`.
 //! 2. A stream is registered once, edge-triggered, and never touched again, but for the key of one
-//!    that has won a race of attempts; a listener is level-triggered and may be muted; so is a
-//!    watched descriptor, which stays its owner's.
+//!    that has won a race of attempts, and until it moves to another loop; a listener is
+//!    level-triggered and may be muted; so is a watched descriptor, which stays its owner's.
 
 #[expect(unsafe_code, reason = "system calls")]
 mod linux;
@@ -21,8 +21,9 @@ mod sim;
 
 pub(crate) use linux::take_signal;
 pub use linux::{
-    Linux, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, now as monotonic_now,
-    raise_descriptor_limit, share_listener, steer,
+    Linux, MAX_PASSED, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, is_group_member,
+    monotonic_now, pass_descriptors, prefer_cpu, raise_descriptor_limit, receive_descriptors,
+    same_user, send_descriptors, share_listener, steer, take_passed_descriptors,
 };
 #[cfg(feature = "sim")]
 pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};

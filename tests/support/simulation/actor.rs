@@ -7,7 +7,9 @@ use super::history::{Callback, SeatState, Shared};
 use super::place::Place;
 use super::upgrade::Upgrade;
 use shardpoll_reactor::tls::{Error, rustls};
-use shardpoll_reactor::{Addr, CloseReason, Conn, Handler, Silence, Status, Written};
+use shardpoll_reactor::{
+    Addr, CloseReason, Conn, Handler, Lifetime, MinRate, Silence, Status, Written,
+};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::time::Duration;
@@ -159,7 +161,20 @@ impl Actor {
             105..113 => deeds::dial(&self.shared, &self.place, &mut conn.local()),
             113..125 => deeds::add_alarm(&self.shared, &mut conn.local()),
             125..131 => deeds::move_alarm(&self.shared, &mut conn.local()),
+            131..135 => self.bound(conn),
             _ => {}
+        }
+    }
+
+    /// Sets, or lifts, how slow the peer may be, and how long the connection may live.
+    fn bound(&self, conn: &mut Conn<'_>) {
+        let window = self.span(500);
+        let rate = || MinRate::output(u64::from(self.roll(20_000))).and_input(1000).window(window);
+        match self.roll(4) {
+            0 => conn.set_min_rate(Some(rate())),
+            1 => conn.set_min_rate(None),
+            2 => conn.set_max_lifetime(Some(Lifetime::at_most(window * 6).jitter_percent(50))),
+            _ => conn.set_max_lifetime(None),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Never: carries anything out.
 
 use clap::{Parser, ValueEnum};
+use std::net::SocketAddr;
 
 const HELP: &str = "\
 Before it: cargo build --release -p shardpoll-bench (the figures are those of its shardload).
@@ -22,6 +23,12 @@ pub(crate) struct Cli {
     /// Print one JSON object instead of the text
     #[arg(long)]
     pub(crate) json: bool,
+    /// Be the clients of `closeall`
+    #[arg(long, hide = true)]
+    pub(crate) clients_of: Option<SocketAddr>,
+    /// Likewise, over TLS
+    #[arg(long, hide = true, requires = "clients_of")]
+    pub(crate) tls: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +43,8 @@ pub(crate) enum What {
     Heap,
     /// CPU, time and memory under attack; not part of all
     Attack,
+    /// 15,000 connections closed at once: none that is not told
+    Closeall,
     All,
 }
 

@@ -1,4 +1,4 @@
-//! Many TLS connections from this process, by the engine's own client on one shard.
+//! Many connections, TLS or plain, from this process, by the engine's own client on one shard.
 //!
 //! Never: sends more than one message on a connection.
 
@@ -26,17 +26,18 @@ type News = Result<(), String>;
 pub(crate) struct Crowd {
     engine: Engine,
     addr: SocketAddr,
-    context: ClientContext,
+    /// `None`: plain.
+    context: Option<ClientContext>,
     open: usize,
     news: Receiver<News>,
     tell: Sender<News>,
 }
 
 impl Crowd {
-    pub(crate) fn start(addr: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) fn start(addr: SocketAddr, tls: bool) -> Result<Self, Failure> {
         let engine = Engine::builder().shards(1).pinning(Pinning::None).start()?;
         let (tell, news) = mpsc::channel();
-        let context = ClientContext::insecure();
+        let context = tls.then(ClientContext::insecure);
         Ok(Self { engine, addr, context, open: 0, news, tell })
     }
 
@@ -56,19 +57,29 @@ impl Crowd {
 
     fn dial(&self, count: usize) -> Result<(), Failure> {
         let (addr, context, tell) = (self.addr, self.context.clone(), self.tell.clone());
-        let numbers = self.open..self.open + count;
+        let (numbers, own) = (self.open..self.open + count, tell.clone());
         let dial = move |local: &mut Local<'_>| {
             for number in numbers {
-                let name = ServerName::try_from("localhost").expect("it is a name");
-                let connect = Connect::to(addr).tls(context.clone(), name);
-                let visitor =
-                    Visitor { message: message(number as u64, 0), back: 0, tell: tell.clone() };
+                let mut connect = Connect::to(addr);
+                if let Some(context) = &context {
+                    let name = ServerName::try_from("localhost").expect("it is a name");
+                    connect = connect.tls(context.clone(), name);
+                }
+                let (message, tell) = (message(number as u64, 0), tell.clone());
+                let visitor = Visitor { message, back: 0, tls: context.is_some(), tell };
                 if let Err(refused) = local.connect(connect, visitor) {
-                    let _gone = tell.send(Err(refused.to_string()));
+                    let _gone = own.send(Err(refused.to_string()));
                 }
             }
         };
         self.engine.remote().run(0, dial).map_err(|undelivered| went_wrong(undelivered.to_string()))
+    }
+
+    /// Ends them all, which the other side has most likely done before.
+    pub(crate) fn leave(self) -> Result<(), Failure> {
+        self.engine.quit(Duration::ZERO);
+        self.engine.join()?;
+        Ok(())
     }
 
     /// Ends them all; an error when one had ended before.
@@ -89,13 +100,15 @@ struct Visitor {
     message: [u8; SIZE],
     /// How many bytes of the echo are back.
     back: usize,
+    tls: bool,
     tell: Sender<News>,
 }
 
 impl Handler for Visitor {
     fn on_connect(&mut self, conn: &mut Conn<'_>) {
         // The figure is named after it.
-        if conn.tls().and_then(|info| info.protocol_version()) != Some(ProtocolVersion::TLSv1_3) {
+        let version = conn.tls().and_then(|info| info.protocol_version());
+        if self.tls && version != Some(ProtocolVersion::TLSv1_3) {
             let _gone = self.tell.send(Err("not TLS 1.3 was agreed on".into()));
         }
         conn.write(&self.message);
@@ -114,6 +127,6 @@ impl Handler for Visitor {
     }
 
     fn on_disconnect(&mut self, _conn: &mut Conn<'_>, reason: &CloseReason) {
-        let _gone = self.tell.send(Err(format!("a TLS connection ended: {reason}")));
+        let _gone = self.tell.send(Err(format!("a connection ended: {reason}")));
     }
 }

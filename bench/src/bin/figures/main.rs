@@ -5,8 +5,8 @@
 //! | `cli` | what may be asked for |
 //! | `failure` | why there is no figure, and the exit code of each reason |
 //! | `attack` | what descriptors used up, and peers that never read, cost; not part of `all` |
-//! | `syscalls`, `instructions`, `memory`, `heap` | one figure each: how it is got |
-//! | `driver`, `crowd` | the clients: plain blocking sockets; and TLS, by the engine's own client |
+//! | `syscalls`, `instructions`, `memory`, `heap`, `closeall` | one figure each: how it is got |
+//! | `driver`, `crowd` | the clients: plain blocking sockets; and the engine's own client |
 //! | `server` | the echo server in a child process, alone or under a tool |
 //! | `report` | goals, verdicts, text and JSON |
 //!
@@ -17,6 +17,7 @@
 
 mod attack;
 mod cli;
+mod closeall;
 mod crowd;
 mod driver;
 mod failure;
@@ -48,6 +49,9 @@ fn carry_out() -> Result<(), Failure> {
     if cfg!(debug_assertions) {
         return Err(Failure::Unoptimised);
     }
+    if let Some(addr) = asked.clients_of {
+        return closeall::clients(addr, asked.tls);
+    }
     // All of them before the first figure: a run that cannot end should not begin.
     let needs = [
         (What::Syscalls, tools::STRACE),
@@ -62,6 +66,9 @@ fn carry_out() -> Result<(), Failure> {
     }
     if asked.wants(What::Memory) {
         memory::prepare()?;
+    }
+    if asked.wants(What::Closeall) {
+        closeall::prepare()?;
     }
     let server = server::locate()?;
     if let Some(newer) = server::source_newer_than(&server) {
@@ -79,6 +86,7 @@ fn carry_out() -> Result<(), Failure> {
         (What::Memory, memory::measure),
         (What::Heap, |_| heap::measure()),
         (What::Attack, attack::measure),
+        (What::Closeall, |_| closeall::measure()),
     ] {
         if asked.wants(what) {
             report.add(measure(&server)?)?;

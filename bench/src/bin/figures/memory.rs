@@ -72,7 +72,7 @@ fn plain(program: &Path) -> Result<[Resident; 2], Failure> {
 
 fn tls(program: &Path) -> Result<[Resident; 2], Failure> {
     let server = server::start(program, &[], &[OPTIONS[0], OPTIONS[1], "--tls"])?;
-    let mut crowd = Crowd::start(server.addr)?;
+    let mut crowd = Crowd::start(server.addr, true)?;
     crowd.grow_to(FEW)?;
     let few = look(&server, FEW)?;
     crowd.grow_to(MANY)?;

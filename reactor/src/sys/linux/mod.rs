@@ -8,18 +8,25 @@
 //! 2. Every descriptor made here is close-on-exec, and owned by an `OwnedFd` or `File` at once.
 
 mod address;
+mod cpu;
 mod limits;
 mod option;
+mod pass;
 mod signals;
 mod socket;
 mod steer;
 mod unix;
 mod wall;
 
+pub use cpu::prefer_cpu;
 pub use limits::raise_descriptor_limit;
+pub use pass::{
+    MAX_PASSED, pass_descriptors, receive_descriptors, same_user, send_descriptors,
+    take_passed_descriptors,
+};
 pub(crate) use signals::take_signal;
 pub use signals::{Signal, Signals};
-pub use socket::{bind_group, share_listener};
+pub use socket::{bind_group, is_group_member, share_listener};
 pub use steer::steer;
 pub use unix::{SocketFile, bind_unix};
 
@@ -185,7 +192,7 @@ fn watch_mask(interest: WatchInterest) -> c_int {
 /// that have none, compare (clock_gettime(2)).
 #[inline]
 #[must_use]
-pub fn now() -> Tick {
+pub fn monotonic_now() -> Tick {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` lives through the call. It cannot fail: the clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
@@ -202,7 +209,7 @@ impl Sys for Linux {
     }
 
     fn now(&mut self) -> Tick {
-        now()
+        monotonic_now()
     }
 
     fn renew(&mut self) -> io::Result<()> {
@@ -243,7 +250,7 @@ impl Sys for Linux {
     }
 
     fn wall_time(at: Tick) -> SystemTime {
-        wall::wall_time(now(), at)
+        wall::wall_time(monotonic_now(), at)
     }
 
     fn reserve(&mut self) -> io::Result<OwnedFd> {

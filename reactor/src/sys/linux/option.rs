@@ -43,7 +43,7 @@ pub(super) fn pending_error(fd: &OwnedFd) -> io::Result<()> {
 }
 
 /// Sets an option by name, so that the error of one that is refused says which, and of what value.
-fn set_named(
+pub(super) fn set_named(
     fd: &OwnedFd,
     (level, name): (c_int, c_int),
     text: &str,

@@ -26,7 +26,8 @@ pub(super) fn listen(fd: &OwnedFd, backlog: u32) -> io::Result<()> {
 /// gives the address they have: a port 0 is resolved once for all of them.
 ///
 /// The first socket is bound without `SO_REUSEPORT`, so that an address somebody else listens on is
-/// "address already in use" (S124) and not silently shared. IPv6 sockets take IPv6 only (S123).
+/// "address already in use" (S124) and not silently shared, unless
+/// [asked for](BindOptions::share). IPv6 sockets take IPv6 only (S123).
 ///
 /// # Errors
 /// The kernel's: the address is in use, not ours, or needs a privilege; an option it refuses is
@@ -45,7 +46,7 @@ pub fn bind_group(
         if addr.is_ipv6() {
             set(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
         }
-        if index > 0 {
+        if index > 0 || options.share {
             set(&fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
         }
         bind(&fd, &RawAddr::new(&bound)?)?;
@@ -89,6 +90,15 @@ pub(super) fn share(listener: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>>
     }
     shared.push(listener);
     Ok(shared)
+}
+
+/// Whether a listening socket is one of a group, or may be: `SO_REUSEPORT` is set on it.
+///
+/// # Errors
+/// The kernel's, such as that it is no socket.
+pub fn is_group_member(listener: &OwnedFd) -> io::Result<bool> {
+    let ip = local_addr(listener)?.ip().is_some();
+    Ok(ip && value(listener, libc::SOL_SOCKET, libc::SO_REUSEPORT)? != 0)
 }
 
 /// Says whether a descriptor is a stream socket, and one that listens or not.

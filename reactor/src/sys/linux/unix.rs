@@ -12,6 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 /// The file of a listening unix socket; dropping it removes the file, if it is still the same.
@@ -19,6 +20,24 @@ use std::time::SystemTime;
 pub struct SocketFile {
     path: PathBuf,
     identity: Identity,
+    stays: AtomicBool,
+}
+
+impl SocketFile {
+    /// The file that is at this path now, such as another process has made and leaves to this one.
+    ///
+    /// # Errors
+    /// The kernel's, when there is none.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let identity = identity(&fs::symlink_metadata(path)?);
+        // Found again from another working directory.
+        Ok(Self { path: std::path::absolute(path)?, identity, stays: AtomicBool::new(false) })
+    }
+
+    /// It is not removed: somebody else listens behind it from now on.
+    pub fn stay(&self) {
+        self.stays.store(true, Ordering::Release);
+    }
 }
 
 /// Device, number and birth of a file; the number alone may be given out again.
@@ -31,7 +50,7 @@ fn identity(file: &Metadata) -> Identity {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let same = fs::symlink_metadata(&self.path).is_ok_and(|it| identity(&it) == self.identity);
-        if !same {
+        if !same || *self.stays.get_mut() {
             return;
         }
         if let Err(error) = fs::remove_file(&self.path) {
@@ -56,8 +75,6 @@ pub fn bind_unix(
     backlog: u32,
 ) -> io::Result<(Vec<OwnedFd>, SocketFile)> {
     let addr = RawAddr::new(&Addr::Unix(Some(path.into())))?;
-    // Found again from another working directory.
-    let whole = std::path::absolute(path)?;
     let fd = stream_socket(libc::AF_UNIX)?;
     match bind(&fd, &addr) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path, &addr) => {
@@ -66,8 +83,7 @@ pub fn bind_unix(
         }
         other => other?,
     }
-    let file = fs::symlink_metadata(path)?;
-    let file = SocketFile { path: whole, identity: identity(&file) };
+    let file = SocketFile::at(path)?;
     listen(&fd, backlog)?;
     Ok((share(fd, count)?, file))
 }
