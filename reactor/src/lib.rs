@@ -78,6 +78,7 @@ mod proxy;
 mod pulse;
 mod router;
 mod staging;
+mod succession;
 mod sys;
 mod table;
 mod watch;

@@ -252,35 +252,19 @@ fn do_task<S: Sys>(inbox: &ShardInbox<S>, vitals: &ShardVitals, local: &mut Loca
 #[cfg(all(test, feature = "sim"))]
 mod tests {
     use super::*;
-    use crate::census::EngineCensus;
-    use crate::latch::Latch;
-    use crate::letter::TASKS;
-    use crate::mailbox::mailbox;
-    use crate::metrics::Vitals;
-    use crate::shortage::Shortage;
+    use crate::engine::Engine;
+    use crate::pin::Pinning;
     use crate::supervise::ShardFailure;
     use shardpoll_reactor::{Faults, Sim};
 
     /// A shard in a world in which nothing will ever happen: its poller fails.
     fn run_at_rest(policy: ShardFailure) -> (u64, io::Result<()>) {
-        let sim = Sim::new(1, Faults::none());
-        let (config, vitals) = (Config::default(), Vitals::new(1));
-        let (_mailbox, inbox) = mailbox(TASKS, sim.waker());
-        let start = WorkerStart {
-            shard: 0,
-            at: Place::FIRST,
-            core: None,
-            share: Share::new(Shortage::new([sim.waker()]), 0),
-            census: Shared(EngineCensus::new(&config)),
-            sys: sim,
-            config,
-            inbox,
-            vitals: Arc::clone(&vitals.shards[0]),
-            supervisor: Supervisor::new(policy),
-            ended: Ended::new(Arc::new(Latch::new(1)), 0),
-        };
-        let outcome = start.start().run();
-        (vitals.snapshot().shards[0].restarts, outcome)
+        let builder = Engine::builder().shards(1).pinning(Pinning::None).shard_failure(policy);
+        let parts = builder.parts_over(|_| Ok(Sim::new(1, Faults::none())));
+        let mut parts = parts.expect("one shard");
+        let worker = parts.workers.pop().expect("one shard").start();
+        let outcome = worker.run();
+        (parts.remote.metrics().shards[0].restarts, outcome)
     }
 
     #[test]
