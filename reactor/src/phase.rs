@@ -108,7 +108,7 @@ impl Core {
     pub(crate) fn begin_report(&mut self) {
         let told = |id: &ConnId| self.table.line(*id).is_some_and(|line| line.told);
         let lingering = self.table.snapshot().iter().filter(|id| told(id)).count();
-        self.shutdown = Shutdown::begin(&self.counters, lingering as u64);
+        self.shutdown = Shutdown::begin(&self.counters(), lingering as u64);
     }
 
     pub(crate) fn state(&self) -> EngineState {
@@ -122,7 +122,7 @@ impl Core {
 
     pub(crate) fn drain_report(&self) -> ShardReport {
         let Shutdown { closed_before, cut } = self.shutdown;
-        let freed = self.counters.closed.saturating_sub(closed_before);
+        let freed = self.counters().closed.saturating_sub(closed_before);
         match self.phase {
             Phase::Serving => ShardReport::default(),
             // One that is cut is freed a moment later.

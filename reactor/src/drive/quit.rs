@@ -114,6 +114,12 @@ impl<S: Sys> Reactor<S> {
 /// is caught and counted like any other.
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
+        self.drop_user_values();
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    pub(super) fn drop_user_values(&mut self) {
         for id in self.core.table.snapshot() {
             let entry = self.core.table.remove(id);
             if let Some(Entry::Line(line)) = &entry {
@@ -139,5 +145,7 @@ impl<S: Sys> Drop for Reactor<S> {
             core.timers.retire(timer);
             core.drop_user_value(due);
         }
+        core.show_traffic();
+        core.pulse.end();
     }
 }
