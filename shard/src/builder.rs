@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
 use crate::letter::TASKS;
+use crate::listeners::tcp_migrate_req;
 use crate::mailbox::mailbox;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
@@ -130,6 +131,9 @@ impl EngineBuilder {
     }
 
     fn parts(self) -> Result<Parts, StartError> {
+        if let Some(on) = tcp_migrate_req() {
+            log::info!("net.ipv4.tcp_migrate_req is {}", u8::from(on));
+        }
         self.parts_over(|_| Linux::new())
     }
 

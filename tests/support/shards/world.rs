@@ -194,6 +194,10 @@ impl World {
             self.advance(STEP)?;
         }
         let last = Duration::from_secs(2);
+        // A shard that reads both orders in one turn is never seen to serve in between.
+        while self.withdraws && !self.engine.is_over() {
+            self.advance(STEP)?;
+        }
         {
             let history = &mut *self.stage.history.borrow_mut();
             history.calm = true;
