@@ -202,23 +202,6 @@ impl Core {
         }
     }
 
-    /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
-    #[cold]
-    pub(crate) fn unstage(&mut self, id: ConnId) {
-        if !self.staging.holds_for(id) {
-            return;
-        }
-        self.staging.close();
-        if !self.staging.is_empty() {
-            let line = self.table.served_mut(id);
-            if !matches!(line.stage, Stage::Closed(_)) {
-                line.keep(self.staging.as_slice(), self.now);
-            }
-            self.staging.clear();
-            self.recount(id);
-        }
-    }
-
     /// A line that arrives brings what it has queued, whatever the cap is.
     #[cfg(feature = "sim")]
     pub(crate) fn note_arrival(&mut self) {
