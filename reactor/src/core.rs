@@ -198,23 +198,6 @@ impl Core {
         }
     }
 
-    /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
-    #[cold]
-    pub(crate) fn unstage(&mut self, id: ConnId) {
-        if !self.staging.holds_for(id) {
-            return;
-        }
-        self.staging.close();
-        if !self.staging.is_empty() {
-            let line = self.table.served_mut(id);
-            if !matches!(line.stage, Stage::Closed(_)) {
-                line.keep(self.staging.as_slice(), self.now);
-            }
-            self.staging.clear();
-            self.recount(id);
-        }
-    }
-
     /// Whether all that was written to a line that is being served has gone to the kernel.
     pub(crate) fn is_drained(&mut self, id: ConnId) -> bool {
         self.staging.is_empty() && self.line(id).is_drained()
