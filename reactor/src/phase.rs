@@ -13,6 +13,7 @@
 use crate::api::{EngineState, ShardReport};
 use crate::core::{Core, Counters};
 use crate::id::ConnId;
+use crate::table::Entry;
 use shardpoll_timers::Tick;
 
 /// How far a loop is on its way out.
@@ -93,10 +94,14 @@ impl Core {
         self.table.live() - self.listeners.len() - self.watches
     }
 
-    /// Whether no line is left, and no listener that may still bring one, or have one back from
-    /// another loop.
+    /// Whether no line is left, none that was accepted may come back from another loop, and no
+    /// listener that ends may still accept one.
     pub(crate) fn awaits_nobody(&self) -> bool {
-        self.lines() == 0 && self.listeners.is_empty()
+        let awaits = |id| match self.table.entry(id) {
+            Some(Entry::Listener(listener)) => listener.deaf || listener.ending.is_some(),
+            _ => false,
+        };
+        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| awaits(key))
     }
 
     /// Whether the loop has quit and nothing is left on it.

@@ -125,8 +125,11 @@ impl<S: Sys> Worker<S> {
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
-            tasks = tasks.saturating_sub(1);
-            do_task(inbox, local) && tasks > 0
+            let Some(task) = inbox.next_task() else { return false };
+            // Before it is done: one that panics counts too.
+            tasks = tasks.saturating_sub(task.weight());
+            task.carry_out(local);
+            tasks > 0
         })?;
         self.carry_out_orders();
         self.share.after_turn(&mut self.reactor);
@@ -149,7 +152,9 @@ impl<S: Sys> Worker<S> {
     fn do_waiting_tasks(&mut self) {
         let Self { reactor, inbox, .. } = self;
         for _ in 0..inbox.waiting() {
-            reactor.local(|local| do_task(inbox, local));
+            if let Some(task) = inbox.next_task() {
+                reactor.local(|local| task.carry_out(local));
+            }
         }
     }
 
@@ -190,14 +195,4 @@ impl<S: Sys> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker").field("reactor", &self.reactor).finish_non_exhaustive()
     }
-}
-
-/// Does the next task; false when there is none.
-fn do_task<S: Sys>(inbox: &ShardInbox<S>, local: &mut Local<'_>) -> bool {
-    let task = inbox.next_task();
-    let found = task.is_some();
-    if let Some(task) = task {
-        task.carry_out(local);
-    }
-    found
 }
