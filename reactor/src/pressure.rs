@@ -33,7 +33,7 @@ impl Core {
         let kept = line.when_full == WhenFull::Refuse || line.marks.has(Marks::WRITE_LOCK);
         if self.queued > self.shard_queue_cap && grown > SEALED_EXTRA && !kept && line.may_flush() {
             line.fail(CloseReason::BufferFull);
-            self.counters.refused_writes += 1;
+            self.pulse.counters.refused_writes.add(1);
             self.recount(id);
         }
     }

@@ -232,7 +232,7 @@ impl Core {
     /// A move that was asked for is not made; its handler is told in the line's next service.
     pub(crate) fn stay(&mut self, id: ConnId, why: Status) {
         log::debug!("connection {id}: {why}");
-        self.counters.failed_moves += 1;
+        self.pulse.counters.failed_moves.add(1);
         self.line(id).tune().travel = Some(Travel::Failed(why));
         self.revisit(id);
     }
