@@ -35,10 +35,7 @@ impl Handler for Note {
             "!1" => conn.move_to::<Self>(1),
             "!2" => conn.move_to::<Self>(2),
             "!other" => conn.move_to::<Other>(1),
-            "!both" => conn.move_to::<Self>(1).and_then(|()| {
-                conn.close();
-                Ok(())
-            }),
+            "!both" => conn.move_to::<Self>(1).map(|()| conn.close()),
             _ => {
                 conn.write(data);
                 Ok(())
@@ -100,7 +97,7 @@ fn peer_of(world: &mut World, shard: usize) -> (SimPeer, ConnId) {
 
 impl World {
     /// The connection of a shard that has but one.
-    fn only(&mut self, shard: usize) -> ConnId {
+    fn only(&self, shard: usize) -> ConnId {
         let ids = self.loops[shard].connections();
         assert_eq!(ids.len(), 1, "shard {shard}");
         ids[0]
