@@ -13,7 +13,7 @@
 //! less than crossbeam's, so what holds on it holds there. `play` reads letters as `Worker::turn`
 //! does.
 //!
-//! `MODEL_SCHEDULES=500000` tries as many random schedules of each of two shapes.
+//! `MODEL_SCHEDULES=334000` tries as many random schedules of each of three worlds.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::duplicate_mod, reason = "the same sources, once in each world")]
