@@ -1,6 +1,6 @@
 //! What any thread may ask of any shard.
 //!
-//! Never: blocks; everything here is done later, by the shard, and an answer is waited for elsewhere.
+//! Never: blocks; everything here is done later, by the shard; an answer is waited for elsewhere.
 
 use crate::answer::{Answer, answer};
 use crate::error::{Undelivered, Unreached};
@@ -21,8 +21,8 @@ pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
 
 /// Reaches any shard from any thread. Clone it freely.
 ///
-/// Every verb is asynchronous, and never blocks. `Ok` says that the letter waits for its shard, which
-/// reads it unless it ends first; then it is dropped unread.
+/// Every verb is asynchronous, and never blocks. `Ok` says that the letter waits for its shard,
+/// which reads it unless it ends first; then it is dropped unread.
 ///
 /// # Order
 /// What one thread posts to one shard is done in the order in which it was posted, whatever the
