@@ -44,11 +44,11 @@
 //! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
 //! others reach it, `letter` what they say, `remote` who says it, `answer` what comes back, `hash`
 //! whose a key is, `pin` which CPU, `latch` who waits for whom, `shortage` who waits for
-//! descriptors. `listen` is what to listen on, `sockets` how it is opened, `listeners` what listens,
-//! `activation` and `handover` what comes from a manager or a predecessor, `notify` what the manager
-//! is told. `balance` says who has too many connections, `way` how they get from one shard to
-//! another, `moves` who asks for it. Whatever concerns more than one thread is in this crate, and
-//! only here.
+//! descriptors. `listen` is what to listen on, `sockets` how it is opened, `listeners` what
+//! listens, `activation` and `handover` what comes from a manager or a predecessor, `notify` what
+//! the manager is told. `balance` says who has too many connections, `way` how they get from one
+//! shard to another, `moves` who asks for it. Whatever concerns more than one thread is in this
+//! crate, and only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!

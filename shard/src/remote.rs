@@ -1,6 +1,6 @@
 //! What any thread may ask of any shard.
 //!
-//! Never: blocks; everything here is done later, by the shard, and an answer is waited for elsewhere.
+//! Never: blocks; everything here is done later, by the shard; an answer is waited for elsewhere.
 
 use crate::answer::{Answer, answer};
 use crate::error::{Undelivered, Unreached};
@@ -12,6 +12,7 @@ use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
     Conn, ConnId, DrainPlan, EngineState, Handler, Linux, ListenerId, Local, Sys,
 };
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,8 @@ pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
 
 /// Reaches any shard from any thread. Clone it freely.
 ///
-/// Every verb is asynchronous, and never blocks. `Ok` says that the letter waits for its shard, which
-/// reads it unless it ends first; then it is dropped unread.
+/// Every verb is asynchronous, and never blocks. `Ok` says that the letter waits for its shard,
+/// which reads it unless it ends first; then it is dropped unread.
 ///
 /// # Order
 /// What one thread posts to one shard is done in the order in which it was posted, whatever the
@@ -197,7 +198,7 @@ impl<S: Sys> Remote<S> {
     ///
     /// # Errors
     /// [`Undelivered`], with the task, when the shard's mailbox is full, or the shard has ended or
-    /// never was.
+    /// never was. The [`Job`] that comes back can be posted again as it is, however often.
     pub fn run(
         &self,
         shard: usize,
@@ -207,7 +208,7 @@ impl<S: Sys> Remote<S> {
             Task::Run(job) => job,
             _ => unreachable!("the letter that comes back is the one that was posted"),
         };
-        self.post(shard, Task::Run(Box::new(f))).map_err(|refused| refused.map(back))
+        self.post(shard, Task::Run(job(f))).map_err(|refused| refused.map(back))
     }
 
     /// Runs a task on every shard, once on each.
@@ -366,4 +367,14 @@ impl<S: Sys> fmt::Debug for Remote<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Remote").field("shards", &self.shards()).finish()
     }
+}
+
+/// A task in its box; one that came back has it already.
+fn job<F: FnOnce(&mut Local<'_>) + Send + 'static>(f: F) -> Job {
+    let mut task = Some(f);
+    let any: &mut dyn Any = &mut task;
+    if let Some(again) = any.downcast_mut::<Option<Job>>() {
+        return again.take().expect("it was put there above");
+    }
+    Box::new(task.expect("it was put there above"))
 }

@@ -3,8 +3,8 @@
 //! a read-modify-write, or by the machine at any time, which is a thread of its own here.
 //!
 //! It also knows by which steps each thread has come to where it is, and so when two schedules have
-//! led to the same state. So whatever lets another thread run is noted first: a thread that has come
-//! further without a note would seem to be where it was.
+//! led to the same state. So whatever lets another thread run is noted first: a thread that has
+//! come further without a note would seem to be where it was.
 
 use super::lib::Ordering;
 use shuttle::current::me;

@@ -173,7 +173,11 @@ fn a_refused_task_can_be_posted_again() {
     while remote.run(0, |_| ()).is_ok() {}
     let (done, told) = channel();
     let task = move |_: &mut shardpoll::Local<'_>| done.send(7).expect("the test listens");
-    let job = remote.run(0, task).expect_err("full").into_inner();
+    let mut job = remote.run(0, task).expect_err("full").into_inner();
+    // However often: a box round the box each time would be deeper than a stack.
+    for _ in 0..300_000 {
+        job = remote.run(0, job).expect_err("still full").into_inner();
+    }
     drop(release);
     let mut job = Some(job);
     while let Some(again) = job.take() {

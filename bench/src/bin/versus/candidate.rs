@@ -16,6 +16,9 @@ pub(crate) enum Peer {
     Shardpoll,
     /// tokio's current-thread runtime; with TLS, tokio-rustls on it
     Tokio,
+    /// No engine: a crossbeam channel, an eventfd and epoll, and nothing else; for `letters`
+    #[value(skip)]
+    Bare,
 }
 
 /// Whose cryptography rustls uses.
@@ -72,6 +75,7 @@ impl Candidate {
             (Peer::Shardpoll, _) => "shardpoll",
             (Peer::Tokio, None) => "tokio",
             (Peer::Tokio, Some(_)) => "tokio-rustls",
+            (Peer::Bare, _) => "channel, eventfd, epoll",
         }
     }
 
@@ -85,6 +89,7 @@ impl Candidate {
         command.arg(match self.peer {
             Peer::Shardpoll => "shardpoll",
             Peer::Tokio => "tokio",
+            Peer::Bare => unreachable!("it serves nobody"),
         });
         if let Some(provider) = self.provider {
             command.args(["--provider", provider.name()]);

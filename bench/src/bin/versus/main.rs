@@ -11,6 +11,7 @@
 //! | `load`, `line`, `visit` | the clients: lasting connections, and ones that come and go |
 //! | `window`, `rounds` | one look at one server; going round and round over all of them |
 //! | `idle`, `instructions` | what needs no clock: memory, and callgrind's counts |
+//! | `letters` | one thread to another: ours, tokio's channel, a bare channel |
 //! | `spread` | median, quartiles, ratios, and which rounds count |
 //! | `report` | the tables, and a line of JSON for each row |
 //!
@@ -24,6 +25,7 @@ mod credentials;
 mod failure;
 mod idle;
 mod instructions;
+mod letters;
 mod line;
 mod load;
 mod peers;
@@ -68,6 +70,7 @@ fn carry_out(asked: Cli) -> Result<(), Failure> {
                 rounds::measure(scenario, &candidates, place, &asked)?
             }
             Kind::Idle => idle::measure(scenario, &candidates, place)?,
+            Kind::Letters => letters::measure(place, &asked)?,
             Kind::Instructions => instructions::measure(&asked.providers())?,
         };
         report.add(scenario, rows)?;

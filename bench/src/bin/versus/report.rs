@@ -72,6 +72,9 @@ impl Row {
     }
 
     fn judge(&mut self) {
+        if self.goal.is_some() {
+            return;
+        }
         let (scenario, candidate) = self.of;
         let ratio = self.ratio.as_ref().map(|ratio| ratio.spread.median);
         self.goal = match (scenario.goal(candidate), ratio) {
@@ -84,7 +87,8 @@ impl Row {
     fn missed(&self) -> Option<String> {
         let (kind, most, met) = self.goal?;
         let told = || format!("{}: {}: {kind} not {most} at most", self.scenario, self.of.1);
-        (!met && binds(self.of.1)).then(told)
+        let binds = binds(self.of.1) || self.of.0.kind() == Kind::Letters;
+        (!met && binds).then(told)
     }
 
     fn text(&self, timed: bool) -> String {
@@ -172,7 +176,7 @@ impl Report {
     }
 
     pub(crate) fn add(&mut self, scenario: Scenario, mut rows: Vec<Row>) -> Result<(), Failure> {
-        let timed = matches!(scenario.kind(), Kind::Lines(_) | Kind::Visits { .. });
+        let timed = matches!(scenario.kind(), Kind::Lines(_) | Kind::Visits { .. } | Kind::Letters);
         let mut text =
             format!("\n{}: {}\n{}\n", scenario.name(), scenario.title(), head(scenario, timed));
         for row in &mut rows {
@@ -192,7 +196,7 @@ impl Report {
 
 fn head(scenario: Scenario, timed: bool) -> String {
     let unit = scenario.unit();
-    let what = if scenario.kind() == Kind::Instructions {
+    let what = if matches!(scenario.kind(), Kind::Instructions | Kind::Letters) {
         format!("{:<26}", "unit")
     } else {
         String::new()

@@ -19,6 +19,8 @@ pub(crate) enum Scenario {
     Tlsbulk,
     /// Resident memory per idle TLS connection
     Tlsidle,
+    /// Letters from one thread to another: in a busy loop, and to one that sleeps
+    Letters,
     /// User-space instructions per TLS echo and per handshake (needs valgrind and strace)
     Instructions,
 }
@@ -40,6 +42,7 @@ pub(crate) enum Kind {
         resumed: bool,
     },
     Idle,
+    Letters,
     Instructions,
 }
 
@@ -60,6 +63,7 @@ impl Scenario {
         Self::Tlsresume,
         Self::Tlsbulk,
         Self::Tlsidle,
+        Self::Letters,
         Self::Instructions,
     ];
 
@@ -71,12 +75,13 @@ impl Scenario {
             Self::Tlsresume => "tlsresume",
             Self::Tlsbulk => "tlsbulk",
             Self::Tlsidle => "tlsidle",
+            Self::Letters => "letters",
             Self::Instructions => "instructions",
         }
     }
 
     pub(crate) fn is_tls(self) -> bool {
-        self != Self::Echo50
+        !matches!(self, Self::Echo50 | Self::Letters)
     }
 
     pub(crate) fn kind(self) -> Kind {
@@ -88,6 +93,7 @@ impl Scenario {
             Self::Tlschurn => Kind::Visits { at_a_time: 16, resumed: false },
             Self::Tlsresume => Kind::Visits { at_a_time: 16, resumed: true },
             Self::Tlsidle => Kind::Idle,
+            Self::Letters => Kind::Letters,
             Self::Instructions => Kind::Instructions,
         }
     }
@@ -105,6 +111,7 @@ impl Scenario {
             }
             Self::Tlsbulk => "64 KiB echo, TLS 1.3, 4 connections, 4 in flight on each",
             Self::Tlsidle => "idle TLS 1.3 connections, each after one 64-byte echo",
+            Self::Letters => "letters (boxed tasks) from a thread on the second CPU to the first",
             Self::Instructions => "user-space instructions (callgrind)",
         }
     }
@@ -116,6 +123,7 @@ impl Scenario {
             Self::Tlschurn | Self::Tlsresume => "us/visit",
             Self::Tlsbulk => "us/MB",
             Self::Tlsidle => "bytes",
+            Self::Letters => "ns",
             Self::Instructions => "instr",
         }
     }
@@ -138,7 +146,7 @@ impl Scenario {
             Self::Tlschurn => Some(Goal::Ratio(0.90)),
             Self::Tlsbulk => Some(Goal::Ratio(0.75)),
             Self::Tlsidle => Some(Goal::Value(4200.0)),
-            Self::Echo50 | Self::Tlsresume | Self::Instructions => None,
+            Self::Echo50 | Self::Tlsresume | Self::Letters | Self::Instructions => None,
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
     match asked.peer {
         Peer::Shardpoll => shardpoll::serve(tls, patience),
         Peer::Tokio => tokio::serve(tls, patience),
+        Peer::Bare => unreachable!("the command line does not know it"),
     }
 }
 

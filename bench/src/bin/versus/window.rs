@@ -99,8 +99,8 @@ fn at_rest(pid: u32) -> std::io::Result<Duration> {
     Ok(before)
 }
 
-/// Nothing tells that another process has come to rest.
-fn pause(time: Duration) {
+/// Nothing tells that another process, or thread, has come to rest.
+pub(crate) fn pause(time: Duration) {
     let (_open, never) = mpsc::channel::<()>();
     let _timeout = never.recv_timeout(time);
 }
