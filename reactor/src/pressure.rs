@@ -33,8 +33,16 @@ impl Core {
         let kept = line.when_full == WhenFull::Refuse || line.marks.has(Marks::WRITE_LOCK);
         if self.queued > self.shard_queue_cap && grown > SEALED_EXTRA && !kept && line.may_flush() {
             line.fail(CloseReason::BufferFull);
-            self.counters.refused_writes += 1;
+            self.pulse.counters.refused_writes.add(1);
             self.recount(id);
+        }
+    }
+
+    /// A line that arrives brings what it has queued, whatever the cap is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn note_arrival(&mut self) {
+        if self.queued > self.shard_queue_cap {
+            self.carried = self.carried.max(self.queued);
         }
     }
 }

@@ -126,7 +126,7 @@ impl Engine {
             // A program would take no notice of the CPUs that its sockets prefer.
             let steered = steered || !self.cpus.is_empty();
             known.push(Listening { name, addr: addr.clone(), kind, steered, alive });
-            ListenerId::new(u32::try_from(known.len() - 1).unwrap_or(u32::MAX))
+            ListenerId::new(u32::try_from(known.len() - 1).unwrap_or(u32::MAX - 1))
         };
         let mut replies = Vec::with_capacity(sockets.len());
         for ((socket, accept), shard) in sockets.into_iter().zip(accepts).zip(shards) {
@@ -141,8 +141,9 @@ impl Engine {
                 outcome = Err(StartError::Listen { addr: addr.clone(), source });
             }
         }
-        if outcome.is_err() {
-            self.close_listener(id);
+        match outcome {
+            Ok(id) => self.remote.vitals.add_listener(id, addr),
+            Err(_) => self.close_listener(id),
         }
         outcome
     }
