@@ -25,6 +25,7 @@ mod semantics {
     mod handshakes;
     mod high_water;
     mod incoming;
+    mod letters;
     mod lifetime;
     mod limit;
     mod link;

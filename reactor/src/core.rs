@@ -164,12 +164,6 @@ impl Core {
         }
     }
 
-    /// Whether an id that a user has named can be one of this loop: others begin to count where it
-    /// does.
-    pub(crate) fn is_own(&self, id: ConnId) -> bool {
-        id.shard() == usize::from(self.place.shard)
-    }
-
     /// The line of an id that is known to be alive: one that is being served.
     #[inline]
     pub(crate) fn line(&mut self, id: ConnId) -> &mut Line {
@@ -218,14 +212,6 @@ impl Core {
             }
             self.staging.clear();
             self.recount(id);
-        }
-    }
-
-    /// A line that arrives brings what it has queued, whatever the cap is.
-    #[cfg(feature = "sim")]
-    pub(crate) fn note_arrival(&mut self) {
-        if self.queued > self.shard_queue_cap {
-            self.carried = self.carried.max(self.queued);
         }
     }
 

@@ -13,7 +13,6 @@
 use crate::api::{EngineState, ShardReport};
 use crate::core::{Core, Counters};
 use crate::id::ConnId;
-use crate::table::Entry;
 use shardpoll_timers::Tick;
 
 /// How far a loop is on its way out.
@@ -94,10 +93,10 @@ impl Core {
         self.table.live() - self.listeners.len() - self.watches
     }
 
-    /// Whether no line is left, and none that was accepted may come back from another loop.
+    /// Whether no line is left, and no listener that may still bring one, or have one back from
+    /// another loop.
     pub(crate) fn awaits_nobody(&self) -> bool {
-        let deaf = |id| matches!(self.table.entry(id), Some(Entry::Listener(it)) if it.deaf);
-        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| deaf(key))
+        self.lines() == 0 && self.listeners.is_empty()
     }
 
     /// Whether the loop has quit and nothing is left on it.

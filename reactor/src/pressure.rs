@@ -37,4 +37,12 @@ impl Core {
             self.recount(id);
         }
     }
+
+    /// A line that arrives brings what it has queued, whatever the cap is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn note_arrival(&mut self) {
+        if self.queued > self.shard_queue_cap {
+            self.carried = self.carried.max(self.queued);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
 use crate::letter::TASKS;
+use crate::listeners::tcp_migrate_req;
 use crate::mailbox::mailbox;
 use crate::metrics::Vitals;
 use crate::pin::{self, Pinning};
@@ -185,6 +186,9 @@ impl EngineBuilder {
 
     /// The shards, and who watches them until all have ended.
     fn parts(self) -> Result<(Parts, Option<JoinHandle<()>>), StartError> {
+        if let Some(on) = tcp_migrate_req() {
+            log::info!("net.ipv4.tcp_migrate_req is {}", u8::from(on));
+        }
         let (watchdog, on_stall) = (self.watchdog.clone(), self.on_stall.clone());
         let parts = self.parts_over(|_| Linux::new())?;
         let Some(watchdog) = watchdog else { return Ok((parts, None)) };

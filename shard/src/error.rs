@@ -159,3 +159,28 @@ impl<T> fmt::Display for Undelivered<T> {
 }
 
 impl<T> std::error::Error for Undelivered<T> {}
+
+/// Whom a letter to many could not be posted to: connections or shards. All others have it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Unreached<T> {
+    /// Their shards have 4,096 letters to read already; try again later.
+    pub full: Vec<T>,
+    /// Their shards have ended, or never were of this engine.
+    pub ended: Vec<T>,
+}
+
+impl<T> Unreached<T> {
+    pub(crate) fn none(self) -> Result<(), Self> {
+        if self.full.is_empty() && self.ended.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl<T> fmt::Display for Unreached<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (full, ended) = (self.full.len(), self.ended.len());
+        write!(f, "not reached: {full} of shards whose mailbox is full, {ended} of ended shards")
+    }
+}
+
+impl<T: fmt::Debug> std::error::Error for Unreached<T> {}

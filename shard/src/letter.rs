@@ -16,6 +16,7 @@ use shardpoll_reactor::{
     Accept, ConnId, DrainPlan, ListenerId, ListenerOptions, Local, Reactor, Signal, Signals, Sys,
 };
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Tasks that may wait for one shard.
@@ -23,6 +24,9 @@ pub(crate) const TASKS: usize = 4096;
 
 /// Tasks a shard does in one turn, so that connections have theirs.
 pub(crate) const TASKS_PER_TURN: usize = 256;
+
+/// Connections that one letter names at most: no letter is a turn's whole work.
+pub(crate) const LIST: usize = TASKS_PER_TURN;
 
 /// The mailbox of a shard in this world.
 pub(crate) type ShardMailbox<S> = Mailbox<Task, Order<S>, <S as Sys>::Waker>;
@@ -33,13 +37,24 @@ pub(crate) type ShardInbox<S> = Inbox<Task, Order<S>>;
 /// Something to do with one connection or the whole shard.
 pub(crate) enum Task {
     Write(ConnId, Vec<u8>),
+    WriteShared(ConnId, Arc<[u8]>),
+    WriteToAll(Box<[ConnId]>, Arc<[u8]>),
     Close(ConnId),
+    Abort(ConnId),
     Run(Box<dyn FnOnce(&mut Local<'_>) + Send>),
 }
 
 const _: () = assert!(size_of::<Task>() <= 64);
 
 impl Task {
+    /// How many tasks of a turn this is worth: each connection that it names is one.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::WriteToAll(to, _) => to.len(),
+            _ => 1,
+        }
+    }
+
     pub(crate) fn carry_out(self, local: &mut Local<'_>) {
         match self {
             Self::Write(to, data) => {
@@ -47,9 +62,26 @@ impl Task {
                     conn.write_vec(data);
                 }
             }
+            Self::WriteShared(to, data) => {
+                if let Some(mut conn) = local.conn(to) {
+                    conn.write_shared(data);
+                }
+            }
+            Self::WriteToAll(to, data) => {
+                for &to in &to {
+                    if let Some(mut conn) = local.conn(to) {
+                        conn.write_shared(Arc::clone(&data));
+                    }
+                }
+            }
             Self::Close(id) => {
                 if let Some(mut conn) = local.conn(id) {
                     conn.close();
+                }
+            }
+            Self::Abort(id) => {
+                if let Some(mut conn) = local.conn(id) {
+                    conn.cut();
                 }
             }
             Self::Run(job) => job(local),

@@ -42,11 +42,13 @@
 //!
 //! Inside: `builder` makes shards, `engine` is the handle of all, `accept` what decides on
 //! connections, `census` how many there may be, `worker` is what runs on one, `mailbox` is how the
-//! others reach it, `letter` what they say, `remote` who says it, `listen` one socket a shard,
-//! `pin` which CPU, `latch` who waits for whom, `shortage` who waits for descriptors,
-//! `balance` who has too many connections, `way` how they get from one shard to another, `moves`
-//! who asks for it. Whatever
-//! concerns more than one thread is in this crate, and only here.
+//! others reach it, `letter` what they say, `remote` who says it, `answer` what comes back, `hash`
+//! whose a key is, `pin` which CPU, `latch` who waits for whom, `shortage` who waits for
+//! descriptors. `listen` is what to listen on, `sockets` how it is opened, `listeners` what listens,
+//! `activation` and `handover` what comes from a manager or a predecessor, `notify` what the manager
+//! is told. `balance` says who has too many connections, `way` how they get from one shard to
+//! another, `moves` who asks for it. Whatever concerns more than one thread is in this crate, and
+//! only here.
 //!
 //! Never: touches a byte of a connection; takes a lock on the path of one.
 //!
@@ -61,12 +63,14 @@
 
 mod accept;
 mod activation;
+mod answer;
 mod balance;
 mod builder;
 mod census;
 mod engine;
 mod error;
 mod handover;
+mod hash;
 mod latch;
 mod letter;
 mod listen;
@@ -84,16 +88,18 @@ mod shortage;
 pub mod sim;
 mod sockets;
 mod supervise;
+mod sync;
 mod thread;
 mod watchdog;
 mod way;
 mod worker;
 
 pub use activation::{Activation, ActivationError};
+pub use answer::{Answer, NoAnswer};
 pub use balance::Balance;
 pub use builder::EngineBuilder;
 pub use engine::Engine;
-pub use error::{StartError, Undelivered};
+pub use error::{StartError, Undelivered, Unreached};
 pub use handover::{HandOverError, HandedOver, Inheritance};
 pub use listen::{Listen, ParseListenError};
 pub use listeners::tcp_migrate_req;

@@ -49,7 +49,8 @@ pub(crate) struct Listening {
     pub(crate) name: Option<String>,
     pub(crate) addr: Addr,
     pub(crate) kind: Kind,
-    /// A program spreads over its group already, or another process may be in it.
+    /// No program may be attached to its group: there is one, another process may be in it, or its
+    /// sockets prefer CPUs.
     pub(crate) steered: bool,
     pub(crate) alive: Weak<dyn Alive>,
 }
@@ -122,6 +123,8 @@ impl Engine {
         let (alive, accepts) = shares(&accept, shards.clone(), file);
         let id = {
             let mut known = self.listeners.known.lock();
+            // A program would take no notice of the CPUs that its sockets prefer.
+            let steered = steered || !self.cpus.is_empty();
             known.push(Listening { name, addr: addr.clone(), kind, steered, alive });
             ListenerId::new(u32::try_from(known.len() - 1).unwrap_or(u32::MAX - 1))
         };

@@ -13,19 +13,31 @@
 //! shard that ends gives no more tickets if, and only if, it has received as many orders as there
 //! were tickets, in one step. So each is carried out, or given back to its sender.
 //!
-//! Never: knows what is in a letter, or calls user code while posting.
+//! No task lies in a mailbox that nobody reads: somebody may wait for its answer. A shard that ends
+//! sets `parked` for good, with `ended` beside it, and drops what has come; a sender that comes too
+//! late for that finds the flag, and drops what is left.
+//!
+//! What is asked of the channels is little: a push and a look at emptiness need order nothing; the
+//! fences do. `tests/model` plays this very file through every schedule of a few threads and
+//! letters, on channels that promise no more than that.
+//!
+//! Never: knows what is in a letter, or calls user code while posting; names an atomic or a channel
+//! but through `sync`.
 //!
 //! Invariants:
 //! 1. A shard waits only if, after `parked` was set, both channels were empty.
 //! 2. Whoever turns `parked` from true to false from outside wakes the shard.
 //! 3. Of a mailbox that is closed every order has been received.
+//! 4. Once the shard has ended and its senders have returned, the mailbox is empty.
 
-use crate::error::Undelivered;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+// By `super`: the model check compiles this file again, between shims of these two modules.
+use super::error::Undelivered;
+use super::sync::{
+    Arc, AtomicBool, AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded, fence,
+    unbounded,
+};
 use shardpoll_reactor::Wake;
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 /// Among the tickets: there are no more.
 const CLOSED: usize = 1 << (usize::BITS - 1);
@@ -35,6 +47,9 @@ pub(crate) struct Mailbox<T, O, W> {
     tasks: Sender<T>,
     orders: Sender<O>,
     parked: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
+    /// For what was posted while the shard ended.
+    left: Receiver<T>,
     /// How many senders of orders have begun, and whether the shard takes any.
     tickets: Arc<AtomicUsize>,
     waker: W,
@@ -45,6 +60,9 @@ pub(crate) struct Inbox<T, O> {
     tasks: Receiver<T>,
     orders: Receiver<O>,
     parked: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
+    /// Whether `parked` may be set: known here without a look at it.
+    announced: Cell<bool>,
     tickets: Arc<AtomicUsize>,
     /// How many orders it has received.
     received: Cell<usize>,
@@ -52,22 +70,29 @@ pub(crate) struct Inbox<T, O> {
 
 /// A mailbox in which at most so many tasks may wait.
 pub(crate) fn mailbox<T, O, W: Wake>(capacity: usize, waker: W) -> (Mailbox<T, O, W>, Inbox<T, O>) {
-    let (task_sender, tasks) = crossbeam_channel::bounded(capacity);
-    let (order_sender, orders) = crossbeam_channel::unbounded();
+    let (task_sender, tasks) = bounded(capacity);
+    let (order_sender, orders) = unbounded();
     let parked = Arc::new(AtomicBool::new(false));
+    let ended = Arc::new(AtomicBool::new(false));
+    let (received, announced) = (Cell::new(0), Cell::new(false));
     let tickets = Arc::new(AtomicUsize::new(0));
     let mailbox = Mailbox {
         tasks: task_sender,
         orders: order_sender,
         parked: Arc::clone(&parked),
+        ended: Arc::clone(&ended),
+        left: tasks.clone(),
         tickets: Arc::clone(&tickets),
         waker,
     };
-    (mailbox, Inbox { tasks, orders, parked, tickets, received: Cell::new(0) })
+    (mailbox, Inbox { tasks, orders, parked, ended, tickets, received, announced })
 }
 
 impl<T, O, W: Wake> Mailbox<T, O, W> {
     pub(crate) fn post(&self, task: T) -> Result<(), Undelivered<T>> {
+        if self.ended.load(Ordering::Relaxed) {
+            return Err(Undelivered::Ended(task));
+        }
         self.tasks.try_send(task).map_err(|refused| match refused {
             TrySendError::Full(task) => Undelivered::Full(task),
             TrySendError::Disconnected(task) => Undelivered::Ended(task),
@@ -90,31 +115,61 @@ impl<T, O, W: Wake> Mailbox<T, O, W> {
         // Orders the letter's push before the look at the flag; pairs with the fence in `park`.
         fence(Ordering::SeqCst);
         if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::AcqRel) {
-            self.waker.wake();
+            if self.ended.load(Ordering::Relaxed) {
+                self.sweep();
+            } else {
+                self.waker.wake();
+            }
         }
+    }
+
+    /// Drops what the shard has not seen any more.
+    #[cold]
+    fn sweep(&self) {
+        // Set again for whoever posts behind this; it has ended for good.
+        self.parked.swap(true, Ordering::AcqRel);
+        fence(Ordering::SeqCst);
+        while self.left.try_recv().is_ok() {}
+    }
+}
+
+/// What was posted and not read is dropped: here, or by its sender if it came too late for that.
+impl<T, O> Drop for Inbox<T, O> {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.parked.store(true, Ordering::Release);
+        // As in `park`: a sender that this look misses sees the flag.
+        fence(Ordering::SeqCst);
+        while self.tasks.try_recv().is_ok() {}
     }
 }
 
 impl<T, O> Inbox<T, O> {
     /// Announces a wait; false when there is something to read, and so nothing to wait for.
     pub(crate) fn park(&self) -> bool {
+        // A shard that is busy leaves the flag alone, which its senders look at for each letter.
+        if !self.is_empty() {
+            return false;
+        }
+        self.announced.set(true);
         self.parked.store(true, Ordering::Relaxed);
         // Orders the flag before the look at the channels; pairs with the fence in `wake`.
         fence(Ordering::SeqCst);
-        let empty = self.tasks.is_empty() && self.orders.is_empty();
+        let empty = self.is_empty();
         if !empty {
             self.unpark();
         }
         empty
     }
 
-    /// The wait is over: senders need not wake any more.
+    /// The wait is over, if there was one: senders need not wake any more.
     pub(crate) fn unpark(&self) {
-        self.parked.store(false, Ordering::Relaxed);
+        if self.announced.take() {
+            self.parked.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Whether neither task nor order waits.
-    #[cfg(feature = "sim")]
     pub(crate) fn is_empty(&self) -> bool {
         self.tasks.is_empty() && self.orders.is_empty()
     }

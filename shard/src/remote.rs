@@ -1,10 +1,12 @@
 //! What any thread may ask of any shard.
 //!
-//! Never: blocks, or waits for an answer; everything here is done later, by the shard.
+//! Never: blocks; everything here is done later, by the shard, and an answer is waited for elsewhere.
 
-use crate::error::Undelivered;
+use crate::answer::{Answer, answer};
+use crate::error::{Undelivered, Unreached};
+use crate::hash;
 use crate::latch::Latch;
-use crate::letter::{ListenerVerb, Order, ShardMailbox, Task};
+use crate::letter::{LIST, ListenerVerb, Order, ShardMailbox, Task};
 use crate::metrics::{Snapshot, Vitals};
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
@@ -19,11 +21,26 @@ pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
 
 /// Reaches any shard from any thread. Clone it freely.
 ///
-/// Every verb is asynchronous: `Ok` says that the shard will read the letter unless it ends first,
-/// not that it has. What one thread posts to one shard is done in order, except that
-/// [`close_all`](Self::close_all) and [`quit`](Self::quit) may come after what was posted behind
-/// them. A stale id is harmless: nothing happens. `S` is the world the shards run in: Linux, or a
-/// simulation.
+/// Every verb is asynchronous, and never blocks. `Ok` says that the letter waits for its shard, which
+/// reads it unless it ends first; then it is dropped unread.
+///
+/// # Order
+/// What one thread posts to one shard is done in the order in which it was posted, whatever the
+/// verbs. An order to all shards, such as [`close_all`](Self::close_all), [`quit`](Self::quit) and
+/// the verbs for listeners, overtakes nothing that its thread posted before it, but may itself be
+/// done before or after what is posted behind it. There is no order between threads, nor between
+/// shards.
+///
+/// # Room
+/// 4,096 letters may wait for one shard. A letter that finds no room is given back
+/// ([`Undelivered::Full`]); two shards that waited for each other's mailbox would stop the world.
+/// Orders are never refused. A shard does some 256 letters in a turn, so that connections have
+/// theirs.
+///
+/// # Stale ids
+/// A letter to a connection that is gone is read, and does nothing.
+///
+/// `S` is the world the shards run in: Linux, or a simulation.
 pub struct Remote<S: Sys = Linux> {
     pub(crate) mailboxes: Arc<[ShardMailbox<S>]>,
     pub(crate) latch: Arc<Latch>,
@@ -68,12 +85,96 @@ impl<S: Sys> Remote<S> {
         self.post(to.shard(), Task::Write(to, data)).map_err(|refused| refused.map(back))
     }
 
+    /// Queues a reference to bytes on a connection, as [`Conn::write_shared`] does.
+    ///
+    /// # Errors
+    /// [`Undelivered`], with the bytes, when the shard's mailbox is full or the shard has ended.
+    pub fn write_shared(&self, to: ConnId, data: Arc<[u8]>) -> Result<(), Undelivered<Arc<[u8]>>> {
+        let back = |task| match task {
+            Task::WriteShared(_, data) => data,
+            _ => unreachable!("the letter that comes back is the one that was posted"),
+        };
+        self.post(to.shard(), Task::WriteShared(to, data)).map_err(|refused| refused.map(back))
+    }
+
+    /// Queues a reference to the same bytes on many connections, of any shards: the payload is
+    /// never copied, and 256 connections of a shard are one letter.
+    ///
+    /// A connection that is named twice is written to twice. Each shard writes in the order of
+    /// `to`, but does some 256 connections in a turn.
+    ///
+    /// # Errors
+    /// [`Unreached`] names the connections whose shards had no room for their letter or have
+    /// ended; all others are written to.
+    ///
+    /// ```
+    /// # fn tell(remote: &shardpoll::Remote, room: &[shardpoll::ConnId]) {
+    /// let line: std::sync::Arc<[u8]> = b"the server restarts in a minute\n"[..].into();
+    /// if let Err(unreached) = remote.write_to_all(room.iter().copied(), &line) {
+    ///     // Busy shards: `unreached.full` can be tried again.
+    ///     eprintln!("{unreached}");
+    /// }
+    /// # }
+    /// ```
+    pub fn write_to_all(
+        &self,
+        to: impl IntoIterator<Item = ConnId>,
+        data: &Arc<[u8]>,
+    ) -> Result<(), Unreached<ConnId>> {
+        let mut lists: Vec<Vec<ConnId>> = vec![Vec::new(); self.shards()];
+        let mut unreached = Unreached { full: Vec::new(), ended: Vec::new() };
+        for id in to {
+            match lists.get_mut(id.shard()) {
+                Some(list) => {
+                    list.push(id);
+                    if list.len() == LIST {
+                        self.post_list(id.shard(), std::mem::take(list), data, &mut unreached);
+                    }
+                }
+                None => unreached.ended.push(id),
+            }
+        }
+        for (shard, list) in lists.into_iter().enumerate().filter(|(_, list)| !list.is_empty()) {
+            self.post_list(shard, list, data, &mut unreached);
+        }
+        unreached.none()
+    }
+
+    fn post_list(
+        &self,
+        shard: usize,
+        list: Vec<ConnId>,
+        data: &Arc<[u8]>,
+        unreached: &mut Unreached<ConnId>,
+    ) {
+        let back = |task| match task {
+            Task::WriteToAll(list, _) => list.into_vec(),
+            _ => unreachable!("the letter that comes back is the one that was posted"),
+        };
+        let letter = Task::WriteToAll(list.into(), Arc::clone(data));
+        match self.post(shard, letter).map_err(|refused| refused.map(back)) {
+            Ok(()) => {}
+            Err(Undelivered::Full(list)) => unreached.full.extend(list),
+            Err(Undelivered::Ended(list)) => unreached.ended.extend(list),
+        }
+    }
+
     /// Ends a connection once its queue is out, as [`Conn::close`] does.
     ///
     /// # Errors
     /// [`Undelivered`] when the shard's mailbox is full or the shard has ended.
     pub fn close(&self, conn: ConnId) -> Result<(), Undelivered<()>> {
         self.post(conn.shard(), Task::Close(conn)).map_err(|refused| refused.map(drop))
+    }
+
+    /// Ends a connection now; its queue is lost. Its handler is told, with
+    /// [`CloseReason::Asked`](crate::CloseReason::Asked): unlike that of [`Conn::abort`], it has
+    /// not asked for it itself (S79).
+    ///
+    /// # Errors
+    /// [`Undelivered`] when the shard's mailbox is full or the shard has ended.
+    pub fn abort(&self, conn: ConnId) -> Result<(), Undelivered<()>> {
+        self.post(conn.shard(), Task::Abort(conn)).map_err(|refused| refused.map(drop))
     }
 
     /// Calls `f` with a connection's handler, on its shard; nothing happens when the connection is
@@ -107,6 +208,61 @@ impl<S: Sys> Remote<S> {
             _ => unreachable!("the letter that comes back is the one that was posted"),
         };
         self.post(shard, Task::Run(Box::new(f))).map_err(|refused| refused.map(back))
+    }
+
+    /// Runs a task on every shard, once on each.
+    ///
+    /// # Errors
+    /// [`Unreached`] names the shards that had no room or have ended; it runs on all others.
+    pub fn broadcast(
+        &self,
+        f: impl Fn(&mut Local<'_>) + Send + Sync + 'static,
+    ) -> Result<(), Unreached<usize>> {
+        let f = Arc::new(f);
+        let mut unreached = Unreached { full: Vec::new(), ended: Vec::new() };
+        for shard in 0..self.shards() {
+            let f = Arc::clone(&f);
+            match self.run(shard, move |local| f(local)) {
+                Ok(()) => {}
+                Err(Undelivered::Full(_)) => unreached.full.push(shard),
+                Err(Undelivered::Ended(_)) => unreached.ended.push(shard),
+            }
+        }
+        unreached.none()
+    }
+
+    /// Runs a task on the shard of this number, and promises what it returns.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run). A refused task whose job is dropped has the answer
+    /// [`NoAnswer::Ended`](crate::NoAnswer::Ended); posted again by `run`, it answers.
+    ///
+    /// ```
+    /// # fn count(remote: &shardpoll::Remote) -> Option<usize> {
+    /// let live = remote.ask(0, |local| local.live()).ok()?;
+    /// live.wait().ok() // not on a shard's own thread
+    /// # }
+    /// ```
+    pub fn ask<R: Send + 'static>(
+        &self,
+        shard: usize,
+        f: impl FnOnce(&mut Local<'_>) -> R + Send + 'static,
+    ) -> Result<Answer<R>, Undelivered<Job>> {
+        let (reply, answer) = answer();
+        self.run(shard, move |local| reply.give(f(local)))?;
+        Ok(answer)
+    }
+
+    /// Which shard a key belongs to, for whoever shares work out among them: the same key and the
+    /// same number of shards give the same answer in every process and every version.
+    ///
+    /// It is SipHash-2-4 of the key's bytes, under the key of its paper's test vectors (bytes 0 to
+    /// 15), times the number of shards, divided by 2^64. A number is hashed as the bytes you make
+    /// of it, such as `number.to_le_bytes()`. The key is no secret: who chooses keys can choose
+    /// their shard.
+    #[must_use]
+    pub fn shard_of(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> usize {
+        hash::scale(hash::siphash(key.as_ref()), self.shards())
     }
 
     /// Closes every connection and listener of all shards after its output (S146).

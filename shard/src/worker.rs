@@ -171,8 +171,12 @@ impl<S: Sys> Worker<S> {
         let mut tasks = TASKS_PER_TURN;
         let turn = reactor.turn_with(wait, |local| {
             inbox.unpark();
-            tasks = tasks.saturating_sub(1);
-            do_task(inbox, vitals, local) && tasks > 0
+            let Some(task) = inbox.next_task() else { return false };
+            // Before it is done: one that panics counts too.
+            tasks = tasks.saturating_sub(task.weight());
+            vitals.count_letter();
+            task.carry_out(local);
+            tasks > 0
         })?;
         self.carry_out_orders();
         self.share.after_turn(&mut self.reactor);
@@ -195,7 +199,10 @@ impl<S: Sys> Worker<S> {
     fn do_waiting_tasks(&mut self) {
         let Self { reactor, inbox, vitals, .. } = self;
         for _ in 0..inbox.waiting() {
-            reactor.local(|local| do_task(inbox, vitals, local));
+            if let Some(task) = inbox.next_task() {
+                vitals.count_letter();
+                reactor.local(|local| task.carry_out(local));
+            }
         }
     }
 
@@ -237,18 +244,6 @@ impl<S: Sys> fmt::Debug for Worker<S> {
         f.debug_struct("Worker").field("reactor", &self.reactor).finish_non_exhaustive()
     }
 }
-
-/// Does the next task; false when there is none.
-fn do_task<S: Sys>(inbox: &ShardInbox<S>, vitals: &ShardVitals, local: &mut Local<'_>) -> bool {
-    let task = inbox.next_task();
-    let found = task.is_some();
-    if let Some(task) = task {
-        vitals.count_letter();
-        task.carry_out(local);
-    }
-    found
-}
-
 #[cfg(all(test, feature = "sim"))]
 mod tests {
     use super::*;

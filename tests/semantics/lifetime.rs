@@ -1,7 +1,7 @@
 //! The longest life of a connection: its end in order, its spread, and that nothing outlasts it.
 
 use shardpoll::{Lifetime, Tick};
-use shardpoll_tests::{Event, Peer, Seen, Setup, TlsPeer, Version, both_worlds, pattern};
+use shardpoll_tests::{Event, Peer, Seen, Setup, TlsPeer, Version, both_worlds, pass, pattern};
 use std::time::Duration;
 
 both_worlds! {
@@ -13,7 +13,8 @@ both_worlds! {
     those_who_came_together_do_not_go_together,
 }
 
-const LIFE: Duration = Duration::from_millis(300);
+/// Long enough for a handshake on a loaded machine.
+const LIFE: Duration = Duration::from_millis(1500);
 const LARGE: usize = 24 * 1024 * 1024;
 
 fn exactly(time: Duration) -> Lifetime {
@@ -52,8 +53,8 @@ fn a_connection_that_is_too_old_is_closed_in_order() {
         let begin = world.wait_for_event(&Event::Connect);
         let end = world.wait_for_end();
         assert_too_old(&end);
-        // The accept was before.
-        assert!(between(begin.at, end.at) + Duration::from_millis(100) >= LIFE, "early");
+        // A handshake counts too.
+        assert!(tls || between(begin.at, end.at) >= LIFE, "early");
         assert_eq!(world.run(|local| local.counters().too_old), 1);
         drop(world.finish());
     }
@@ -102,16 +103,19 @@ fn a_callback_sets_it_and_lifts_it() {
 
 fn a_reader_that_trickles_does_not_outlast_it_by_more_than_a_send_timeout() {
     // Each byte it takes is progress, which the send timeout alone counts from
-    let mut world = setup(exactly(LIFE)).config(|c| c.send_timeout = Some(LIFE)).start(|call| {
-        if *call.event == Event::Connect {
-            call.write_vec(vec![0; LARGE]);
-        }
-    });
+    let mut world =
+        setup(exactly(LIFE)).config(|c| c.send_timeout = Some(LIFE * 2)).start(|call| {
+            if *call.event == Event::Connect {
+                call.write_vec(vec![0; LARGE]);
+            }
+        });
     let mut slow = Peer::connect_with_buffer(world.addr(), 4096);
     let begin = world.wait_for_event(&Event::Connect);
     let mut end = None;
-    for _ in 0..LARGE {
-        slow.drain(1000);
+    // It would take 8 s for all of it.
+    for _ in 0..LARGE / 30_000 {
+        slow.drain(30_000);
+        pass(Duration::from_millis(10));
         end = world.seen_end();
         if end.is_some() {
             break;
@@ -119,7 +123,7 @@ fn a_reader_that_trickles_does_not_outlast_it_by_more_than_a_send_timeout() {
     }
     let end = end.expect("it ended before it had all");
     assert_too_old(&end);
-    assert!(between(begin.at, end.at) + Duration::from_millis(100) >= LIFE * 2, "early");
+    assert!(between(begin.at, end.at) >= LIFE * 3, "early");
     assert_eq!(world.run(|local| local.counters().too_old), 1);
     drop(world.finish());
 }
@@ -132,7 +136,9 @@ fn a_handshake_does_not_outlast_it() {
 }
 
 fn those_who_came_together_do_not_go_together() {
-    let mut world = setup(Lifetime::at_most(LIFE).jitter_percent(50)).start(|_| {});
+    // All are here before the first goes.
+    let most = LIFE * 3;
+    let mut world = setup(Lifetime::at_most(most).jitter_percent(50)).start(|_| {});
     let peers: Vec<_> = (0..20).map(|_| world.connect_and_wait()).collect();
     let opened: Vec<_> =
         peers.iter().map(|(_, id)| (*id, world.conn(*id, |conn| conn.opened()))).collect();
@@ -145,8 +151,8 @@ fn those_who_came_together_do_not_go_together() {
         })
         .collect();
     lives.sort_unstable();
-    assert!(lives[0] >= LIFE / 2, "{lives:?}");
+    assert!(lives[0] >= most / 2, "{lives:?}");
     // Their order is of their ids; that the last is late says nothing on a loaded machine.
-    assert!(lives[0] < LIFE * 9 / 10, "{lives:?}");
+    assert!(lives[0] < most * 9 / 10, "{lives:?}");
     drop((peers, world.finish()));
 }

@@ -24,11 +24,17 @@ both_worlds! {
 }
 
 const WINDOW: Duration = Duration::from_millis(200);
+/// For peers that are to be kept, on a machine that may be busy with other things.
+const LONG: Duration = Duration::from_secs(2);
 const LARGE: usize = 24 * 1024 * 1024;
 
 /// Of the listener.
 fn held_to(rate: MinRate) -> Setup {
-    Setup::new().options(|o| o.min_rate = Some(rate.window(WINDOW)))
+    held_for(WINDOW, rate)
+}
+
+fn held_for(window: Duration, rate: MinRate) -> Setup {
+    Setup::new().options(|o| o.min_rate = Some(rate.window(window)))
 }
 
 /// All at once.
@@ -70,14 +76,14 @@ fn a_deaf_tls_peer_is_cut_too() {
 
 fn a_slow_reader_that_takes_enough_is_kept() {
     for tls in [false, true] {
-        let setup = held_to(MinRate::output(1000));
+        let setup = held_for(LONG, MinRate::output(1000));
         let setup = if tls { setup.tls() } else { setup };
         let mut world = setup.start(writes_much);
         let read = |drain: &mut dyn FnMut(usize)| {
             // Over many windows, with rests.
             for _ in 0..24 {
                 drain(LARGE / 24);
-                pass(WINDOW / 4);
+                pass(LONG / 12);
             }
         };
         if tls {
@@ -136,16 +142,16 @@ fn a_peer_that_sends_too_little_is_cut() {
 
 fn a_peer_that_sends_enough_is_kept_until_it_stops() {
     // Once a window is enough: what counts is the sum
-    let mut world = held_to(MinRate::input(100)).start(|_| {});
+    let mut world = held_for(LONG, MinRate::input(100)).start(|_| {});
     let mut peer = world.connect();
     let begin = world.wait_for_event(&Event::Connect);
     for _ in 0..10 {
         peer.send(&pattern(1000));
-        pass(WINDOW / 4);
+        pass(LONG / 5);
     }
     let end = world.wait_for_end();
     assert_too_slow(&world, &end, true);
-    assert!(since(&begin, &end) >= WINDOW * 10 / 4, "it was kept while it sent");
+    assert!(since(&begin, &end) >= LONG * 2, "it was kept while it sent");
     drop(world.finish());
 }
 

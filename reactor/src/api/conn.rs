@@ -184,6 +184,12 @@ impl Conn<'_> {
         self.fail(CloseReason::Asked);
     }
 
+    /// Ends the connection now, and its handler is told, with [`CloseReason::Asked`]: queued output
+    /// is lost. What a cap or a deadline does; [`abort`](Self::abort) is the silent way.
+    pub fn cut(&mut self) {
+        self.fail(CloseReason::Asked);
+    }
+
     /// Hands the connection to another handler when the running callback returns (S31).
     ///
     /// The old one is told [`on_detach`](Handler::on_detach) and dropped, the new one

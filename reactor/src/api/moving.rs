@@ -168,6 +168,12 @@ impl fmt::Display for LinkAcrossError {
 impl std::error::Error for LinkAcrossError {}
 
 impl Core {
+    /// Whether an id that a user has named can be one of this loop: others begin to count where it
+    /// does.
+    pub(crate) fn is_own(&self, id: ConnId) -> bool {
+        id.shard() == usize::from(self.place.shard)
+    }
+
     /// Notes that a line is to move, to be carried out when it is at rest.
     fn ask_to_move<H: Handler + Send>(
         &mut self,

@@ -197,7 +197,7 @@ impl<S: Sys> Reactor<S> {
         // tell is given the whole time.
         let pending = self.sys.handshakes_pending(fd).unwrap_or(true);
         match self.accept_waiting(key, ACCEPTS_A_LOOK) {
-            Waiting::More => self.look_again(key, Duration::ZERO),
+            Waiting::More if time_left > 0 => self.look_again(key, Duration::ZERO),
             Waiting::None if !pending => self.free_listener(key),
             _ if time_left == 0 => self.free_listener(key),
             _ => self.look_again(key, after),
@@ -218,7 +218,7 @@ impl<S: Sys> Reactor<S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Waiting::None,
                 Err(error) if AcceptError::of(&error) == AcceptError::Passing => {}
                 Err(error) => {
-                    log::warn!("listener {key}: ends, and cannot accept those who wait: {error}");
+                    log::debug!("listener {key}: ends, and cannot accept who waits: {error}");
                     return Waiting::Unknown;
                 }
             }
@@ -245,7 +245,9 @@ impl<S: Sys> Reactor<S> {
         if self.core.table.listener_mut(key).is_none() {
             return;
         }
-        self.accept_waiting(key, LAST_ACCEPTS);
+        if let Waiting::Unknown = self.accept_waiting(key, LAST_ACCEPTS) {
+            log::warn!("listener {key}: those who wait are reset, as they cannot be accepted");
+        }
         self.silence(key);
         self.close_fd(key);
         self.settle_end(key);

@@ -93,7 +93,8 @@ impl<S: Sys> Reactor<S> {
         match self.core.table.entry_mut(id) {
             Some(Entry::Line(line)) => {
                 // The end that one of the others has had, or is about to be told, came first.
-                let has_ended = line.told || matches!(line.stage, Stage::Closed(_));
+                let awaits = matches!(line.stage, Stage::Preface(_));
+                let has_ended = line.told && !awaits || matches!(line.stage, Stage::Closed(_));
                 self.core.shutdown.cut += u64::from(!has_ended);
                 line.fail(CloseReason::Quitting);
                 self.serve(id, Cause::Asked);
