@@ -156,7 +156,7 @@ counters! {
         bad_proxy_headers,
         /// Options of connections that the kernel has refused.
         refused_options,
-        /// Connections that the router of this loop has sent to another one when they were accepted.
+        /// Connections that the router of this loop has sent to another when they were accepted.
         passed_on,
         /// Live connections that have left for another loop; they are not counted as ended here.
         moved_out,
