@@ -131,6 +131,7 @@ fn starved(program: &Path) -> Result<[Figure; 2], Failure> {
     let (before, clock) = (cpu_time()?, Clock::start());
     for _ in 0..COMING {
         waiting.push_back(caller(server.addr).map_err(&went_wrong)?);
+        #[expect(clippy::disallowed_methods, reason = "a storm of this length has this pace")]
         sleep(STORM / COMING);
     }
     let (spent, took) = (cpu_time()? - before, clock.elapsed());
@@ -229,7 +230,8 @@ fn deaf(program: &Path) -> Result<Figure, Failure> {
     let went_wrong = Failure::io("a peer that never reads");
     let scratch = Scratch::new().map_err(Failure::io("a folder for a unix socket"))?;
     let path: PathBuf = scratch.file("flood");
-    let text = path.to_str().ok_or(Failure::Server { why: "has a path that is no text".into() })?;
+    let no_text = || Failure::Server { why: "has a path that is no text".into() };
+    let text = path.to_str().ok_or_else(no_text)?;
     let server = victim(program, None, &["--flood", text, QUEUE_CAP])?;
     let mut deaf = Vec::new();
     while deaf.len() < DEAF {
@@ -243,6 +245,7 @@ fn deaf(program: &Path) -> Result<Figure, Failure> {
             return Err(Failure::Echo { why: "nobody else is served meanwhile".into() });
         }
         honest.write_all(b"!").map_err(&went_wrong)?;
+        #[expect(clippy::disallowed_methods, reason = "nothing tells what another process opens")]
         sleep(Duration::from_millis(100));
         let now = descriptors(server.pid).map_err(Failure::io("the server's descriptors"))?;
         open = [open[1], open[2], now];
