@@ -55,6 +55,7 @@ mod semantics {
     mod starttls;
     mod starttls_examples;
     mod starttls_order;
+    mod status_example;
     mod storms;
     mod timers;
     mod tls;
