@@ -1,7 +1,7 @@
 //! A channel's double, over the atomics of whichever library is `super::lib`.
 //!
-//! Weaker than crossbeam's: what was pushed is seen by who reads it, and there is no more order than
-//! that. A look at emptiness may give what was true a while ago.
+//! Weaker than crossbeam's: what was pushed is seen by who reads it, and there is no more order
+//! than that. A look at emptiness may give what was true a while ago.
 //!
 //! What is in it lies behind a lock of std, which no schedule sees: it is never held from one step
 //! of the schedule to the next.
