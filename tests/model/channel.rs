@@ -85,7 +85,7 @@ impl<T> Receiver<T> {
     }
 
     pub(crate) fn try_recv(&self) -> Result<T, Empty> {
-        if self.0.len.load(Ordering::Acquire) == 0 {
+        if super::sync::is_over() || self.0.len.load(Ordering::Acquire) == 0 {
             return Err(Empty);
         }
         // A sender that finds it full has counted its item for a moment.
