@@ -6,6 +6,9 @@
 //!   listener's rest in seconds, or `default`. Asked `?`, a connection tells its shard.
 //! - `alone fragile`: a panic while a panic unwinds.
 //! - `alone signals`: an engine that tells of its signals, and ends at SIGTERM.
+//! - `alone failing POLICY`: an echo server whose loop fails when a client says `fail`; POLICY is
+//!   `end`, `abort` or `restart`. Asked `?`, a connection tells its shard.
+//! - `alone stuck MILLIS`: an engine that ends the process when it is stalled for so long.
 //! - `alone drains`: an engine with a connection to itself that drains at SIGTERM and SIGINT, and
 //!   prints its report.
 //! - `alone service`: an echo server on what is passed to it as `web`, which tells its manager.
@@ -25,6 +28,9 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+#[path = "alone/failing.rs"]
+mod failing;
+
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -34,6 +40,8 @@ fn main() -> ExitCode {
         ["starved", retry, shards] => starved(retry, shards.parse().unwrap_or(1)),
         ["fragile"] => fragile(),
         ["signals"] => signals(),
+        ["failing", policy] => failing::failing(policy),
+        ["stuck", millis] => failing::stuck(Duration::from_millis(millis.parse()?)),
         ["service"] => service(),
         ["drains"] => drains(),
         ["interrupted", asked] => interrupted(asked == "asked"),

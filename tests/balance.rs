@@ -9,6 +9,8 @@
 //!
 //! Exit 0 when the goals are met or not asked for, 1 when one is missed, or for a bad command line.
 
+#![allow(clippy::disallowed_methods, reason = "the outside of an engine has threads and clocks")]
+
 use shardpoll::{Balance, Conn, Engine, Handler, Listen, Pinning};
 use shardpoll_tests::program::{self, Outcome};
 use std::io::{Read, Write};

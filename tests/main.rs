@@ -32,6 +32,7 @@ mod semantics {
     mod listener;
     mod low_water;
     mod matrix;
+    mod metrics;
     mod min_rate;
     mod moved;
     mod own_timeouts;
@@ -48,6 +49,7 @@ mod semantics {
     mod read_timeout;
     mod regressions;
     mod remote;
+    mod restart;
     mod signals;
     mod sni;
     mod starttls;
@@ -62,6 +64,7 @@ mod semantics {
     mod verdict;
     mod watch;
     mod watch_end;
+    mod watchdog;
     mod with;
     mod workers;
     mod write;
@@ -77,6 +80,7 @@ mod kernel {
     mod balance;
     mod errors;
     mod exhaustion;
+    mod failing;
     mod garbage;
     mod handover;
     mod happy_eyeballs;

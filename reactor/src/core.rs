@@ -11,20 +11,23 @@
 use crate::api::{
     Addr, CloseReason, Config, Conn, Handler, Local, Options, Refused, SocketOption, Target,
 };
-use crate::conn::{Line, Marks, Span, Spans, Stage, TlsDial};
+use crate::conn::{Line, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
+use crate::ledger::Ledger;
 use crate::phase::{Phase, Shutdown};
 use crate::pressure::SEALED_EXTRA;
+use crate::pulse::Pulse;
 use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub(crate) use crate::callback::Callback;
-pub(crate) use crate::counters::Counters;
+pub(crate) use crate::counters::{Counters, Traffic};
 pub(crate) use crate::staging::Staging;
 
 /// A user's timer.
@@ -107,9 +110,10 @@ pub(crate) struct Core {
     pub(crate) phase: Phase,
     pub(crate) shutdown: Shutdown,
     pub(crate) handshakes: Handshakes,
-    pub(crate) counters: Counters,
-    /// The callback that runs now; what a panic is reported with.
-    pub(crate) calling: Callback,
+    /// What others may see: what the loop is at, and what it has counted.
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) traffic: Traffic,
+    pub(crate) ledger: Ledger,
     /// The panic that is under way was counted where it began, in `Local::with`.
     pub(crate) panic_counted: bool,
 }
@@ -123,6 +127,7 @@ impl Core {
         config: Config,
         now: Tick,
         wall_time: fn(Tick) -> SystemTime,
+        pulse: Arc<Pulse>,
     ) -> Self {
         let staged_cap = config.queue_cap().min(config.high_water_bytes).min(STAGED_BYTES) + 1;
         Self {
@@ -152,20 +157,11 @@ impl Core {
             phase: Phase::Serving,
             shutdown: Shutdown::default(),
             handshakes: Handshakes::default(),
-            counters: Counters::default(),
-            calling: Callback::None,
+            traffic: Traffic::resumed(&pulse.counters),
+            ledger: Ledger::new(&pulse),
+            pulse,
             panic_counted: false,
         }
-    }
-
-    pub(crate) fn counters(&self) -> Counters {
-        Counters { timer_operations: self.timers.operations(), ..self.counters }
-    }
-
-    /// Whether an id that a user has named can be one of this loop: others begin to count where it
-    /// does.
-    pub(crate) fn is_own(&self, id: ConnId) -> bool {
-        id.shard() == usize::from(self.place.shard)
     }
 
     /// The line of an id that is known to be alive: one that is being served.
@@ -202,31 +198,6 @@ impl Core {
         }
     }
 
-    /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
-    #[cold]
-    pub(crate) fn unstage(&mut self, id: ConnId) {
-        if !self.staging.holds_for(id) {
-            return;
-        }
-        self.staging.close();
-        if !self.staging.is_empty() {
-            let line = self.table.served_mut(id);
-            if !matches!(line.stage, Stage::Closed(_)) {
-                line.keep(self.staging.as_slice(), self.now);
-            }
-            self.staging.clear();
-            self.recount(id);
-        }
-    }
-
-    /// A line that arrives brings what it has queued, whatever the cap is.
-    #[cfg(feature = "sim")]
-    pub(crate) fn note_arrival(&mut self) {
-        if self.queued > self.shard_queue_cap {
-            self.carried = self.carried.max(self.queued);
-        }
-    }
-
     /// Whether all that was written to a line that is being served has gone to the kernel.
     pub(crate) fn is_drained(&mut self, id: ConnId) -> bool {
         self.staging.is_empty() && self.line(id).is_drained()
@@ -256,7 +227,10 @@ impl Core {
         let handler: Box<dyn Handler> = Box::new(handler);
         let mut line = Line::new(Stage::Connecting(tls), Some(handler), peer, None, self.now);
         line.when_full = self.config.when_full;
-        self.table.insert(Entry::Line(line)).ok_or(Refused::TableFull)
+        let id = self.table.insert(Entry::Line(line)).ok_or(Refused::TableFull)?;
+        self.pulse.counters.dialed.add(1);
+        self.count_open(None);
+        Ok(id)
     }
 
     /// Asks for the orderly end of a connection, listener or watch.
@@ -304,7 +278,7 @@ impl Core {
         f: impl FnOnce(&mut dyn Handler, &mut Conn<'_>) -> R,
     ) -> Option<R> {
         let handler = held.as_deref_mut()?;
-        self.calling = callback;
+        self.pulse.call(callback);
         Some(f(handler, &mut Conn { core: self, id }))
     }
 
@@ -321,51 +295,13 @@ impl Core {
         result
     }
 
-    /// Those named for this line take over, one after the other; one that is named meanwhile waits
-    /// for the next service, so that two which hand over to each other cannot stop the loop.
-    #[inline]
-    pub(crate) fn exchange_handlers(&mut self, id: ConnId, held: &mut Held) {
-        if self.line(id).marks.take(Marks::ATTACH) {
-            self.attach_all(id, held);
-        }
-    }
-
-    #[cold]
-    fn attach_all(&mut self, id: ConnId, held: &mut Held) {
-        let count = self.next_handlers.iter().filter(|(to, _)| *to == id).count();
-        for _ in 0..count {
-            // Aborted: nothing more is called (S79).
-            if self.line(id).told {
-                return;
-            }
-            self.call(id, held, Callback::Detach, |h, c| h.on_detach(c));
-            self.attach_next(id, held);
-        }
-    }
-
-    /// The next handler named for a line takes over; the old one has been told.
-    pub(crate) fn attach_next(&mut self, id: ConnId, held: &mut Held) {
-        if self.line(id).told {
-            return;
-        }
-        let Some(next) = self.take_next_handler(id) else { return };
-        let old = held.replace(next);
-        self.drop_user_value(old);
-        self.call(id, held, Callback::Attach, |h, c| h.on_attach(c));
-    }
-
-    pub(crate) fn take_next_handler(&mut self, id: ConnId) -> Held {
-        let at = self.next_handlers.iter().position(|(to, _)| *to == id)?;
-        Some(self.next_handlers.remove(at).1)
-    }
-
     /// Runs user code that belongs to no connection; `None` when it panicked.
     pub(crate) fn run<R>(
         &mut self,
         callback: Callback,
         f: impl FnOnce(&mut Local<'_>) -> R,
     ) -> Option<R> {
-        self.calling = callback;
+        self.pulse.call(callback);
         self.panic_counted = false;
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut Local { core: self })));
         let result = match result {
@@ -376,27 +312,27 @@ impl Core {
                 None
             }
         };
-        self.calling = Callback::None;
+        self.pulse.call(Callback::None);
         result
     }
 
     /// Drops a value whose `Drop` is the user's.
     pub(crate) fn drop_user_value<T>(&mut self, value: T) {
-        let calling = self.calling;
+        let calling = self.pulse.calling();
         self.run(Callback::Drop, |_| drop(value));
-        self.calling = calling;
+        self.pulse.call(calling);
     }
 
     /// Notes a panic of the callback that was running.
     pub(crate) fn count_panic(&mut self, id: Option<ConnId>) {
         if !std::mem::take(&mut self.panic_counted) {
-            self.counters.panics += 1;
+            self.pulse.counters.panics.add(1);
         }
         match id {
-            Some(id) => log::error!("connection {id}: {} panicked", self.calling),
-            None => log::error!("{} panicked", self.calling),
+            Some(id) => log::error!("connection {id}: {} panicked", self.pulse.calling()),
+            None => log::error!("{} panicked", self.pulse.calling()),
         }
-        self.calling = Callback::None;
+        self.pulse.call(Callback::None);
     }
 }
 

@@ -34,7 +34,7 @@ impl Core {
     #[inline]
     pub(crate) fn count_handshake(&mut self, id: ConnId) {
         let line = self.table.served_mut(id);
-        let under_way = matches!(line.stage, Stage::Handshaking(_));
+        let under_way = line.is_handshaking();
         if under_way != line.marks.has(Marks::HANDSHAKE) {
             self.handshake_changed(id, under_way);
         }
@@ -42,6 +42,8 @@ impl Core {
 
     #[inline(never)]
     fn handshake_changed(&mut self, id: ConnId, began: bool) {
+        let listener = self.table.served_mut(id).listener;
+        self.count_handshake_under_way(listener, began);
         let line = self.table.served_mut(id);
         if !began {
             line.marks.take(Marks::HANDSHAKE);
@@ -59,7 +61,7 @@ impl Core {
         self.handshakes.order.push_back(id);
         if self.handshakes.live > self.config.max_handshakes {
             let one = self.too_old().unwrap_or(id);
-            self.counters.shed_handshakes += 1;
+            self.pulse.counters.shed_handshakes.add(1);
             self.fail(one, CloseReason::TooManyHandshakes);
             // Now: if it is the one that is served, its service has looked already.
             self.count_handshake(one);

@@ -134,20 +134,42 @@ impl fmt::Display for WatchId {
 }
 
 /// Names one listening address; the same on every shard that listens there.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct ListenerId(u32);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// The number and 1, so that "none" needs no room.
+pub struct ListenerId(NonZeroU32);
+
+const _: () = assert!(size_of::<Option<ListenerId>>() == 4);
 
 impl ListenerId {
     /// The id with this number. Whoever adds listeners to a reactor chooses the numbers.
+    ///
+    /// # Panics
+    /// If the number is `u32::MAX`, which none can have.
     #[must_use]
     pub const fn new(number: u32) -> Self {
-        Self(number)
+        Self(NonZeroU32::MIN.checked_add(number).expect("a listener's number is below u32::MAX"))
+    }
+
+    /// What [`key`](Self::key) gave; `None` for 0.
+    pub(crate) fn from_key(key: u32) -> Option<Self> {
+        NonZeroU32::new(key).map(Self)
+    }
+
+    #[inline]
+    pub(crate) fn key(self) -> u32 {
+        self.0.get()
     }
 
     /// The number given to [`ListenerId::new`].
     #[must_use]
     pub const fn number(self) -> u32 {
-        self.0
+        self.0.get() - 1
+    }
+}
+
+impl fmt::Debug for ListenerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ListenerId({})", self.number())
     }
 }
 

@@ -67,27 +67,33 @@ mod core;
 mod counters;
 mod drive;
 mod handshakes;
+mod histogram;
 mod id;
+mod ledger;
 mod links;
 mod listener;
 mod phase;
 mod pressure;
 mod proxy;
+mod pulse;
 mod router;
 mod staging;
+mod succession;
 mod sys;
 mod table;
 mod watch;
 
 pub use crate::census::{Census, Limits, PeerNet, TooMany};
-pub use crate::counters::Counters;
+pub use crate::counters::{Closes, Counters, ListenerCounters};
+pub use crate::histogram::Histogram;
+pub use crate::pulse::{Doing, Pulse};
 pub use api::{
-    Accept, Addr, BindOptions, CloseReason, Config, ConfigError, Conn, Connect, Credit, DrainPlan,
-    EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError, LinkError,
-    LinkOptions, Local, MinRate, MoveError, NoAddress, Others, PanicPolicy, ParseConnectError,
-    Peer, Pipelined, ProxyProtocol, Refused, ShardReport, Silence, SocketOption, StartTlsError,
-    Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher, WhenExhausted, WhenFull,
-    Written, events, incoming,
+    Accept, Addr, BindOptions, CloseKind, CloseReason, Config, ConfigError, Conn, Connect, Credit,
+    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError,
+    LinkError, LinkOptions, Local, MinRate, MoveError, NoAddress, Others, PanicPolicy,
+    ParseConnectError, Peer, Pipelined, ProxyProtocol, Refused, ShardReport, Silence, SocketOption,
+    StartTlsError, Status, TlsPlan, UnixPathError, Wait, Watch, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming,
 };
 #[cfg(feature = "sim")]
 pub use conn::journey::{Step, Transitions};

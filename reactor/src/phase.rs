@@ -13,7 +13,6 @@
 use crate::api::{EngineState, ShardReport};
 use crate::core::{Core, Counters};
 use crate::id::ConnId;
-use crate::table::Entry;
 use shardpoll_timers::Tick;
 
 /// How far a loop is on its way out.
@@ -94,14 +93,10 @@ impl Core {
         self.table.live() - self.listeners.len() - self.watches
     }
 
-    /// Whether no line is left, none that was accepted may come back from another loop, and no
-    /// listener that ends may still accept one.
+    /// Whether no line is left, and no listener that may still bring one, or have one back from
+    /// another loop.
     pub(crate) fn awaits_nobody(&self) -> bool {
-        let awaits = |id| match self.table.entry(id) {
-            Some(Entry::Listener(listener)) => listener.deaf || listener.ending.is_some(),
-            _ => false,
-        };
-        self.lines() == 0 && !self.listeners.iter().any(|&(_, key)| awaits(key))
+        self.lines() == 0 && self.listeners.is_empty()
     }
 
     /// Whether the loop has quit and nothing is left on it.
@@ -113,7 +108,7 @@ impl Core {
     pub(crate) fn begin_report(&mut self) {
         let told = |id: &ConnId| self.table.line(*id).is_some_and(|line| line.told);
         let lingering = self.table.snapshot().iter().filter(|id| told(id)).count();
-        self.shutdown = Shutdown::begin(&self.counters, lingering as u64);
+        self.shutdown = Shutdown::begin(&self.counters(), lingering as u64);
     }
 
     pub(crate) fn state(&self) -> EngineState {
@@ -127,7 +122,7 @@ impl Core {
 
     pub(crate) fn drain_report(&self) -> ShardReport {
         let Shutdown { closed_before, cut } = self.shutdown;
-        let freed = self.counters.closed.saturating_sub(closed_before);
+        let freed = self.counters().closed.saturating_sub(closed_before);
         match self.phase {
             Phase::Serving => ShardReport::default(),
             // One that is cut is freed a moment later.

@@ -6,7 +6,7 @@
 //! 1. Between two services `Core::queued` is the sum of what the lines have queued.
 
 use crate::api::{CloseReason, WhenFull};
-use crate::conn::Marks;
+use crate::conn::{Marks, Stage};
 use crate::core::Core;
 use crate::id::ConnId;
 
@@ -15,6 +15,23 @@ use crate::id::ConnId;
 pub(crate) const SEALED_EXTRA: usize = 4 * 1024;
 
 impl Core {
+    /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
+    #[cold]
+    pub(crate) fn unstage(&mut self, id: ConnId) {
+        if !self.staging.holds_for(id) {
+            return;
+        }
+        self.staging.close();
+        if !self.staging.is_empty() {
+            let line = self.table.served_mut(id);
+            if !matches!(line.stage, Stage::Closed(_)) {
+                line.keep(self.staging.as_slice(), self.now);
+            }
+            self.staging.clear();
+            self.recount(id);
+        }
+    }
+
     /// Brings what the shard has counted as queued up to date for a line.
     pub(crate) fn recount(&mut self, id: ConnId) {
         let line = self.table.served_mut(id);
@@ -33,8 +50,16 @@ impl Core {
         let kept = line.when_full == WhenFull::Refuse || line.marks.has(Marks::WRITE_LOCK);
         if self.queued > self.shard_queue_cap && grown > SEALED_EXTRA && !kept && line.may_flush() {
             line.fail(CloseReason::BufferFull);
-            self.counters.refused_writes += 1;
+            self.pulse.counters.refused_writes.add(1);
             self.recount(id);
+        }
+    }
+
+    /// A line that arrives brings what it has queued, whatever the cap is.
+    #[cfg(feature = "sim")]
+    pub(crate) fn note_arrival(&mut self) {
+        if self.queued > self.shard_queue_cap {
+            self.carried = self.carried.max(self.queued);
         }
     }
 }

@@ -8,20 +8,31 @@ use crate::engine::Engine;
 use crate::error::StartError;
 use crate::latch::{Ended, Latch};
 use crate::letter::TASKS;
+use crate::listeners::tcp_migrate_req;
 use crate::mailbox::mailbox;
+use crate::metrics::Vitals;
 use crate::pin::{self, Pinning};
 use crate::remote::Remote;
 use crate::shortage::{Share, Shortage};
+use crate::supervise::{ShardFailure, Supervisor};
+use crate::watchdog::{OnStall, Stall, Watchdog, Watcher};
 use crate::way::{Way, Ways};
 use crate::worker::WorkerStart;
 use shardpoll_reactor::{Config, Linux, MAX_SHARDS, Place, Sys};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Engines made in this process, so that their connections' ids differ.
-static ENGINES: AtomicU32 = AtomicU32::new(0);
+/// Engines made in this process, and shards that have begun anew, so that their connections' ids
+/// differ.
+static GENERATIONS: AtomicU32 = AtomicU32::new(0);
+
+/// A number for [`Place::new`] that no other engine of this process has.
+pub(crate) fn next_generation() -> u32 {
+    GENERATIONS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// How an engine starts: shards, CPUs, limits.
 #[derive(Clone, Debug)]
@@ -30,6 +41,9 @@ pub struct EngineBuilder {
     pinning: Pinning,
     balance: Balance,
     config: Config,
+    watchdog: Option<Watchdog>,
+    on_stall: OnStall,
+    shard_failure: ShardFailure,
 }
 
 impl EngineBuilder {
@@ -37,6 +51,9 @@ impl EngineBuilder {
         Self {
             shards: None,
             pinning: Pinning::default(),
+            watchdog: Some(Watchdog::default()),
+            on_stall: OnStall::default(),
+            shard_failure: ShardFailure::default(),
             balance: Balance::default(),
             config: Config::default(),
         }
@@ -70,6 +87,44 @@ impl EngineBuilder {
         self
     }
 
+    /// How closely the shards are watched, by one more thread; `None`: not at all. Default: what
+    /// [`Watchdog::default`] says.
+    #[must_use]
+    pub fn watchdog(mut self, watchdog: impl Into<Option<Watchdog>>) -> Self {
+        self.watchdog = watchdog.into();
+        self
+    }
+
+    /// Calls `f`, on the watchdog's thread, when a shard is found stalled, and when it goes on; the
+    /// log says so as well. A panic in `f` is caught and logged.
+    ///
+    /// ```
+    /// use shardpoll::{Engine, Watchdog};
+    /// use std::time::Duration;
+    ///
+    /// let mut watchdog = Watchdog::default();
+    /// watchdog.threshold = Duration::from_millis(100);
+    /// let engine = Engine::builder()
+    ///     .watchdog(watchdog)
+    ///     .on_stall(|stall| eprintln!("{stall}"))
+    ///     .start()?;
+    /// # engine.quit(Duration::ZERO);
+    /// # engine.join()?;
+    /// # Ok::<(), shardpoll::StartError>(())
+    /// ```
+    #[must_use]
+    pub fn on_stall(mut self, f: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.on_stall = OnStall(Some(Arc::new(f)));
+        self
+    }
+
+    /// What becomes of a shard whose loop has failed. Default: the engine ends.
+    #[must_use]
+    pub fn shard_failure(mut self, policy: ShardFailure) -> Self {
+        self.shard_failure = policy;
+        self
+    }
+
     /// Starts the shards' threads.
     ///
     /// # Errors
@@ -77,7 +132,7 @@ impl EngineBuilder {
     /// nothing is left running then.
     pub fn start(self) -> Result<Engine, StartError> {
         let config = self.config.clone();
-        let Parts { remote, workers, cpus } = self.parts()?;
+        let (Parts { remote, workers, cpus }, watcher) = self.parts()?;
         let mut threads = Vec::with_capacity(workers.len());
         for (shard, worker) in workers.into_iter().enumerate() {
             let body = move || worker.start().run();
@@ -92,7 +147,7 @@ impl EngineBuilder {
                 }
             }
         }
-        Ok(Engine::new(remote, threads, config, cpus))
+        Ok(Engine::new(remote, threads, watcher, config, cpus))
     }
 
     /// Makes the shards without threads, for an embedder who has threads of his own: each
@@ -125,12 +180,23 @@ impl EngineBuilder {
     /// ```
     pub fn workers(self) -> Result<(Engine, Vec<WorkerStart>), StartError> {
         let config = self.config.clone();
-        let Parts { remote, workers, cpus } = self.parts()?;
-        Ok((Engine::new(remote, Vec::new(), config, cpus), workers))
+        let (Parts { remote, workers, cpus }, watcher) = self.parts()?;
+        Ok((Engine::new(remote, Vec::new(), watcher, config, cpus), workers))
     }
 
-    fn parts(self) -> Result<Parts, StartError> {
-        self.parts_over(|_| Linux::new())
+    /// The shards, and who watches them until all have ended.
+    fn parts(self) -> Result<(Parts, Option<JoinHandle<()>>), StartError> {
+        if let Some(on) = tcp_migrate_req() {
+            log::info!("net.ipv4.tcp_migrate_req is {}", u8::from(on));
+        }
+        let (watchdog, on_stall) = (self.watchdog.clone(), self.on_stall.clone());
+        let parts = self.parts_over(|_| Linux::new())?;
+        let Some(watchdog) = watchdog else { return Ok((parts, None)) };
+        let watcher = Watcher::new(&watchdog, on_stall, Arc::clone(&parts.remote.vitals));
+        let latch = Arc::clone(&parts.remote.latch);
+        let thread = std::thread::Builder::new().name("shardpoll-watch".into());
+        let spawned = thread.spawn(move || watcher.run(&latch));
+        Ok((parts, Some(spawned.map_err(StartError::Watchdog)?)))
     }
 
     /// The shards, over the worlds that `world` opens for each number.
@@ -150,7 +216,8 @@ impl EngineBuilder {
         };
         let cpus = cpus.ok_or(StartError::Unpinned)?;
         let latch = Arc::new(Latch::new(count));
-        let number = ENGINES.fetch_add(1, Ordering::Relaxed);
+        let number = next_generation();
+        let vitals = Vitals::new(count);
         let mut workers = Vec::with_capacity(count);
         let mut mailboxes = Vec::with_capacity(count);
         let mut loops = Vec::with_capacity(count);
@@ -176,6 +243,7 @@ impl EngineBuilder {
             let ended = Ended::new(Arc::clone(&latch), shard);
             let share = Share::new(Arc::clone(&shortage), shard);
             let census = Shared(Arc::clone(&census));
+            let vitals = Arc::clone(&vitals.shards[shard]);
             let way = Way::new(shard, self.balance, Arc::clone(&ways));
             workers.push(WorkerStart {
                 shard,
@@ -187,10 +255,12 @@ impl EngineBuilder {
                 share,
                 census,
                 way,
+                vitals,
+                supervisor: Supervisor::new(self.shard_failure),
                 ended,
             });
         }
-        Ok(Parts { remote: Remote { mailboxes, latch }, workers, cpus })
+        Ok(Parts { remote: Remote { mailboxes, latch, vitals }, workers, cpus })
     }
 }
 

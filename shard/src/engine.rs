@@ -10,6 +10,7 @@ use crate::builder::EngineBuilder;
 use crate::error::StartError;
 use crate::letter::{Order, SignalOrder};
 use crate::listeners::Listeners;
+use crate::metrics::Snapshot;
 use crate::remote::Remote;
 use crate::report::DrainReport;
 use crate::worker::is_shard;
@@ -24,6 +25,7 @@ pub struct Engine {
     pub(crate) remote: Remote,
     /// Empty when the embedder runs the shards.
     threads: Vec<JoinHandle<io::Result<()>>>,
+    watcher: Option<JoinHandle<()>>,
     pub(crate) listeners: Listeners,
     pub(crate) config: Config,
     /// Of each shard, where listening sockets are to prefer them ([`Balance::CpuLocal`]).
@@ -42,10 +44,11 @@ impl Engine {
     pub(crate) fn new(
         remote: Remote,
         threads: Vec<JoinHandle<io::Result<()>>>,
+        watcher: Option<JoinHandle<()>>,
         config: Config,
         cpus: Vec<usize>,
     ) -> Self {
-        Self { remote, threads, listeners: Listeners::default(), config, cpus }
+        Self { remote, threads, watcher, listeners: Listeners::default(), config, cpus }
     }
 
     /// Calls `f` on shard 0 for each of these signals, until the engine quits (L30).
@@ -92,6 +95,12 @@ impl Engine {
     #[must_use]
     pub fn remote(&self) -> Remote {
         self.remote.clone()
+    }
+
+    /// What the engine has done so far; see [`Remote::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        self.remote.metrics()
     }
 
     /// How many shards there are.
@@ -210,6 +219,11 @@ impl Engine {
                 Ok(Err(source)) => outcome = Err(StartError::Shard { shard, source }),
                 Err(_) => outcome = Err(StartError::Panicked { shard }),
             }
+        }
+        // An embedder's shards may go on without the engine; so does their watch then.
+        if self.remote.latch.all_ended_within(Duration::ZERO) {
+            // It catches whatever panics in it.
+            let _ended = self.watcher.map(JoinHandle::join);
         }
         outcome
     }

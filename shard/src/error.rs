@@ -46,6 +46,8 @@ pub enum StartError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The kernel refused the watchdog its thread.
+    Watchdog(io::Error),
     /// A shard cannot be retired: it is retired already, never was, or is the last one.
     NotRetired {
         /// The shard's number.
@@ -81,6 +83,7 @@ impl fmt::Display for StartError {
             Self::Name(name) => write!(f, "{name:?} is no name for a listener"),
             Self::NoDescriptor => f.write_str("a listener without a descriptor was handed over"),
             Self::Shard { shard, source } => write!(f, "shard {shard}: {source}"),
+            Self::Watchdog(source) => write!(f, "watchdog: {source}"),
             Self::NotRetired { shard } => {
                 write!(f, "shard {shard} is retired already, never was, or is the last one")
             }
@@ -96,6 +99,7 @@ impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
+            Self::Watchdog(source) => Some(source),
             Self::Listen { source, .. }
             | Self::Inherited { source, .. }
             | Self::Shard { source, .. } => Some(source),

@@ -6,6 +6,7 @@ use parking_lot::{Condvar, Mutex};
 use shardpoll_reactor::{EngineState, ShardReport};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 /// The states by number, as shards write them.
 const STATES: [EngineState; 4] = [
@@ -35,6 +36,16 @@ impl Latch {
         let ends = Mutex::new(Ends { running: shards, failed: false, reports });
         let states = (0..shards).map(|_| AtomicU8::new(EngineState::Serving as u8)).collect();
         Self { ends, changed: Condvar::new(), states }
+    }
+
+    /// Waits for this long, or until a shard has ended; whether all have.
+    pub(crate) fn all_ended_within(&self, time: Duration) -> bool {
+        let mut ends = self.ends.lock();
+        if ends.running > 0 {
+            // Whichever of both it was, what counts is how many run.
+            let _either = self.changed.wait_for(&mut ends, time);
+        }
+        ends.running == 0
     }
 
     /// Waits until all shards have ended, and gives what they report; `None` as soon as one has

@@ -76,16 +76,21 @@ mod letter;
 mod listen;
 mod listeners;
 mod mailbox;
+mod metrics;
 mod moves;
 pub mod notify;
 mod pin;
+pub mod prometheus;
 mod remote;
 mod report;
 mod shortage;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod sockets;
+mod supervise;
 mod sync;
+mod thread;
+mod watchdog;
 mod way;
 mod worker;
 
@@ -98,20 +103,23 @@ pub use error::{StartError, Undelivered, Unreached};
 pub use handover::{HandOverError, HandedOver, Inheritance};
 pub use listen::{Listen, ParseListenError};
 pub use listeners::tcp_migrate_req;
+pub use metrics::{ListenerMetrics, ShardMetrics, Snapshot};
 pub use pin::Pinning;
 pub use remote::{Job, Remote};
 pub use report::DrainReport;
 pub use shardpoll_reactor::{
-    Accept, Addr, CloseReason, Config, ConfigError, Conn, ConnId, Connect, Counters, Credit,
-    DrainPlan, EngineState, EventAnswer, EventMode, Handler, Input, Lifetime, LinkAcrossError,
-    LinkError, LinkOptions, Linux, ListenerId, Local, MinRate, MoveError, NoAddress, PanicPolicy,
-    ParseConnectError, Peer, PeerNet, Pipelined, Refused, ShardReport, Signal, Signals, Silence,
-    SocketOption, StartTlsError, Status, Sys, Tick, TimerId, TlsPlan, Turn, UnixPathError, Wait,
-    Watch, WatchId, WatchInterest, Watcher, WhenExhausted, WhenFull, Written, events, incoming,
-    raise_descriptor_limit, tls,
+    Accept, Addr, CloseKind, CloseReason, Closes, Config, ConfigError, Conn, ConnId, Connect,
+    Counters, Credit, DrainPlan, EngineState, EventAnswer, EventMode, Handler, Histogram, Input,
+    Lifetime, LinkAcrossError, LinkError, LinkOptions, Linux, ListenerCounters, ListenerId, Local,
+    MinRate, MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined,
+    Refused, ShardReport, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
+    TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
+    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,
     ProxyTlvError, ProxyVersion,
 };
+pub use supervise::ShardFailure;
+pub use watchdog::{Stall, Watchdog};
 pub use worker::{Worker, WorkerStart};

@@ -49,7 +49,8 @@ pub(crate) struct Listening {
     pub(crate) name: Option<String>,
     pub(crate) addr: Addr,
     pub(crate) kind: Kind,
-    /// A program spreads over its group already, or another process may be in it.
+    /// No program may be attached to its group: there is one, another process may be in it, or its
+    /// sockets prefer CPUs.
     pub(crate) steered: bool,
     pub(crate) alive: Weak<dyn Alive>,
 }
@@ -122,8 +123,10 @@ impl Engine {
         let (alive, accepts) = shares(&accept, shards.clone(), file);
         let id = {
             let mut known = self.listeners.known.lock();
+            // A program would take no notice of the CPUs that its sockets prefer.
+            let steered = steered || !self.cpus.is_empty();
             known.push(Listening { name, addr: addr.clone(), kind, steered, alive });
-            ListenerId::new(u32::try_from(known.len() - 1).unwrap_or(u32::MAX))
+            ListenerId::new(u32::try_from(known.len() - 1).unwrap_or(u32::MAX - 1))
         };
         let mut replies = Vec::with_capacity(sockets.len());
         for ((socket, accept), shard) in sockets.into_iter().zip(accepts).zip(shards) {
@@ -138,8 +141,9 @@ impl Engine {
                 outcome = Err(StartError::Listen { addr: addr.clone(), source });
             }
         }
-        if outcome.is_err() {
-            self.close_listener(id);
+        match outcome {
+            Ok(id) => self.remote.vitals.add_listener(id, addr),
+            Err(_) => self.close_listener(id),
         }
         outcome
     }

@@ -7,6 +7,7 @@ use crate::error::{Undelivered, Unreached};
 use crate::hash;
 use crate::latch::Latch;
 use crate::letter::{LIST, ListenerVerb, Order, ShardMailbox, Task};
+use crate::metrics::{Snapshot, Vitals};
 use shardpoll_reactor::tls::ServerContext;
 use shardpoll_reactor::{
     Conn, ConnId, DrainPlan, EngineState, Handler, Linux, ListenerId, Local, Sys,
@@ -44,12 +45,17 @@ pub type Job = Box<dyn FnOnce(&mut Local<'_>) + Send>;
 pub struct Remote<S: Sys = Linux> {
     pub(crate) mailboxes: Arc<[ShardMailbox<S>]>,
     pub(crate) latch: Arc<Latch>,
+    pub(crate) vitals: Arc<Vitals>,
 }
 
 // By hand: a world need not be `Clone` for its handles to be.
 impl<S: Sys> Clone for Remote<S> {
     fn clone(&self) -> Self {
-        Self { mailboxes: Arc::clone(&self.mailboxes), latch: Arc::clone(&self.latch) }
+        Self {
+            mailboxes: Arc::clone(&self.mailboxes),
+            latch: Arc::clone(&self.latch),
+            vitals: Arc::clone(&self.vitals),
+        }
     }
 }
 
@@ -58,6 +64,14 @@ impl<S: Sys> Remote<S> {
     #[must_use]
     pub fn shards(&self) -> usize {
         self.mailboxes.len()
+    }
+
+    /// What the engine has done so far, on each shard and for each listener.
+    ///
+    /// Waits for nobody: a shard that is stuck, or has ended, shows what it had done by then.
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        self.vitals.snapshot()
     }
 
     /// Queues bytes on a connection, as [`Conn::write_vec`] does.

@@ -1,6 +1,6 @@
 //! PROXY headers on sockets that only a real kernel has: unix ones, and those of both families.
 
-use shardpoll::{Listen, Others, ProxyHeader, ProxyProtocol};
+use shardpoll::{Conn, ConnId, Handler, Listen, Others, ProxyHeader, ProxyProtocol};
 use shardpoll_tests::{Call, Event, PATIENCE, Peer, Setup, SocketPath};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
@@ -67,5 +67,41 @@ fn an_ipv4_sender_is_the_same_on_a_socket_of_both_families() {
     let mut peer = Peer::connect(([127, 0, 0, 1], port).into());
     peer.send(&header().encode());
     assert_eq!(peer.read_to_end(), b"192.0.2.7:40000");
+    drop(world.finish());
+}
+
+/// Goes to the next shard when it hears something, and says there what it knows.
+struct Mover;
+
+impl Handler for Mover {
+    fn on_incoming(&mut self, conn: &mut Conn<'_>, _: &[u8]) {
+        let to = (conn.id().shard() + 1) % SHARDS;
+        conn.move_to::<Self>(to).expect("there are several shards");
+    }
+
+    fn on_moved(&mut self, conn: &mut Conn<'_>, _: ConnId) {
+        let source = conn.proxy().and_then(ProxyHeader::source).expect("one came");
+        let text = format!("{source} is {}", conn.peer());
+        conn.write(text.as_bytes());
+    }
+}
+
+const SHARDS: usize = 4;
+
+#[test]
+fn a_header_is_known_on_whatever_shard_its_connection_is() {
+    // Fresh ones are passed on to other shards with their headers unread (S125).
+    let world = Setup::new().shards(SHARDS).echo();
+    let proxy = ProxyProtocol::from_senders(["127.0.0.1"]).expect("an address");
+    let listen = Listen::on(([127, 0, 0, 1], 0)).proxy_protocol(proxy);
+    let id = world.engine().listen(listen, |_| Mover).expect("a free port");
+    let addr = world.engine().addr(id).expect("added a moment ago");
+    let mut peers: Vec<_> = (0..32).map(|_| Peer::connect(addr)).collect();
+    for peer in &mut peers {
+        peer.send(&[&header().encode()[..], b"go"].concat());
+    }
+    for peer in &mut peers {
+        peer.expect(b"192.0.2.7:40000 is 192.0.2.7:40000");
+    }
     drop(world.finish());
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How many fresh seeds a run tries, if `SIM_SEEDS` does not say how many.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 200;
 
 /// From so many seeds on, what is usual must have been seen.
 const MANY: u64 = 100;

@@ -61,11 +61,11 @@ impl Hopper {
         Self { side, total, sent: 0, received: 0, at: None, rough, dice, journal }
     }
 
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn roll(&mut self, sides: usize) -> usize {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
         self.dice ^= self.dice << 17;
-        (self.dice >> 16) % sides
+        usize::try_from((self.dice >> 16) % sides as u64).expect("less than `sides`")
     }
 
     fn note(&self, write: impl FnOnce(&mut Journal)) {
@@ -81,13 +81,13 @@ impl Hopper {
         if self.at != Some(conn.id()) {
             self.fault(format!("called as {}, was {:?}", conn.id(), self.at));
         }
-        let shards = conn.local().shards() as u64;
+        let shards = conn.local().shards();
         if shards < 2 || self.roll(2) > 0 {
             return;
         }
-        let here = conn.id().shard() as u64;
+        let here = conn.id().shard();
         let to = (here + 1 + self.roll(shards - 1)) % shards;
-        match conn.move_to::<Self>(to as usize) {
+        match conn.move_to::<Self>(to) {
             Ok(()) if self.rough => self.hold(conn),
             Ok(()) | Err(MoveError::Asked | MoveError::Ending) => {}
             Err(error) => self.fault(format!("{}: {error}", conn.id())),
@@ -120,7 +120,7 @@ impl Hopper {
     fn produce(&mut self, conn: &mut Conn<'_>) {
         while self.sent < self.total && (conn.backlog() < ENOUGH || self.total - self.sent <= TAIL)
         {
-            let most = 1 + self.roll(9000) as usize;
+            let most = 1 + self.roll(9000);
             let end = self.total.min(self.sent + most);
             let data: Vec<u8> = (self.sent..end).map(|at| byte(self.side, at)).collect();
             self.sent = end;
@@ -131,7 +131,7 @@ impl Hopper {
 
     /// Behind its last byte, and when the other side has written its own, which the news of the end
     /// would stop: what it has queued still comes.
-    fn end_own_side(&mut self, conn: &mut Conn<'_>) {
+    fn end_own_side(&self, conn: &mut Conn<'_>) {
         if self.side == 0 && self.sent == self.total && self.received + TAIL > self.total {
             conn.half_close();
         }

@@ -64,7 +64,7 @@ impl Conn<'_> {
     /// The listener that accepted the connection; `None` for an outgoing one (S153).
     #[must_use]
     pub fn listener(&self) -> Option<ListenerId> {
-        self.line().listener()
+        self.line().listener
     }
 
     /// Queues a copy of `data` (S56).
@@ -124,7 +124,7 @@ impl Conn<'_> {
 
     #[cold]
     fn overflow(&mut self) -> Written {
-        self.core.counters.refused_writes += 1;
+        self.core.pulse.counters.refused_writes.add(1);
         // While writes are paused the peer has no part in it: the writer is told, and that is all.
         let line = self.line();
         if line.when_full != WhenFull::Refuse && !line.marks.has(Marks::WRITE_LOCK) {

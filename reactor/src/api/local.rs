@@ -111,14 +111,14 @@ impl Local<'_> {
         });
         if let Some(Err(panic)) = result {
             // It goes on in that callback: what follows depends on which it was (S27).
-            let calling = self.core.calling;
+            let calling = self.core.pulse.calling();
             self.core.count_panic(Some(id));
             // Here, and not while the panic goes on: a second one would end the process.
             self.core.drop_user_value(handler);
             self.core.line(id).told = true;
             self.core.fail(id, CloseReason::HandlerPanic);
             self.core.panic_counted = true;
-            self.core.calling = calling;
+            self.core.pulse.call(calling);
             resume_unwind(panic);
         }
         self.core.line(id).handler = Some(handler);

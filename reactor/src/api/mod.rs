@@ -4,6 +4,7 @@
 //! loop makes the kernel agree with it after the callback has returned.
 
 mod addr;
+mod close_kind;
 mod config;
 mod conn;
 mod connect;
@@ -24,6 +25,7 @@ mod starttls;
 mod watch;
 
 pub use addr::{Addr, UnixPathError};
+pub use close_kind::CloseKind;
 pub use config::{Config, ConfigError, PanicPolicy, Peer, WhenExhausted, WhenFull};
 pub use conn::{Conn, Written};
 pub(crate) use connect::Target;

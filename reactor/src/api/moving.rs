@@ -168,6 +168,12 @@ impl fmt::Display for LinkAcrossError {
 impl std::error::Error for LinkAcrossError {}
 
 impl Core {
+    /// Whether an id that a user has named can be one of this loop: others begin to count where it
+    /// does.
+    pub(crate) fn is_own(&self, id: ConnId) -> bool {
+        id.shard() == usize::from(self.place.shard)
+    }
+
     /// Notes that a line is to move, to be carried out when it is at rest.
     fn ask_to_move<H: Handler + Send>(
         &mut self,
@@ -226,7 +232,7 @@ impl Core {
     /// A move that was asked for is not made; its handler is told in the line's next service.
     pub(crate) fn stay(&mut self, id: ConnId, why: Status) {
         log::debug!("connection {id}: {why}");
-        self.counters.failed_moves += 1;
+        self.pulse.counters.failed_moves.add(1);
         self.line(id).tune().travel = Some(Travel::Failed(why));
         self.revisit(id);
     }

@@ -34,19 +34,18 @@ impl Ready {
     }
 }
 
-/// Where a line came from, and what it is counted for ([`crate::census`]).
+/// What a line is counted for ([`crate::census`], [`crate::ledger`]).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Origin(u8);
 
 impl Origin {
-    /// We have opened it.
-    pub(crate) const OURS: Self = Self(0);
-    /// A listener has accepted it.
-    pub(crate) const ACCEPTED: Self = Self(1);
+    pub(crate) const NOTHING: Self = Self(0);
     /// It counts among all, and among those of its listener.
-    pub(crate) const ENTERED: Self = Self(2);
+    pub(crate) const ENTERED: Self = Self(1);
     /// It counts among those of its peer.
-    pub(crate) const PEER_ENTERED: Self = Self(4);
+    pub(crate) const PEER_ENTERED: Self = Self(2);
+    /// Its end has been counted.
+    pub(crate) const END_COUNTED: Self = Self(4);
 
     pub(crate) fn has(self, bits: Self) -> bool {
         self.0 & bits.0 != 0

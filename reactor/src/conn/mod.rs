@@ -82,8 +82,8 @@ pub(crate) struct Line {
     pub(crate) input_ended: bool,
     /// Its own limits; `None` for most.
     pub(crate) tuning: Option<Box<Tuning>>,
-    /// Means nothing for an outgoing connection; see [`Line::listener`].
-    pub(crate) listener: ListenerId,
+    /// None for an outgoing connection.
+    pub(crate) listener: Option<ListenerId>,
     pub(crate) origin: Origin,
     pub(crate) peer: Addr,
     /// Our own address, shared with the listener's others; `None` before it is established.
@@ -126,8 +126,8 @@ impl Line {
             told: false,
             input_ended: false,
             tuning: None,
-            listener: listener.unwrap_or(ListenerId::new(0)),
-            origin: if listener.is_some() { Origin::ACCEPTED } else { Origin::OURS },
+            listener,
+            origin: Origin::NOTHING,
             peer,
             local: None,
             race: None,
@@ -137,14 +137,14 @@ impl Line {
         }
     }
 
-    /// The listener that has accepted it; `None` for an outgoing connection.
-    pub(crate) fn listener(&self) -> Option<ListenerId> {
-        self.origin.has(Origin::ACCEPTED).then_some(self.listener)
-    }
-
     #[inline]
     pub(crate) fn is_connecting(&self) -> bool {
         matches!(self.stage, Stage::Connecting(_))
+    }
+
+    /// Whether TLS is being set up.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self.stage, Stage::Handshaking(_))
     }
 
     /// Whether it is in the state of nearly every service: open, plain, and nothing stands between

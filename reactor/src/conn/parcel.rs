@@ -68,7 +68,7 @@ pub(crate) struct Luggage {
     connected: bool,
     input_ended: bool,
     tuning: Option<Box<Tuning>>,
-    listener: ListenerId,
+    listener: Option<ListenerId>,
     origin: Origin,
     peer: Addr,
     local: Option<Addr>,
@@ -185,6 +185,6 @@ impl Luggage {
 
     /// The listener that has accepted it.
     pub(crate) fn listener(&self) -> Option<ListenerId> {
-        self.origin.has(Origin::ACCEPTED).then_some(self.listener)
+        self.listener
     }
 }

@@ -83,7 +83,7 @@ impl<S: Sys> Reactor<S> {
         }
         let Some(Some(fd)) = self.fds.get(key.slot()) else { return false };
         let refused = self.sys.accept(fd).map(drop).is_ok();
-        self.core.counters.refused_peers += u64::from(refused);
+        self.core.pulse.counters.refused_peers.add(u64::from(refused));
         self.keep_reserve();
         refused
     }
@@ -101,22 +101,22 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn admit(&mut self, key: ConnId, fd: S::Fd, addr: Addr) {
         let now = self.core.now;
         if self.core.table.is_full() {
-            self.core.counters.accept_failures += 1;
+            self.core.pulse.counters.accept_failures.add(1);
             if let Some(others) = self.turned_away.speak(now) {
                 log::warn!("listener {key}: no room on this shard for {addr}, nor {others} others");
             }
             return;
         }
         let Some(listener) = self.core.table.listener_mut(key) else { return };
-        let (id, proxy) = (listener.id, listener.options.proxy.as_ref());
+        let (from, proxy) = (listener.id, listener.options.proxy.as_ref());
         let welcome = proxy.map_or(Welcome::Direct, |proxy| proxy.welcome(&addr));
         if welcome == Welcome::Refused {
             return self.refuse_sender(&addr);
         }
         let Some(mut origin) = self.enter(key, &addr) else { return };
         // Behind a balancer the peer is yet to be known.
-        if welcome == Welcome::Direct && !self.enter_peer(id, &addr, &mut origin) {
-            return self.leave(id, &addr, origin);
+        if welcome == Welcome::Direct && !self.enter_peer(from, &addr, &mut origin) {
+            return self.leave(Some(from), &addr, origin);
         }
         let Some(listener) = self.core.table.listener_mut(key) else { return };
         let ListenerOptions { read_size, min_rate, max_lifetime, .. } = listener.options;
@@ -126,16 +126,16 @@ impl<S: Sys> Reactor<S> {
         let mut line = if let (Welcome::Header, Some(proxy)) = (welcome, &listener.options.proxy) {
             let due = now.saturating_add(proxy.time());
             let preface = Preface::new(key, due, tls, proxy.most(), Rc::clone(&listener.prefaces));
-            let mut line = Line::new(Stage::Preface(preface), None, addr, Some(id), now);
+            let mut line = Line::new(Stage::Preface(preface), None, addr, Some(from), now);
             line.told = true;
             line
         } else {
-            let peer = Peer { addr, listener: id, proxy: None };
+            let peer = Peer { addr, listener: from, proxy: None };
             let Some((stage, owed, handler)) = self.greet(key, tls.as_ref(), &peer) else {
-                return self.leave(id, &peer.addr, origin);
+                return self.leave(Some(from), &peer.addr, origin);
             };
             let panicked = handler.is_none();
-            let mut line = Line::new(stage, handler, peer.addr, Some(id), now);
+            let mut line = Line::new(stage, handler, peer.addr, Some(from), now);
             line.marks = owed;
             if panicked {
                 line.told = true;
@@ -157,13 +157,13 @@ impl<S: Sys> Reactor<S> {
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
         self.core.line(id).set_lifetime(id, max_lifetime);
-        self.core.counters.accepted += 1;
+        self.core.count_accepted(from);
         if let Some(router) = &mut self.router {
             router.entered();
         }
         if let Err(error) = registered {
             log::warn!("connection {id}: cannot be watched: {error}");
-            self.core.counters.accept_failures += 1;
+            self.core.pulse.counters.accept_failures.add(1);
             self.core.line(id).fail(CloseReason::Io(error));
         }
         if self.core.phase.quits() {
@@ -192,6 +192,9 @@ impl<S: Sys> Reactor<S> {
         let handler = self.core.run(Callback::Accept, |_| accept.accept(peer));
         if let Some(place) = self.acceptor(key) {
             *place = Some(accept);
+        }
+        if matches!(stage, Stage::Handshaking(_)) {
+            self.core.count_handshake_begun(Some(peer.listener));
         }
         Some((stage, owed, handler))
     }

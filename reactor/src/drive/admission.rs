@@ -51,7 +51,7 @@ impl<S: Sys> Reactor<S> {
     #[inline]
     pub(super) fn enter(&mut self, key: ConnId, addr: &Addr) -> Option<Origin> {
         let listener = self.core.table.listener_mut(key)?;
-        let mut origin = Origin::ACCEPTED;
+        let mut origin = Origin::NOTHING;
         if listener.counted {
             let id = listener.id;
             if let Err(why) = self.census.enter(id) {
@@ -87,7 +87,8 @@ impl<S: Sys> Reactor<S> {
 
     /// What was entered has gone.
     #[inline]
-    pub(super) fn leave(&self, listener: ListenerId, peer: &Addr, origin: Origin) {
+    pub(super) fn leave(&self, listener: Option<ListenerId>, peer: &Addr, origin: Origin) {
+        let Some(listener) = listener else { return };
         if origin.has(Origin::PEER_ENTERED) {
             self.census.leave_peer(listener, peer);
         }
@@ -99,13 +100,13 @@ impl<S: Sys> Reactor<S> {
     #[cold]
     fn turn_away(&mut self, listener: ListenerId, addr: &Addr, why: TooMany) {
         let Self { core, turned_away, .. } = self;
-        let counters = &mut core.counters;
+        let counters = &core.pulse.counters;
         let count = match why {
-            TooMany::InAll => &mut counters.refused_in_all,
-            TooMany::OfListener => &mut counters.refused_of_listener,
-            TooMany::FromPeer => &mut counters.refused_from_peer,
+            TooMany::InAll => &counters.refused_in_all,
+            TooMany::OfListener => &counters.refused_of_listener,
+            TooMany::FromPeer => &counters.refused_from_peer,
         };
-        *count += 1;
+        count.add(1);
         if let Some(others) = turned_away.speak(core.now) {
             let number = listener.number();
             log::warn!("listener {number}: {addr} turned away: {why}; {others} others before it");

@@ -82,12 +82,32 @@ impl<S: Sys> Reactor<S> {
         let marked = lines().filter(|line| line.marks.has(Marks::HANDSHAKE)).count();
         let live = self.core.handshakes.live;
         hold(live == marked, || format!("{live} handshakes are counted, not {marked}"))?;
+        self.check_counters(lines().count() as u64)?;
         // A snapshot is in the order of slots.
         for (slot, fd) in self.fds.iter().enumerate() {
             let owned = fd.is_none() || ids.binary_search_by_key(&slot, |id| id.slot()).is_ok();
             hold(owned, || format!("the descriptor of slot {slot} belongs to nobody"))?;
         }
         Ok(())
+    }
+
+    /// Each connection that has come is open, or gone with a reason.
+    fn check_counters(&self, lines: u64) -> Result<(), String> {
+        let counters = self.counters();
+        let (open, ended) = (counters.open, counters.closed_by.total());
+        hold(open == lines, || format!("{open} connections are counted as open, not {lines}"))?;
+        let came = counters.accepted + counters.dialed + counters.moved_in;
+        let gone = counters.closed + counters.moved_out;
+        hold(came == open + gone, || {
+            format!("{came} connections came, {open} + {gone} are known")
+        })?;
+        // Those that linger have ended, and are open.
+        let told = counters.closed <= ended && ended <= came;
+        hold(told, || format!("{ended} connections have ended, of {came}; {gone} are gone"))?;
+        let listeners = self.core.pulse.listeners();
+        let accepted = listeners.iter().map(|(_, counters)| counters.accepted).sum();
+        let from = counters.accepted;
+        hold(from == accepted, || format!("{from} were accepted, of listeners {accepted}"))
     }
 
     /// A listener or a watch.

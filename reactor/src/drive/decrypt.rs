@@ -83,16 +83,22 @@ impl<S: Sys> Reactor<S> {
         let Some(line) = table.line_mut(id) else {
             return;
         };
+        let mut resumed = false;
         let next = match line.stage.take() {
-            Stage::Handshaking(tls) => Stage::Open(Channel::Tls(tls)),
+            Stage::Handshaking(tls) => {
+                resumed = tls.session.info().resumed() == Some(true);
+                Stage::Open(Channel::Tls(tls))
+            }
             other => other,
         };
+        let listener = line.listener;
         line.enter(next);
         line.begins_to_listen(*now);
         if !line.connected {
             line.marks.add(Marks::CONNECT);
         }
         line.marks.add(Marks::DRAIN);
+        self.core.count_handshake_done(listener, resumed);
         let status = Status::HandshakeComplete;
         self.core.call_out(id, held, Callback::Status, |h, c| h.on_status(c, &status));
         self.call_owed(id, held);

@@ -6,7 +6,8 @@ use super::Reactor;
 use super::serve::Cause;
 use crate::api::{Addr, CloseReason, Handler, Options, Refused, SocketOption, Target};
 use crate::conn::{Channel, Marks, Ready, Stage, TlsChannel, TlsDial};
-use crate::core::{Counters, Dial, Wish};
+use crate::core::{Dial, Wish};
+use crate::counters::LoopCounts;
 use crate::id::ConnId;
 use crate::sys::{Interest, Sys};
 use shardpoll_timers::Tick;
@@ -85,7 +86,7 @@ impl<S: Sys> Reactor<S> {
             }
             _ => line.outbox.consume(taken),
         }
-        self.core.counters.bytes_out += taken as u64;
+        self.core.traffic.bytes_out += taken as u64;
         Ok(fd)
     }
 
@@ -93,7 +94,7 @@ impl<S: Sys> Reactor<S> {
     fn watch_stream(&mut self, id: ConnId, fd: S::Fd, options: Options) {
         match self.sys.register(&fd, Interest::Stream, id.key()) {
             Ok(()) => {
-                set_options(&mut self.sys, &mut self.core.counters, id, &fd, options);
+                set_options(&mut self.sys, &self.core.pulse.counters, id, &fd, options);
                 self.set_fd(id, fd);
             }
             Err(error) => self.core.line(id).fail(CloseReason::Connect(error)),
@@ -130,7 +131,7 @@ impl<S: Sys> Reactor<S> {
         let Some(line) = core.table.line_mut(id) else { return };
         let mut tell = |slot: usize| {
             if let Some(Some(fd)) = fds.get(slot) {
-                set_options(sys, &mut core.counters, id, fd, options);
+                set_options(sys, &core.pulse.counters, id, fd, options);
             }
         };
         match &mut line.race {
@@ -178,6 +179,8 @@ impl<S: Sys> Reactor<S> {
                 Ok(tls) => {
                     line.enter(Stage::Handshaking(tls));
                     line.marks.add(Marks::STARTTLS);
+                    let listener = line.listener;
+                    self.core.count_handshake_begun(listener);
                 }
                 Err(error) => line.enter(Stage::Closed(CloseReason::from_tls(error))),
             },
@@ -189,7 +192,7 @@ impl<S: Sys> Reactor<S> {
 /// One that is refused is no reason to end: it is logged and counted.
 pub(super) fn set_options<S: Sys>(
     sys: &mut S,
-    counters: &mut Counters,
+    counters: &LoopCounts,
     id: ConnId,
     fd: &S::Fd,
     options: Options,
@@ -197,7 +200,7 @@ pub(super) fn set_options<S: Sys>(
     for option in options.iter() {
         if let Err(error) = sys.set_option(fd, option) {
             log::warn!("connection {id}: {option:?} is refused: {error}");
-            counters.refused_options += 1;
+            counters.refused_options.add(1);
         }
     }
 }

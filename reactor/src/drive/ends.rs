@@ -142,6 +142,7 @@ impl<S: Sys> Reactor<S> {
             }
         };
         let told = std::mem::replace(&mut line.told, true);
+        self.core.count_end(id, reason.kind());
         // Whoever has waited for its end on the other side of a link waits no longer.
         self.core.unlink(id);
         self.core.release_sources(id);
@@ -151,7 +152,7 @@ impl<S: Sys> Reactor<S> {
         }
         // It may linger for a while, and is asked by nobody.
         self.core.line(id).ended_tls = None;
-        self.core.calling = Callback::Drop;
+        self.core.pulse.call(Callback::Drop);
         drop(held.take());
     }
 
@@ -172,7 +173,7 @@ impl<S: Sys> Reactor<S> {
         if let Some(entry) = line.entry {
             self.core.timers.remove(entry);
         }
-        if let (Some(router), Some(_)) = (&mut self.router, line.listener()) {
+        if let (Some(router), Some(_)) = (&mut self.router, line.listener) {
             router.left(Some(self.core.now.saturating_since(line.opened)));
         }
         for attempt in line.race.into_iter().flat_map(|race| race.running) {
@@ -184,7 +185,8 @@ impl<S: Sys> Reactor<S> {
         }
         #[cfg(feature = "sim")]
         self.transitions.close(line.journey);
-        self.core.counters.closed += 1;
+        self.core.pulse.counters.closed.add(1);
+        self.core.count_gone(line.listener);
     }
 
     pub(super) fn close_fd(&mut self, id: ConnId) {

@@ -110,7 +110,7 @@ impl<S: Sys> Reactor<S> {
             Limit::Pace => {
                 if let Some(sending) = line.is_too_slow(core.now) {
                     line.fail(CloseReason::TooSlow { sending });
-                    core.counters.too_slow += 1;
+                    core.pulse.counters.too_slow.add(1);
                 }
             }
             Limit::Lifetime => self.end_life(id),
@@ -125,11 +125,11 @@ impl<S: Sys> Reactor<S> {
         match &line.stage {
             Stage::Flushing { reason, .. } => {
                 let counted = matches!(reason, CloseReason::TooOld);
-                core.counters.too_old += u64::from(!counted);
+                core.pulse.counters.too_old.add(u64::from(!counted));
                 core.line(id).fail(CloseReason::TooOld);
             }
             _ => {
-                core.counters.too_old += 1;
+                core.pulse.counters.too_old.add(1);
                 core.close(id, CloseReason::TooOld);
             }
         }

@@ -10,7 +10,7 @@
 use super::Reactor;
 use crate::api::{CloseReason, WhenFull};
 use crate::conn::{Channel, Line, Marks, Ready, Reason, Stage};
-use crate::core::{Callback, Core, Counters, Held, Staging};
+use crate::core::{Callback, Core, Held, Staging, Traffic};
 use crate::id::ConnId;
 use crate::sys::Sys;
 use shardpoll_timers::Tick;
@@ -32,13 +32,13 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn flush_staged(&mut self, id: ConnId, held: &mut Held) {
         self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
         let Self { sys, fds, core, .. } = self;
-        let Core { staging, counters, .. } = core;
+        let Core { staging, traffic, .. } = core;
         let staged = staging.as_slice();
         // Predrain may have closed the line, or queued a chunk.
         let drained = match fds.get(id.slot()) {
             Some(Some(fd)) if staging.is_direct() => match sys.send(fd, staged) {
                 Ok(taken) if taken == staged.len() => {
-                    counters.bytes_out += taken as u64;
+                    traffic.bytes_out += taken as u64;
                     staging.clear();
                     true
                 }
@@ -138,10 +138,10 @@ impl<S: Sys> Reactor<S> {
 
     pub(super) fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
         let Self { sys, fds, core, .. } = self;
-        let Core { table, staging, counters, now, .. } = core;
+        let Core { table, staging, traffic, now, .. } = core;
         let line = table.served_mut(id);
         let fd = fds.get(id.slot())?.as_ref()?;
-        Some(Out { sys, fd, line, staging, counters, now: *now })
+        Some(Out { sys, fd, line, staging, traffic, now: *now })
     }
 }
 
@@ -151,7 +151,7 @@ pub(super) struct Out<'a, S: Sys> {
     fd: &'a S::Fd,
     line: &'a mut Line,
     staging: &'a mut Staging,
-    counters: &'a mut Counters,
+    traffic: &'a mut Traffic,
     now: Tick,
 }
 
@@ -331,7 +331,7 @@ impl<S: Sys> Out<'_, S> {
                 if let Some(tuning) = &mut self.line.tuning {
                     tuning.sent(taken);
                 }
-                self.counters.bytes_out += taken as u64;
+                self.traffic.bytes_out += taken as u64;
                 if taken < offered {
                     self.line.ready.clear(Ready::WRITABLE);
                 }

@@ -75,6 +75,7 @@ impl<S: Sys> Reactor<S> {
             Ok(()) => {
                 self.set_fd(key, fd);
                 self.core.listeners.push((id, key));
+                self.core.know_listener(id);
             }
             Err(_) => {
                 let never_was = self.core.table.remove(key);
@@ -306,7 +307,7 @@ impl<S: Sys> Reactor<S> {
         if let Some(others) = self.rests.speak(self.core.now) {
             log::warn!("listener {key}: rests, accept failed: {error}; {others} others before it");
         }
-        self.core.counters.accept_rests += 1;
+        self.core.pulse.counters.accept_rests.add(1);
         self.resting.push(key);
         let due = self.core.now.saturating_add(self.core.config.accept_retry_interval);
         self.core.timers.insert(due, Due::Listener(key));

@@ -33,6 +33,7 @@ mod preface;
 mod quit;
 mod race;
 mod read;
+mod restart;
 mod serve;
 mod signals;
 #[cfg(feature = "sim")]
@@ -53,12 +54,17 @@ use crate::conn::Span;
 use crate::core::{Callback, Core, Counters};
 use crate::id::{ConnId, Place};
 use crate::listener::Listener;
+use crate::pulse::Pulse;
 use crate::router::Router;
 use crate::sys::{Events, Linux, Sys};
 use shardpoll_timers::Tick;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// In one of so many turns each service is timed, which costs a look at the clock.
+const TIMED_TURNS: u64 = 64;
 
 /// One loop: single-threaded, neither `Send` nor `Sync`. Embedders drive it themselves.
 pub struct Reactor<S: Sys = Linux> {
@@ -115,7 +121,20 @@ impl<S: Sys> Reactor<S> {
     ///
     /// # Errors
     /// [`ConfigError`] when a setting makes no sense; it names the setting.
-    pub fn new(mut sys: S, at: Place, config: Config) -> Result<Self, ConfigError> {
+    pub fn new(sys: S, at: Place, config: Config) -> Result<Self, ConfigError> {
+        Self::with_pulse(sys, at, config, Arc::default())
+    }
+
+    /// As [`new`](Self::new), with a pulse that others know already; its counters go on.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_pulse(
+        mut sys: S,
+        at: Place,
+        config: Config,
+        pulse: Arc<Pulse>,
+    ) -> Result<Self, ConfigError> {
         config.check()?;
         let now = sys.now();
         let census = Box::new(Tally::new(Limits::of(&config)));
@@ -123,7 +142,7 @@ impl<S: Sys> Reactor<S> {
         Ok(Self {
             sys,
             fds: Vec::new(),
-            core: Core::new(at, config, now, S::wall_time),
+            core: Core::new(at, config, now, S::wall_time, pulse),
             events: Events::new(),
             rx,
             wide_rx: Box::default(),
@@ -198,19 +217,24 @@ impl<S: Sys> Reactor<S> {
         mut outside: impl FnMut(&mut Local<'_>) -> bool,
     ) -> io::Result<Turn> {
         let until = self.wait_until(wait_at_most);
+        self.core.show_traffic();
+        let began = self.core.pulse.rest();
         self.sys.wait(&mut self.events, until)?;
         let now = self.sys.now();
         let ended = self.sys.wait_began().unwrap_or(now);
         self.core.last_turn = Span { began: std::mem::replace(&mut self.core.now, now), ended };
-        self.core.counters.turns += 1;
         // A caller of `with` may have caught the panic itself.
         self.core.panic_counted = false;
-        self.core.counters.events += self.events.len() as u64;
         // Before the events: what they arm is for the next turn (S16).
         self.core.timers.start_turn(now);
+        let sampled = self.begin_work(began, ended);
         // Taken out, so that the loop over them needs no look at what services may change.
         let events = std::mem::take(&mut self.events);
-        self.serve_batch(&events);
+        if sampled {
+            self.serve_batch_timed(&events);
+        } else {
+            self.serve_batch(&events);
+        }
         self.events = events;
         self.expire();
         // One that panics has had its call all the same.
@@ -222,12 +246,33 @@ impl<S: Sys> Reactor<S> {
         Ok(self.end_of_turn())
     }
 
+    /// The wait is over, and the turn before it lasted from here to there; whether the services of
+    /// this turn are timed.
+    #[inline]
+    fn begin_work(&self, began: Option<Tick>, ended: Tick) -> bool {
+        let pulse = &self.core.pulse;
+        if let Some(began) = began {
+            pulse.turn_times.record(began, ended);
+        }
+        let turns = pulse.counters.turns.value();
+        pulse.counters.turns.set(turns + 1);
+        pulse.counters.events.add(self.events.len() as u64);
+        pulse.work(self.core.now);
+        turns % TIMED_TURNS == 0
+    }
+
     /// Runs `f` on this loop from outside a turn; what it does takes effect in the next one.
     ///
     /// `None` if `f` panicked; the panic is counted and logged.
     pub fn local<R>(&mut self, f: impl FnOnce(&mut Local<'_>) -> R) -> Option<R> {
         self.core.now = self.sys.now();
         self.core.run(Callback::Letter, f)
+    }
+
+    /// What any thread may see of this loop at any time.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.core.pulse)
     }
 
     /// What this loop has done so far.

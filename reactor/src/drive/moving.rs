@@ -69,7 +69,8 @@ impl<S: Sys> Reactor<S> {
         if let Some(entry) = left.entry {
             self.core.timers.remove(entry);
         }
-        self.core.counters.moved_out += 1;
+        self.core.pulse.counters.moved_out.add(1);
+        self.core.count_gone(luggage.listener());
         let (to, link) = (moving.to, moving.link);
         let heard = self.core.phase.tells();
         let parcel = Parcel { fd, was: id, to, link, heard, luggage: Box::new(luggage) };
@@ -105,7 +106,7 @@ impl<S: Sys> Reactor<S> {
         let Parcel { fd, was, link, heard, luggage, .. } = parcel;
         let accepted = luggage.listener().is_some();
         let (mut line, local) = luggage.unpack(self.core.now);
-        line.local = local.map(|addr| self.share_addr(line.listener(), addr));
+        line.local = local.map(|addr| self.share_addr(line.listener, addr));
         line.tune().travel = Some(Travel::Arrived { was, link, heard });
         let id = self.core.table.insert(Entry::Line(line)).expect("it was asked for room");
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
@@ -113,7 +114,9 @@ impl<S: Sys> Reactor<S> {
         self.core.recount(id);
         #[cfg(feature = "sim")]
         self.core.note_arrival();
-        self.core.counters.moved_in += 1;
+        self.core.pulse.counters.moved_in.add(1);
+        let listener = self.core.line(id).listener;
+        self.core.count_open(listener);
         if let (Some(router), true) = (&mut self.router, accepted) {
             router.entered();
         }
@@ -176,7 +179,7 @@ impl<S: Sys> Reactor<S> {
         tuning.travel = None;
         line.untune();
         if let Err(error) = (Local { core: &mut self.core }).link_as(id, link) {
-            self.core.counters.failed_moves += 1;
+            self.core.pulse.counters.failed_moves.add(1);
             let status = Status::NotLinked(error);
             log::debug!("connection {id}: {status}");
             if self.core.line(id).stage.is_open() {
@@ -196,7 +199,7 @@ impl<S: Sys> Reactor<S> {
         };
         match router.pass(Fresh { listener, fd, addr, refused: false }) {
             Some(Fresh { fd, addr, .. }) => self.admit_and_settle(key, fd, addr),
-            None => self.core.counters.passed_on += 1,
+            None => self.core.pulse.counters.passed_on.add(1),
         }
     }
 

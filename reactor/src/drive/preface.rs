@@ -27,7 +27,7 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn read_preface(&mut self, id: ConnId, held: &mut Held) -> bool {
         for _ in 0..MOST_READS {
             let Self { sys, fds, core, rx, .. } = self;
-            let Core { table, counters, now, .. } = core;
+            let Core { table, traffic, now, .. } = core;
             let line = table.served_mut(id);
             let (Stage::Preface(preface), Some(Some(fd))) = (&line.stage, fds.get(id.slot()))
             else {
@@ -38,7 +38,7 @@ impl<S: Sys> Reactor<S> {
             }
             let size = preface.needs().min(rx.len());
             let rx = &mut rx[..size];
-            match receive(sys, fd, rx, line, *now, counters) {
+            match receive(sys, fd, rx, line, *now, traffic) {
                 Ok(0) => return self.refuse_header(id, ProxyError::Ended),
                 Ok(count) => {
                     let Stage::Preface(preface) = &mut line.stage else { return false };
@@ -51,7 +51,7 @@ impl<S: Sys> Reactor<S> {
                 Err(error) => {
                     self.read_failed(id, error);
                     let reset = matches!(self.core.line(id).stage, Stage::Closed(_));
-                    self.core.counters.bad_proxy_headers += u64::from(reset);
+                    self.core.pulse.counters.bad_proxy_headers.add(u64::from(reset));
                     return false;
                 }
             }
@@ -62,7 +62,7 @@ impl<S: Sys> Reactor<S> {
     /// Somebody who is no sender of headers has come to a listener for those only.
     #[cold]
     pub(super) fn refuse_sender(&mut self, addr: &Addr) {
-        self.core.counters.refused_senders += 1;
+        self.core.pulse.counters.refused_senders.add(1);
         if let Some(others) = self.no_headers.speak(self.core.now) {
             log::warn!("{addr} turned away: no sender of PROXY headers; {others} others before it");
         }
@@ -72,7 +72,7 @@ impl<S: Sys> Reactor<S> {
     #[cold]
     pub(super) fn refuse_header(&mut self, id: ConnId, error: ProxyError) -> bool {
         let now = self.core.now;
-        self.core.counters.bad_proxy_headers += 1;
+        self.core.pulse.counters.bad_proxy_headers.add(1);
         let Self { core, no_headers, .. } = self;
         let line = core.line(id);
         if let Some(others) = no_headers.speak(now) {
@@ -85,13 +85,14 @@ impl<S: Sys> Reactor<S> {
     /// The header is complete: the line gets its address, its session and its handler.
     fn introduce(&mut self, id: ConnId, held: &mut Held, header: ProxyHeader) -> bool {
         let now = self.core.now;
-        self.core.counters.proxy_headers += 1;
+        self.core.pulse.counters.proxy_headers.add(1);
         let header = Arc::new(header);
         let line = self.core.line(id);
         line.introduce(&header);
         let Stage::Preface(preface) = &mut line.stage else { return false };
         let (key, tls) = (preface.listener, preface.tls.take());
-        let (addr, listener, mut origin) = (line.peer.clone(), line.listener, line.origin);
+        let (addr, mut origin) = (line.peer.clone(), line.origin);
+        let Some(listener) = line.listener else { return false };
         let enters = self.enter_peer(listener, &addr, &mut origin);
         let line = self.core.line(id);
         line.origin = origin;

@@ -93,7 +93,8 @@ impl<S: Sys> Reactor<S> {
         match self.core.table.entry_mut(id) {
             Some(Entry::Line(line)) => {
                 // The end that one of the others has had, or is about to be told, came first.
-                let has_ended = line.told || matches!(line.stage, Stage::Closed(_));
+                let awaits = matches!(line.stage, Stage::Preface(_));
+                let has_ended = line.told && !awaits || matches!(line.stage, Stage::Closed(_));
                 self.core.shutdown.cut += u64::from(!has_ended);
                 line.fail(CloseReason::Quitting);
                 self.serve(id, Cause::Asked);
@@ -113,6 +114,12 @@ impl<S: Sys> Reactor<S> {
 /// is caught and counted like any other.
 impl<S: Sys> Drop for Reactor<S> {
     fn drop(&mut self) {
+        self.drop_user_values();
+    }
+}
+
+impl<S: Sys> Reactor<S> {
+    pub(super) fn drop_user_values(&mut self) {
         for id in self.core.table.snapshot() {
             let entry = self.core.table.remove(id);
             if let Some(Entry::Line(line)) = &entry {
@@ -138,5 +145,7 @@ impl<S: Sys> Drop for Reactor<S> {
             core.timers.retire(timer);
             core.drop_user_value(due);
         }
+        core.show_traffic();
+        core.pulse.end();
     }
 }

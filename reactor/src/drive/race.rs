@@ -54,7 +54,7 @@ impl<S: Sys> Reactor<S> {
             self.core.table.remove(key);
             return Err(error);
         }
-        set_options(&mut self.sys, &mut self.core.counters, attempt.line, &fd, options);
+        set_options(&mut self.sys, &self.core.pulse.counters, attempt.line, &fd, options);
         self.set_fd(key, fd);
         Ok(key)
     }

@@ -10,7 +10,7 @@
 use super::Reactor;
 use crate::api::{CloseReason, Silence};
 use crate::conn::{Channel, LINGER_BYTES, Line, Ready, Reason, Stage};
-use crate::core::{Callback, Core, Counters, Held};
+use crate::core::{Callback, Core, Held, Traffic};
 use crate::id::ConnId;
 use crate::sys::Sys;
 use shardpoll_timers::Tick;
@@ -51,7 +51,7 @@ impl<S: Sys> Reactor<S> {
     /// One `recv` into the read buffer of this size.
     fn receive(&mut self, id: ConnId, size: usize, most: usize) -> io::Result<usize> {
         let Self { sys, fds, core, rx, wide_rx, .. } = self;
-        let Core { table, counters, now, .. } = core;
+        let Core { table, traffic, now, .. } = core;
         let line = table.served_mut(id);
         let Some(Some(fd)) = fds.get(id.slot()) else {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -69,7 +69,7 @@ impl<S: Sys> Reactor<S> {
             Stage::Open(Channel::Plain) => line.piece(size).min(most),
             _ => size,
         };
-        let count = receive(sys, fd, &mut rx[..size], line, *now, counters)?;
+        let count = receive(sys, fd, &mut rx[..size], line, *now, traffic)?;
         if let Some(tuning) = &mut line.tuning {
             if tuning.received(count, *now) {
                 line.gate.close(Reason::Limited);
@@ -254,7 +254,7 @@ pub(super) fn receive<S: Sys>(
     rx: &mut [u8],
     line: &mut Line,
     now: Tick,
-    counters: &mut Counters,
+    traffic: &mut Traffic,
 ) -> io::Result<usize> {
     let result = sys.recv(fd, rx);
     if let Ok(count @ 1..) = result {
@@ -263,7 +263,7 @@ pub(super) fn receive<S: Sys>(
             line.ready.clear(Ready::READABLE);
         }
         line.last_read = now;
-        counters.bytes_in += count as u64;
+        traffic.bytes_in += count as u64;
     }
     result
 }

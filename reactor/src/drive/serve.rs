@@ -60,6 +60,21 @@ impl<S: Sys> Reactor<S> {
                 self.panicked(panic, held.take());
             }
         }
+        self.core.pulse.serve(None, None);
+    }
+
+    /// As [`serve_batch`](Self::serve_batch), but each service is timed.
+    #[cold]
+    pub(super) fn serve_batch_timed(&mut self, events: &Events) {
+        let mut before = self.core.now;
+        for event in events.iter() {
+            if let Some(id) = ConnId::from_key(event.key) {
+                self.serve(id, Cause::Event(event.ready));
+                let now = self.sys.now();
+                self.core.pulse.service_times.record(before, now);
+                before = now;
+            }
+        }
     }
 
     /// Serves one line.
@@ -69,6 +84,7 @@ impl<S: Sys> Reactor<S> {
         if let Err(panic) = catch_unwind(service) {
             self.panicked(panic, held);
         }
+        self.core.pulse.serve(None, None);
     }
 
     /// What nearly every service needs is written out here; all else is a call away. The line is
@@ -76,8 +92,9 @@ impl<S: Sys> Reactor<S> {
     #[inline(always)]
     fn service(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         let Self { sys, fds, core, rx, .. } = self;
-        let Core { table, staging, counters, now, .. } = core;
+        let Core { table, staging, traffic, now, pulse, .. } = core;
         let Some(line) = table.line_mut(id) else { return self.serve_other(id, cause) };
+        pulse.serve(Some(id), line.listener);
         if let Cause::Event(ready) = cause {
             line.ready.add(ready);
         }
@@ -90,7 +107,7 @@ impl<S: Sys> Reactor<S> {
         match fds.get(id.slot()) {
             _ if !simple => self.take_in_other(id, held, cause),
             Some(Some(fd)) if line.ready.has(Ready::READABLE) => {
-                match receive(sys, fd, rx, line, *now, counters) {
+                match receive(sys, fd, rx, line, *now, traffic) {
                     Ok(count @ 1..) => {
                         let data = &rx[..count];
                         core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
@@ -129,14 +146,21 @@ impl<S: Sys> Reactor<S> {
     #[cold]
     fn serve_other(&mut self, id: ConnId, cause: Cause) {
         match (self.core.table.entry_mut(id), cause) {
-            (Some(Entry::Listener(_)), _) => self.accept(id),
-            (Some(Entry::Watch(_)), Cause::Event(ready)) => self.serve_watch(id, ready),
+            (Some(Entry::Listener(listener)), _) => {
+                let listener = Some(listener.id);
+                self.core.pulse.serve(None, listener);
+                self.accept(id);
+            }
+            (Some(Entry::Watch(_)), Cause::Event(ready)) => {
+                self.core.pulse.serve(None, None);
+                self.serve_watch(id, ready);
+            }
             (Some(Entry::Attempt(attempt)), _) => {
                 let attempt = *attempt;
                 self.attempt_event(id, attempt);
             }
             // Its slot was freed earlier in this batch (B4).
-            _ => self.core.counters.stale_events += 1,
+            _ => self.core.pulse.counters.stale_events.add(1),
         }
     }
 
@@ -226,7 +250,7 @@ impl<S: Sys> Reactor<S> {
         let message = panic_message(&*panic);
         drop_panic(panic);
         let served = self.core.staging.line();
-        let callback = self.core.calling;
+        let callback = self.core.pulse.calling();
         self.core.count_panic(served);
         let Some(id) = served else {
             return self.core.drop_user_value(held);

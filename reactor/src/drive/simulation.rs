@@ -95,7 +95,8 @@ impl Simulation {
             handler.expect("only `connect` knows the address")
         };
         let options = ListenerOptions::default();
-        let added = reactor.add_listener(ListenerId::new(u32::MAX), fd, options, Box::new(accept));
+        let added =
+            reactor.add_listener(ListenerId::new(u32::MAX - 1), fd, options, Box::new(accept));
         added.expect("without faults every descriptor can be watched");
         sim.set_faults(faults);
         Ok(Self { sim, reactor, expected, tolerates_panics: false, turns_at_once: 0 })

@@ -96,6 +96,8 @@ impl<S: Sys> Reactor<S> {
         line.enter(Stage::Handshaking(tls));
         line.begins_to_wait(now);
         line.marks.add(Marks::STARTTLS);
+        let listener = line.listener;
+        self.core.count_handshake_begun(listener);
         self.call_owed(id, held);
         self.begin_session(id, held);
     }

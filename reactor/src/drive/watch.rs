@@ -64,7 +64,7 @@ impl<S: Sys> Reactor<S> {
             return;
         }
         let (fd, nothing) = (watch.fd.as_fd(), WatchInterest::NOTHING);
-        self.core.counters.watch_changes += 1;
+        self.core.pulse.counters.watch_changes.add(1);
         let told = if wanted == nothing {
             // One that the kernel no longer knows counts as removed (S43).
             self.sys
@@ -90,7 +90,7 @@ impl<S: Sys> Reactor<S> {
             self.core.timers.remove(pause);
         }
         if watch.registered != WatchInterest::NOTHING {
-            self.core.counters.watch_changes += 1;
+            self.core.pulse.counters.watch_changes.add(1);
             if let Err(error) = self.sys.unwatch(watch.fd.as_fd()) {
                 log::debug!("watch {id}: {error}");
             }

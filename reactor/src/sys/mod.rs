@@ -150,6 +150,12 @@ pub trait Sys: 'static {
     where
         Self: Sized;
 
+    /// Begins anew, as if nothing had been registered yet; wakers stay good.
+    ///
+    /// # Errors
+    /// The kernel's, when there is no new poller to be had.
+    fn renew(&mut self) -> io::Result<()>;
+
     /// Waits for events until the given time ([`Tick::MAX`]: for ever; one that has passed: not at
     /// all).
     ///

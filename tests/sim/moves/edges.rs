@@ -2,8 +2,8 @@
 
 use super::{LISTENER, World, at};
 use shardpoll_reactor::{
-    CloseReason, Conn, ConnId, Fault, Faults, Handler, LinkAcrossError, LinkError, LinkOptions,
-    MoveError, SimPeer, Status,
+    CloseReason, Conn, ConnId, DrainPlan, Fault, Faults, Handler, LinkAcrossError, LinkError,
+    LinkOptions, MoveError, SimPeer, Status,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,10 +35,7 @@ impl Handler for Note {
             "!1" => conn.move_to::<Self>(1),
             "!2" => conn.move_to::<Self>(2),
             "!other" => conn.move_to::<Other>(1),
-            "!both" => conn.move_to::<Self>(1).and_then(|()| {
-                conn.close();
-                Ok(())
-            }),
+            "!both" => conn.move_to::<Self>(1).map(|()| conn.close()),
             _ => {
                 conn.write(data);
                 Ok(())
@@ -60,6 +57,10 @@ impl Handler for Note {
 
     fn on_moved(&mut self, conn: &mut Conn<'_>, was: ConnId) {
         self.note(conn, &format!("moved from {}", was.shard()));
+    }
+
+    fn on_drain_begin(&mut self, conn: &mut Conn<'_>) {
+        self.note(conn, "drain");
     }
 
     fn on_status(&mut self, conn: &mut Conn<'_>, status: &Status) {
@@ -96,7 +97,7 @@ fn peer_of(world: &mut World, shard: usize) -> (SimPeer, ConnId) {
 
 impl World {
     /// The connection of a shard that has but one.
-    fn only(&mut self, shard: usize) -> ConnId {
+    fn only(&self, shard: usize) -> ConnId {
         let ids = self.loops[shard].connections();
         assert_eq!(ids.len(), 1, "shard {shard}");
         ids[0]
@@ -239,6 +240,26 @@ fn a_shard_that_quits_while_it_is_on_its_way_closes_it_in_order() {
     world.run(40);
     assert_eq!(seen(&log), ["0 connect", "0 !1", "1 moved from 0", "1 end Asked"]);
     assert!(peer.is_at_end());
+}
+
+#[test]
+fn whoever_arrives_where_a_drain_has_begun_is_told_of_it_once() {
+    for told_before in [false, true] {
+        let (mut world, log) = world(false);
+        let (peer, _) = peer(&mut world);
+        world.loops[1].drain(DrainPlan::default());
+        if told_before {
+            world.loops[0].drain(DrainPlan::default());
+        }
+        world.say(&peer, "!1");
+        world.echo(&peer, "goes on");
+        let want = if told_before {
+            ["0 connect", "0 drain", "0 !1", "1 moved from 0", "1 goes on"]
+        } else {
+            ["0 connect", "0 !1", "1 moved from 0", "1 drain", "1 goes on"]
+        };
+        assert_eq!(seen(&log), want);
+    }
 }
 
 #[test]

@@ -93,23 +93,31 @@ fn own(result: c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+fn new_epoll() -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointer.
+    own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })
+}
+
 impl Linux {
     /// Opens an epoll descriptor and its waker.
     ///
     /// # Errors
     /// The kernel's, such as running out of descriptors.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: takes no pointer.
-        let epoll = own(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        let epoll = new_epoll()?;
         // SAFETY: takes no pointer.
         let wake = own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // The system call takes a time of 64 bits, which there is not on 32.
         let only_millis = cfg!(target_pointer_width = "32");
         let wake = Arc::new(File::from(wake));
         let linux = Self { epoll, wake, only_millis, wait_began: None, interrupted: false };
-        // Edge-triggered, so that nobody has to read it: each write is an edge.
-        linux.control(libc::EPOLL_CTL_ADD, &*linux.wake, EPOLLIN | EPOLLET, WAKE_KEY)?;
+        linux.register_wake()?;
         Ok(linux)
+    }
+
+    fn register_wake(&self) -> io::Result<()> {
+        // Edge-triggered, so that nobody has to read it: each write is an edge.
+        self.control(libc::EPOLL_CTL_ADD, &*self.wake, EPOLLIN | EPOLLET, WAKE_KEY)
     }
 
     fn control(&self, verb: c_int, fd: &impl AsRawFd, mask: c_int, key: u64) -> io::Result<()> {
@@ -180,7 +188,8 @@ fn watch_mask(interest: WatchInterest) -> c_int {
     input | output
 }
 
-/// `CLOCK_MONOTONIC`, so ticks of different loops compare (clock_gettime(2)).
+/// The time of every loop on Linux: `CLOCK_MONOTONIC`, so ticks of different loops, and of threads
+/// that have none, compare (clock_gettime(2)).
 #[inline]
 #[must_use]
 pub fn monotonic_now() -> Tick {
@@ -203,17 +212,22 @@ impl Sys for Linux {
         monotonic_now()
     }
 
+    fn renew(&mut self) -> io::Result<()> {
+        self.epoll = new_epoll()?;
+        self.register_wake()
+    }
+
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.len = 0;
         self.wait_began = None;
         self.interrupted = false;
         let nanos = match until {
-            Tick::MAX => None,
             Tick::ZERO => Some(0),
             until => {
                 let now = self.now();
                 self.wait_began = Some(now);
-                Some(until.as_nanos().saturating_sub(now.as_nanos()))
+                let rest = until.as_nanos().saturating_sub(now.as_nanos());
+                (until != Tick::MAX).then_some(rest)
             }
         };
         events.len = match self.wait_raw(&mut events.raw, nanos) {

@@ -278,6 +278,14 @@ impl Files {
         self.pollers.len() - 1
     }
 
+    /// An epoll gives up all it has been told to watch; what its waker has said stays.
+    pub(super) fn renew_poller(&mut self, poller: usize) {
+        for file in self.files.iter_mut().flatten() {
+            file.watch.take_if(|watch| watch.poller == poller);
+        }
+        self.pollers[poller].ready.clear();
+    }
+
     /// The waker of an epoll is used: as an eventfd, once however often.
     pub(super) fn wake_poller(&mut self, poller: usize) {
         self.pollers[poller].woken = true;

@@ -275,6 +275,11 @@ impl Sys for Sim {
         self.time()
     }
 
+    fn renew(&mut self) -> io::Result<()> {
+        self.net.borrow_mut().files.renew_poller(self.poller);
+        Ok(())
+    }
+
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.clear();
         self.net.borrow_mut().wait(self.poller, events, until.as_nanos())
