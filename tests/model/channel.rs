@@ -1,7 +1,7 @@
 //! A channel's double, over the atomics of whichever library is `super::lib`.
 //!
-//! Weaker than crossbeam's: what was pushed is seen by who reads it, and there is no more order than
-//! that. A look at emptiness may give what was true a while ago.
+//! Weaker than crossbeam's: what was pushed is seen by who reads it, and there is no more order
+//! than that. A look at emptiness may give what was true a while ago.
 //!
 //! What is in it lies behind a lock of std, which no schedule sees: it is never held from one step
 //! of the schedule to the next.
@@ -85,7 +85,7 @@ impl<T> Receiver<T> {
     }
 
     pub(crate) fn try_recv(&self) -> Result<T, Empty> {
-        if self.0.len.load(Ordering::Acquire) == 0 {
+        if super::sync::is_over() || self.0.len.load(Ordering::Acquire) == 0 {
             return Err(Empty);
         }
         // A sender that finds it full has counted its item for a moment.

@@ -9,6 +9,11 @@ pub(crate) use super::channel::{Receiver, Sender, TrySendError, bounded, unbound
 pub(crate) use super::lib::{AtomicUsize, Ordering};
 pub(crate) use std::sync::Arc;
 
+/// Whether the world has failed: what is dropped now is in no world any more.
+pub(crate) fn is_over() -> bool {
+    std::thread::panicking()
+}
+
 /// The flag.
 pub(crate) struct AtomicBool(lib::AtomicBool);
 
@@ -22,7 +27,9 @@ impl AtomicBool {
     }
 
     pub(crate) fn store(&self, value: bool, order: Ordering) {
-        lib::store(&self.0, value, order);
+        if !is_over() {
+            lib::store(&self.0, value, order);
+        }
     }
 
     pub(crate) fn swap(&self, value: bool, order: Ordering) -> bool {
@@ -34,6 +41,9 @@ impl AtomicBool {
 }
 
 pub(crate) fn fence(order: Ordering) {
+    if is_over() {
+        return;
+    }
     let bug = if super::play::is_shard() { Bug::NoFenceInPark } else { Bug::NoFenceInWake };
     if !is_planted(bug) {
         lib::fence(order);
