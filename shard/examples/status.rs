@@ -14,7 +14,7 @@ const MOST: usize = 4096;
 
 /// One request of one connection.
 #[derive(Debug)]
-pub struct Status {
+pub(crate) struct Status {
     remote: Remote,
     head: Vec<u8>,
 }
@@ -22,7 +22,7 @@ pub struct Status {
 impl Status {
     /// Of the engine of this handle.
     #[must_use]
-    pub fn new(remote: Remote) -> Self {
+    pub(crate) fn new(remote: Remote) -> Self {
         Self { remote, head: Vec::new() }
     }
 
