@@ -261,9 +261,13 @@ impl Core {
         self.revisit(id);
     }
 
-    /// Over a snapshot: what is opened meanwhile stays (S146).
+    /// Over a snapshot: what is opened meanwhile stays (S146), but for those who have waited at a
+    /// listener that ends with this.
     pub(crate) fn close_all(&mut self, reason: &dyn Fn() -> CloseReason) {
         for id in self.table.snapshot() {
+            if let Some(listener) = self.table.listener_mut(id) {
+                listener.ends_all = true;
+            }
             self.close(id, reason());
         }
     }

@@ -79,6 +79,8 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// User code has stopped it (S128).
     pub(crate) paused: bool,
+    /// It ends with everything else: whom it still accepts ends likewise.
+    pub(crate) ends_all: bool,
     /// Its socket is closed; it stays for what other loops may give back.
     pub(crate) deaf: bool,
     /// Each line that came to it and waits for its PROXY header has a clone.
@@ -105,6 +107,7 @@ impl Listener {
             accept: Some(accept),
             resting: false,
             paused: false,
+            ends_all: false,
             deaf: false,
             prefaces: Rc::new(()),
             pause_ends: None,

@@ -31,8 +31,9 @@ const SPAN: Duration = Duration::from_secs(60);
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Watchdog {
-    /// A turn that lasts longer is a stall. Shards are looked at twice in this time. Default: 25
-    /// ms; less than 1 ms is taken for 1 ms.
+    /// A turn that lasts longer is a stall. Shards are looked at once in this time, so a stall is
+    /// noticed before it has lasted twice as long. Default: 25 ms; less than 1 ms is taken for 1
+    /// ms.
     pub threshold: Duration,
     /// A stall that lasts this long ends the process (abort(3)), so that whoever has started it
     /// can start it again. Default: none does.
@@ -60,8 +61,7 @@ pub struct Stall {
     pub listener: Option<ListenerId>,
     /// The callback that ran when it was noticed, by name.
     pub callback: &'static str,
-    /// For how long the shard has not looked at the kernel; exact to half the threshold when it is
-    /// over.
+    /// For how long the shard has not looked at the kernel; exact to the threshold when it is over.
     pub lasting: Duration,
     /// Whether the shard goes on.
     pub over: bool,
@@ -122,7 +122,7 @@ impl Watcher {
 
     /// Watches until all shards have ended.
     pub(crate) fn run(mut self, latch: &Latch) {
-        let period = self.threshold / 2;
+        let period = self.threshold;
         let mut before = monotonic_now();
         while !latch.all_ended_within(period) {
             let now = monotonic_now();

@@ -35,7 +35,9 @@ fn storm(world: &mut World, verb: Verb) {
         .map(|_| {
             thread::spawn(move || {
                 while let Ok(mut peer) = Peer::try_connect(addr) {
-                    // Some that come between are reset with the queue of a closed socket.
+                    // Some that come between are reset with the queue of a closed socket, or when
+                    // they send: of a handshake that it has forgotten the kernel says nothing.
+                    peer.send_some(b"hello");
                     let _said = peer.read_all();
                 }
             })
@@ -43,9 +45,13 @@ fn storm(world: &mut World, verb: Verb) {
         .collect();
     // The storm is on.
     world.wait_for_each(3, |seen| seen.event == Event::Connect);
-    for _ in 0..3 {
+    let speak = |_| {
         let remote = world.remote();
-        thread::spawn(move || verb(&remote));
+        thread::spawn(move || verb(&remote))
+    };
+    let speakers: Vec<_> = (0..3).map(speak).collect();
+    for speaker in speakers {
+        speaker.join().expect("it says it and ends");
     }
     // Nobody may listen there any more.
     if let Ok(mut peer) = Peer::try_connect(trigger) {

@@ -258,7 +258,8 @@ impl Local<'_> {
     }
 
     /// Closes every connection, listener and watch that is there now, as [`Conn::close`] does
-    /// (S146). The descriptors of watches go back to their watchers, open (S140).
+    /// (S146); those who wait at the listeners are accepted, and closed likewise. The descriptors
+    /// of watches go back to their watchers, open (S140).
     pub fn close_all(&mut self) {
         self.core.close_all(&|| CloseReason::Asked);
     }

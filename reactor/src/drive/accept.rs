@@ -166,7 +166,8 @@ impl<S: Sys> Reactor<S> {
             self.core.pulse.counters.accept_failures.add(1);
             self.core.line(id).fail(CloseReason::Io(error));
         }
-        if self.core.phase.quits() {
+        let with_all = self.core.table.listener_mut(key).is_some_and(|listener| listener.ends_all);
+        if with_all || self.core.phase.quits() {
             self.core.close(id, CloseReason::Asked);
         }
         self.serve(id, Cause::Asked);

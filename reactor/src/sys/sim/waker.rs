@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-/// Ends the wait of one loop of a [`Sim`].
+/// Ends the wait of one loop of a [`Sim`](super::Sim).
 #[derive(Clone)]
 pub struct SimWaker {
     net: Rc<RefCell<Net>>,
