@@ -3,6 +3,8 @@
 /// The example for users, which is a test itself.
 #[path = "../../shard/examples/simulated.rs"]
 mod example;
+mod fan_out;
+mod fan_out;
 mod faults;
 mod happy_eyeballs;
 mod links;
