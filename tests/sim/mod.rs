@@ -4,7 +4,6 @@
 #[path = "../../shard/examples/simulated.rs"]
 mod example;
 mod fan_out;
-mod fan_out;
 mod faults;
 mod happy_eyeballs;
 mod links;
