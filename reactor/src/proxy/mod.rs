@@ -65,7 +65,7 @@ pub enum ProxyVersion {
 /// assert_eq!(header.encode(), line);
 ///
 /// // Bytes may come in any pieces: a piece that is too short says what it lacks at the least.
-/// assert_eq!(ProxyHeader::decode(&line[..15])?, Decoded::Needs(20));
+/// assert_eq!(ProxyHeader::decode(&line[..15])?, Decoded::Needs(17));
 /// assert_eq!(ProxyHeader::decode(line)?, Decoded::Header(header, line.len()));
 /// assert!(ProxyHeader::decode(b"\x16\x03\x01").is_err(), "that is TLS");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
