@@ -84,6 +84,9 @@ pub(crate) struct Serve {
     /// Let the scheduler place the shards, instead of one on each CPU
     #[arg(long)]
     pub(crate) no_pin: bool,
+    /// Let nobody watch whether a shard is stalled: a thread that looks at them by time
+    #[arg(long)]
+    pub(crate) no_watchdog: bool,
     /// How long connections may take to empty their queues at the end
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration_or_zero)]
     pub(crate) drain: Duration,

@@ -41,6 +41,9 @@ pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
     if options.no_pin {
         builder = builder.pinning(Pinning::None);
     }
+    if options.no_watchdog {
+        builder = builder.watchdog(None);
+    }
     let engine = builder.start()?;
     let mut listen = Listen::on(options.addr);
     if let Some(tls) = tls {
