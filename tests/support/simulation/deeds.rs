@@ -87,7 +87,7 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
         10 => any([place.outside, place.plain, place.nowhere]),
         11..14 if place.with_tls => Connect::to(place.upgraded),
         14 if place.with_tls => Connect::to(place.half_upgraded),
-        16 if place.with_tls => {
+        16..18 if place.with_tls => {
             client_hello(place, place.proxied_tls).proxy_header(balancer::client(shared))
         }
         16..18 => Connect::to(place.proxied).proxy_header(balancer::client(shared)),
@@ -95,7 +95,7 @@ pub fn dial(shared: &Shared, place: &Rc<Place>, local: &mut Local<'_>) {
     };
     let actor = Actor::new(shared, place);
     let me = actor.me;
-    shared.borrow_mut().records[me].tls = place.with_tls && (kind < 4 || kind == 16);
+    shared.borrow_mut().records[me].tls = place.with_tls && (kind < 4 || (16..18).contains(&kind));
     let upgrades = place.with_tls && (11..15).contains(&kind);
     if upgrades {
         actor.plan_upgrade();
