@@ -6,7 +6,30 @@ use crate::peer::Peer;
 use crate::scenario::{Goal, Kind, Lines, Spec};
 
 /// Everybody who echoes without TLS.
-pub(crate) const PLAIN: &[Peer] = &[Peer::Shardpoll, Peer::Floor, Peer::FloorEt, Peer::Tokio];
+pub(crate) const PLAIN: &[Peer] = &[
+    Peer::Shardpoll,
+    Peer::Floor,
+    Peer::FloorEt,
+    Peer::Mio,
+    Peer::Tokio,
+    Peer::TokioMulti,
+    Peer::Monoio,
+    Peer::MonoioUring,
+    Peer::Glommio,
+    Peer::Libuv,
+    Peer::Libevent,
+];
+
+/// The cheapest of them, and those that callgrind can count.
+pub(crate) const FEW: &[Peer] = &[
+    Peer::Shardpoll,
+    Peer::Floor,
+    Peer::FloorEt,
+    Peer::Mio,
+    Peer::Tokio,
+    Peer::Libuv,
+    Peer::Libevent,
+];
 
 /// Everybody who echoes with TLS.
 pub(crate) const TLS: &[Peer] = &[Peer::Shardpoll, Peer::Tokio];
