@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(gcc libc6-dev libuv1-dev libevent-dev pkg-config haproxy nginx libnginx-mod-stream strace valgrind)
+packages=(gcc libc6-dev libuv1-dev libevent-dev pkg-config haproxy nginx libnginx-mod-stream strace
+    valgrind)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' \

@@ -1,5 +1,5 @@
-/* An echo server as users of libevent write it: a bufferevent for each connection, with a read timeout,
- * whose input becomes its output without a copy; no reading while much of that waits. */
+/* An echo server as users of libevent write it: a bufferevent for each connection, with a read
+ * timeout, whose input becomes its output without a copy; no reading while much of that waits. */
 #include "peer.h"
 #include <arpa/inet.h>
 #include <event2/buffer.h>

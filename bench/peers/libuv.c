@@ -1,5 +1,6 @@
 /* An echo server as users of libuv write it: `uv_try_write` for the answer, `uv_write` for what the
- * kernel had no room for, no reading meanwhile; a timer for each connection, begun anew by each read. */
+ * kernel had no room for, no reading meanwhile; a timer for each connection, begun anew by each
+ * read. */
 #include "peer.h"
 #include <arpa/inet.h>
 #include <uv.h>

@@ -1,7 +1,7 @@
 /* What the C peers share: options, the line that says where they listen, and their end.
  *
- * A peer takes --cpu N and --read-timeout SECONDS, prints `listening ADDR pid PID`, and ends when its
- * standard input does. */
+ * A peer takes --cpu N and --read-timeout SECONDS, prints `listening ADDR pid PID`, and ends when
+ * its standard input does. */
 #ifndef PEER_H
 #define PEER_H
 

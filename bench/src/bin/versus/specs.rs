@@ -71,6 +71,15 @@ pub(crate) const ECHO1000: Spec = Spec {
     ..BESIDE_FLOOR
 };
 
+/// Its last part has the goal.
+pub(crate) const ECHO15000: Spec = Spec {
+    name: "echo15000",
+    title: "64-byte echo, plain, one in flight on each of 50 connections, and of 15,000",
+    kind: Kind::Scale([50, 15_000]),
+    peers: FEW,
+    ..BESIDE_FLOOR
+};
+
 pub(crate) const PIPE: Spec = Spec {
     name: "pipe",
     title: "1 KiB echo, plain, 50 connections, 16 in flight on each",

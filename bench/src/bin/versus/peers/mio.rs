@@ -1,5 +1,5 @@
-//! mio: one thread, edge-triggered, no read after a short read; and what mio has not, the deadline of
-//! each connection, in a tree that every read moves it in.
+//! mio: one thread, edge-triggered, no read after a short read; and what mio has not, the deadline
+//! of each connection, in a tree that every read moves it in.
 //!
 //! Never: looks at the clock more than once a turn.
 

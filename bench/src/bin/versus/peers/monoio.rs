@@ -1,7 +1,7 @@
 //! monoio: a task and a buffer for each connection, over epoll ("legacy") or io_uring.
 //!
-//! The read timeout is `monoio::time::timeout` round each read. It ends with the process: its runtime
-//! cannot be told anything by another thread without a feature that costs the others.
+//! The read timeout is `monoio::time::timeout` round each read. It ends with the process: its
+//! runtime cannot be told anything by another thread without a feature that costs the others.
 //!
 //! Never: has TLS.
 
