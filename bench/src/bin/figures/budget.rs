@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::report::Held;
 use serde::{Deserialize, Serialize};
 use shardpoll_bench::tools;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -233,26 +233,33 @@ fn round(value: f64, digits: i32) -> f64 {
     (value * scale).round() / scale
 }
 
-/// The functions that have moved most since the budget was recorded: those that were kept with it,
-/// and those that would be now.
+/// The functions that have moved most since the budget was recorded, the most first: those that
+/// were kept with it, and those that would be now.
 fn moved(budget: &Budget, held: &Held) -> Vec<String> {
-    let least = SHARE * budget.value;
-    let names = budget.functions.keys().chain(held.functions.keys());
-    let mut moves: Vec<(&String, Option<f64>, f64)> = names
-        .map(|name| {
-            let now = held.functions.get(name).copied().unwrap_or(0.0);
-            (name, budget.functions.get(name).copied(), now)
-        })
-        .filter(|(_, before, now)| (now - before.unwrap_or(0.0)).abs() >= least / 2.0)
-        .collect();
-    let by = |(_, before, now): &(&String, Option<f64>, f64)| (now - before.unwrap_or(0.0)).abs();
-    moves.sort_by(|one, other| by(other).total_cmp(&by(one)).then(one.0.cmp(other.0)));
-    moves.dedup_by_key(|(name, ..)| *name);
-    let text = |(name, before, now): (&String, Option<f64>, f64)| match before {
-        Some(before) => format!("{:+.1} {name}: {before:.1} to {now:.1}", now - before),
-        None => format!("{now:+.1} {name}: not among those kept, to {now:.1}"),
-    };
-    moves.into_iter().take(TOLD).map(text).collect()
+    // One that was not kept had less than this.
+    let all_kept = budget.functions.len() < KEPT;
+    let least = budget.functions.values().copied().reduce(f64::min).filter(|_| !all_kept);
+    let least = least.unwrap_or(SHARE * budget.value);
+    let names: BTreeSet<_> = budget.functions.keys().chain(held.functions.keys()).collect();
+    let mut moves: Vec<(f64, String)> = Vec::new();
+    for name in names {
+        let now = held.functions.get(name).copied().unwrap_or(0.0);
+        match budget.functions.get(name) {
+            Some(&before) => {
+                let by = now - before;
+                moves.push((by, format!("{by:+.1} {name}: {before:.1} to {now:.1}")));
+            }
+            None if now > least => {
+                let by = now - least;
+                let text = format!("{by:+.1} at least {name}: under {least:.1} to {now:.1}");
+                moves.push((by, text));
+            }
+            None => {}
+        }
+    }
+    moves.retain(|(by, _)| by.abs() >= NOISE * budget.value);
+    moves.sort_by(|(one, _), (other, _)| other.abs().total_cmp(&one.abs()));
+    moves.into_iter().take(TOLD).map(|(_, text)| text).collect()
 }
 
 #[cfg(test)]

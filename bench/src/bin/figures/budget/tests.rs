@@ -49,7 +49,7 @@ fn what_moved_is_told_by_function_the_most_first() {
     assert_eq!(
         judged.moved,
         [
-            "+30.0 new: not among those kept, to 30.0",
+            "+29.0 at least new: under 1.0 to 30.0",
             "-9.0 turn: 30.0 to 21.0",
             "+4.0 serve: 60.0 to 64.0"
         ]
