@@ -38,7 +38,7 @@ mod stage;
 mod tuning;
 mod upgrade;
 
-pub(crate) use bits::{Marks, Origin, Ready};
+pub(crate) use bits::{Hears, Marks, Origin, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
@@ -55,6 +55,21 @@ use crate::id::ListenerId;
 use shardpoll_timers::{Tick, TimerId};
 use std::rc::Rc;
 
+/// [`Line::four`] of a line that can be read from and written to.
+const READY: u32 = {
+    let both = Ready::from_bits(Ready::READABLE.bits() | Ready::WRITABLE.bits());
+    four(both, Gate::OPEN, Marks::NOTHING, Hears::UNKNOWN)
+};
+
+/// The same of one that has been read to the end, and whose handler is not told of a flush.
+const QUIET: u32 = four(Ready::WRITABLE, Gate::OPEN, Marks::NOTHING, Hears::NOTHING);
+
+/// Readiness lowest, so that an event is added by a single operation.
+#[inline]
+const fn four(ready: Ready, gate: Gate, marks: Marks, hears: Hears) -> u32 {
+    u32::from_le_bytes([ready.bits(), gate.bits(), marks.bits(), hears.bits()])
+}
+
 /// The record of one connection.
 pub(crate) struct Line {
     pub(crate) handler: Option<Box<dyn Handler>>,
@@ -69,11 +84,13 @@ pub(crate) struct Line {
     /// The entry in the timer heap, and the time it stands at.
     pub(crate) entry: Option<TimerId>,
     pub(crate) entry_due: Tick,
+    // These four are looked at together ([`Line::four`]).
     pub(crate) ready: Ready,
     pub(crate) gate: Gate,
+    pub(crate) marks: Marks,
+    pub(crate) hears: Hears,
     /// On the list of lines to serve before the turn ends, or about to be settled anyway.
     pub(crate) on_agenda: bool,
-    pub(crate) marks: Marks,
     /// `on_connect` was called; decides what a handshake's timeout is called (S93).
     pub(crate) connected: bool,
     /// `on_disconnect` was called, or shall not be (S79): as long as there is no handler, too.
@@ -120,8 +137,9 @@ impl Line {
             entry_due: Tick::MAX,
             ready: Ready::NOTHING,
             gate: Gate::default(),
-            on_agenda: false,
             marks: Marks::NOTHING,
+            hears: Hears::UNKNOWN,
+            on_agenda: false,
             connected: false,
             told: false,
             input_ended: false,
@@ -154,6 +172,35 @@ impl Line {
         matches!(self.stage, Stage::Open(Channel::Plain))
             && self.gate.is_open()
             && self.marks == Marks::NOTHING
+    }
+
+    /// What it is ready for, and all that could stand in the way, as one number.
+    #[inline]
+    fn four(&self) -> u32 {
+        let Self { ready, gate, marks, hears, .. } = self;
+        four(*ready, *gate, *marks, *hears)
+    }
+
+    /// Whether this event makes it one to read from and to write to, and there is nothing else to
+    /// be done for it: [`is_simple`](Self::is_simple), with nothing queued.
+    #[inline]
+    pub(crate) fn is_ready_by(&self, event: Ready) -> bool {
+        const NOT_HEARS: u32 = !four(Ready::NOTHING, Gate::OPEN, Marks::NOTHING, Hears::ALL);
+        self.four() & NOT_HEARS | u32::from(event.bits()) == READY
+            && matches!(self.stage, Stage::Open(Channel::Plain))
+            && self.outbox.is_empty()
+    }
+
+    /// Whether it waits for input and for nothing else, and its handler hears nothing of a flush.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.four() == QUIET
+    }
+
+    /// The same of one that may have input waiting.
+    #[inline]
+    pub(crate) fn is_quiet_but_readable(&self) -> bool {
+        self.four() | u32::from(Ready::READABLE.bits()) == QUIET | READY
     }
 
     /// Whether an open line has no input and no callback waiting: true after nearly every service.
