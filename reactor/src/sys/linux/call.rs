@@ -14,8 +14,8 @@ use std::os::fd::RawFd;
 #[inline(always)]
 pub(super) unsafe fn recv(fd: RawFd, to: *mut u8, len: usize) -> i64 {
     let result: i64;
-    // SAFETY: the kernel's convention (syscall(2)): it changes rax, rcx and r11, and the memory that
-    // the caller vouches for. No address is asked for, so the sixth argument is not looked at.
+    // SAFETY: the kernel's convention (syscall(2)): it changes rax, rcx and r11, and the memory
+    // that the caller vouches for. No address is asked for, so the sixth argument is not looked at.
     unsafe {
         std::arch::asm!(
             "syscall",
