@@ -54,7 +54,7 @@ impl Handler for Mirror {
 }
 
 fn pieces_of_the_input_leave_as_they_were_written() {
-    // S56: a copy of what was written leaves, wherever that lay, and however little the kernel takes
+    // S56: what was written leaves, wherever that lay, and however little the kernel takes
     let world = Setup::new().start(|_| {});
     let addr = world.listen_as(|_| Mirror::default());
     let mut peer = Peer::connect(addr);
