@@ -52,7 +52,7 @@ pub(crate) use upgrade::Upgrade;
 
 use crate::api::{Addr, CloseReason, Credit, Handler, WhenFull};
 use crate::id::ListenerId;
-use shardpoll_timers::{Tick, TimerId};
+use shardpoll_timers::Tick;
 use std::rc::Rc;
 
 /// The record of one connection.
@@ -66,9 +66,6 @@ pub(crate) struct Line {
     pub(crate) last_read: Tick,
     /// When output last moved, or the stage began.
     pub(crate) last_progress: Tick,
-    /// The entry in the timer heap, and the time it stands at.
-    pub(crate) entry: Option<TimerId>,
-    pub(crate) entry_due: Tick,
     pub(crate) ready: Ready,
     pub(crate) gate: Gate,
     /// On the list of lines to serve before the turn ends, or about to be settled anyway.
@@ -100,6 +97,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    #[inline]
     pub(crate) fn new(
         stage: Stage,
         handler: Option<Box<dyn Handler>>,
@@ -116,8 +114,6 @@ impl Line {
             opened: now,
             last_read: now,
             last_progress: now,
-            entry: None,
-            entry_due: Tick::MAX,
             ready: Ready::NOTHING,
             gate: Gate::default(),
             on_agenda: false,
@@ -154,6 +150,12 @@ impl Line {
         matches!(self.stage, Stage::Open(Channel::Plain))
             && self.gate.is_open()
             && self.marks == Marks::NOTHING
+    }
+
+    /// Whether nothing keeps a simple line whose peer has finished.
+    #[inline]
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.outbox.is_empty() && self.tuning.is_none()
     }
 
     /// Whether an open line has no input and no callback waiting: true after nearly every service.

@@ -93,7 +93,9 @@ impl<S: Sys> Reactor<S> {
     fn service(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, traffic, now, pulse, .. } = core;
-        let Some(line) = table.line_mut(id) else { return self.serve_other(id, cause) };
+        let Some(line) = table.line_mut(id) else {
+            return self.serve_other(id, cause, held);
+        };
         pulse.serve(Some(id), line.listener);
         if let Cause::Event(ready) = cause {
             line.ready.add(ready);
@@ -112,7 +114,7 @@ impl<S: Sys> Reactor<S> {
                         let data = &rx[..count];
                         core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
                     }
-                    other => self.no_input(id, other),
+                    other => return self.no_input(id, held, other),
                 }
             }
             _ => {}
@@ -131,7 +133,7 @@ impl<S: Sys> Reactor<S> {
 
     /// The output side of a line that is not simply open, or has something in its outbox.
     #[inline(never)]
-    fn flush_other(&mut self, id: ConnId, held: &mut Held) {
+    pub(super) fn flush_other(&mut self, id: ConnId, held: &mut Held) {
         self.core.exchange_handlers(id, held);
         self.upgrade(id, held);
         let line = self.core.line(id);
@@ -144,12 +146,12 @@ impl<S: Sys> Reactor<S> {
 
     /// An event for something else than a line.
     #[cold]
-    fn serve_other(&mut self, id: ConnId, cause: Cause) {
+    fn serve_other(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         match (self.core.table.entry_mut(id), cause) {
             (Some(Entry::Listener(listener)), _) => {
                 let listener = Some(listener.id);
                 self.core.pulse.serve(None, listener);
-                self.accept(id);
+                self.accept(id, held);
             }
             (Some(Entry::Watch(_)), Cause::Event(ready)) => {
                 self.core.pulse.serve(None, None);
@@ -193,11 +195,11 @@ impl<S: Sys> Reactor<S> {
 
     /// Ends a service: makes sure that something will bring the loop back to the line.
     #[inline(always)]
-    fn conclude(&mut self, id: ConnId, held: &mut Held) {
+    pub(super) fn conclude(&mut self, id: ConnId, held: &mut Held) {
         let Core { table, staging, spans, .. } = &mut self.core;
-        let line = table.served_mut(id);
+        let (line, alarm) = table.served_with_alarm(id);
         let at_rest = staging.is_direct() && line.is_idle();
-        if !at_rest || line.read_deadline(spans) < line.entry_due {
+        if !at_rest || line.read_deadline(spans) < alarm.due {
             return self.conclude_other(id, held);
         }
         staging.end();
@@ -206,7 +208,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Also carries the end of the line on, and frees it.
     #[inline(never)]
-    fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
+    pub(super) fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
         // No flush follows, so what is written from now on is queued.
         self.core.staging.close();
         self.tell_water(id, held);
