@@ -124,14 +124,23 @@ pub(crate) fn play(shape: Shape) {
         })
         .collect();
     let mut read = Read { tasks: Vec::new(), of: vec![(0, None); shape.senders] };
+    // An event ends the first waits.
+    let mut events = shape.events;
     while !read.is_all(shape) {
-        arrive((&read.tasks, &read.of));
+        arrive((&read.tasks, &read.of, events));
         bell.waits.fetch_add(1, SeqCst);
         if inbox.park() {
-            note("sleeps");
-            ear.recv().expect("the bell lives");
-            bell.pending.store(false, SeqCst);
-            note("awake");
+            if events > 0 {
+                events -= 1;
+            } else {
+                note("sleeps");
+                ear.recv().expect("the bell lives");
+                bell.pending.store(false, SeqCst);
+                note("awake");
+            }
+        }
+        if inbox.is_undisturbed() {
+            continue;
         }
         inbox.unpark();
         while read.task(&inbox) {

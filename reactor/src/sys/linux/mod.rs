@@ -44,6 +44,9 @@ use std::time::SystemTime;
 /// For system calls that could name a peer: none.
 const NO_ADDR: *const libc::sockaddr = ptr::null();
 
+/// For waits that could change the signals that are blocked: they do not.
+const NO_MASK: *const libc::sigset_t = ptr::null();
+
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
@@ -143,7 +146,7 @@ impl Linux {
                     raw.as_mut_ptr(),
                     raw.len(),
                     time_ptr,
-                    ptr::null::<libc::sigset_t>(),
+                    NO_MASK,
                     0_usize,
                 )
             };
@@ -159,9 +162,12 @@ impl Linux {
         let millis = nanos
             .map_or(-1, |n| c_int::try_from(n.div_ceil(NANOS_PER_MILLI)).unwrap_or(c_int::MAX));
         let room = c_int::try_from(raw.len()).unwrap_or(c_int::MAX);
-        let epoll = self.epoll.as_raw_fd();
-        // SAFETY: `raw` has room for `room` events.
-        let result = unsafe { libc::epoll_wait(epoll, raw.as_mut_ptr(), room, millis) };
+        let (epoll, raw, mask) = (self.epoll.as_raw_fd(), raw.as_mut_ptr(), NO_MASK);
+        // By number, as `recv` is: the C library's function is a cancellation point.
+        // SAFETY: `raw` has room for `room` events, and no signal mask is given.
+        let result = unsafe {
+            libc::syscall(libc::SYS_epoll_pwait, epoll, raw, room, millis, mask, 0_usize)
+        };
         check(result)
     }
 }
