@@ -9,9 +9,9 @@
 //! behind a sleeping shard. The sender that clears the flag wakes the shard, which is a write to an
 //! eventfd, so a sleep costs at most one write however many letters come.
 //!
-//! The flag stays set for as long as nobody clears it. A shard that was woken by something else, and
-//! finds it set, knows that nobody has posted: it looks at no channel, neither after its wait nor
-//! before the next one.
+//! The flag stays set for as long as nobody clears it. A shard that was woken by something else,
+//! and finds it set, knows that nobody has posted: it looks at no channel, neither after its wait
+//! nor before the next one.
 //!
 //! An order is never lost: it may carry a connection. Whoever sends one first takes a ticket; a
 //! shard that ends gives no more tickets if, and only if, it has received as many orders as there

@@ -330,8 +330,8 @@ impl Sys for Linux {
     #[inline]
     fn close(&mut self, fd: OwnedFd) {
         let fd = fd.into_raw_fd();
-        // By number, as `recv` below. What it says is of no use: the descriptor is gone all the same
-        // (close(2)).
+        // By number, as `recv` below. What it says is of no use: the descriptor is gone all the
+        // same (close(2)).
         // SAFETY: takes no pointer; `fd` was owned, and is nobody's now.
         let _gone = unsafe { libc::syscall(libc::SYS_close, fd) };
     }
