@@ -86,7 +86,7 @@ impl Table {
     }
 
     /// `None`, and the entry is dropped, when the table is full.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<ConnId> {
         let index = self.first_vacant;
         let (index, generation) = if let Some(slot) = self.slots.get_mut(index as usize) {
@@ -99,13 +99,19 @@ impl Table {
             std::mem::forget(std::mem::replace(&mut slot.entry, entry));
             (index, slot.generation)
         } else {
-            let index = u32::try_from(self.slots.len()).ok().filter(|_| !self.is_full())?;
-            let generation = self.first_generation.get();
-            self.slots.push(Slot { generation, alarm: Alarm::NONE, entry });
-            (index, generation)
+            self.append(entry)?
         };
         self.live += 1;
         ConnId::new(self.shard, index, generation)
+    }
+
+    /// Puts an entry into a slot that has never been.
+    #[inline(never)]
+    fn append(&mut self, entry: Entry) -> Option<(u32, u32)> {
+        let index = u32::try_from(self.slots.len()).ok().filter(|_| !self.is_full())?;
+        let generation = self.first_generation.get();
+        self.slots.push(Slot { generation, alarm: Alarm::NONE, entry });
+        Some((index, generation))
     }
 
     /// Takes the entry out; from here on its id is dead.
@@ -312,6 +318,28 @@ mod tests {
         assert_eq!(largest.generation(), u32::MAX);
         assert!(table.remove(largest).is_some());
         assert_eq!(table.insert(entry()).expect("room").generation(), 1);
+    }
+
+    #[test]
+    fn an_alarm_stays_with_its_slot_and_is_spare_while_no_line_is_there() {
+        let mut heap = shardpoll_timers::Heap::new();
+        let mut table = Table::new(0, NonZeroU32::MIN);
+        let first = table.insert(entry()).expect("room");
+        let due = Tick::from_nanos(7);
+        let timer = Some(heap.insert(due, ()));
+        *table.served_with_alarm(first).1 = Alarm { entry: timer, due };
+        assert_eq!(table.spare_alarms(), 0);
+        table.discard(first);
+        assert_eq!(table.spare_alarms(), 1);
+        let second = table.insert(entry()).expect("room");
+        let alarm = table.served_with_alarm(second).1;
+        assert_eq!((alarm.entry, alarm.due), (timer, due));
+        assert_eq!((table.spare_alarms(), table.rings_for(0)), (0, Some(second)));
+        assert!(table.remove(second).is_some());
+        let attempt = Attempt { line: second, to: ([127, 0, 0, 1], 1).into() };
+        table.insert(Entry::Attempt(attempt)).expect("room");
+        assert_eq!((table.spare_alarms(), table.rings_for(0)), (1, None));
+        assert_eq!(table.spare_alarms(), 0);
     }
 
     #[test]

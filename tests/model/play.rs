@@ -135,7 +135,9 @@ pub(crate) fn play(shape: Shape) {
             } else {
                 note("sleeps");
                 ear.recv().expect("the bell lives");
-                bell.pending.store(false, SeqCst);
+                // All rings so far are heard at once, and what was done before each is seen: a write
+                // to an eventfd and the wait that reports it take the same lock.
+                bell.pending.swap(false, SeqCst);
                 note("awake");
             }
         }

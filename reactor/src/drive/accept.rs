@@ -102,7 +102,7 @@ impl<S: Sys> Reactor<S> {
     /// Admits a connection by the short way, if it may take it.
     ///
     /// Only while a batch of events is served, which looks after `held` when user code panics.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit_any(&mut self, key: ConnId, fd: S::Fd, addr: Addr, held: &mut Held) {
         let Core { table, phase, .. } = &mut self.core;
         let room = !table.is_full();
@@ -115,7 +115,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// As [`admit`](Self::admit), at a listener that asks nothing, of a loop that serves.
-    #[inline]
+    #[inline(always)]
     fn admit_plain(&mut self, key: ConnId, fd: S::Fd, addr: Addr, held: &mut Held) {
         let Self { sys, core, .. } = self;
         let Core { table, pulse, config, now, panic_counted, .. } = core;
@@ -293,6 +293,7 @@ impl<S: Sys> Reactor<S> {
 
 /// Our address on a connection: the listener's, and only one that listens on every address has to
 /// ask.
+#[inline(always)]
 fn listener_addr<S: Sys>(sys: &mut S, listener: &mut Listener, fd: &S::Fd) -> Option<Rc<Addr>> {
     if listener.is_wildcard {
         let addr = sys.local_addr(fd).ok()?;

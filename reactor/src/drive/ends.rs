@@ -60,7 +60,7 @@ impl<S: Sys> Reactor<S> {
         line.input_ended = true;
         line.told = true;
         line.origin.add(Origin::END_COUNTED);
-        line.enter(Stage::Closed(CloseReason::PeerClosed));
+        line.enter_from_plain(Stage::Closed(CloseReason::PeerClosed));
         let listener = line.listener;
         self.core.count_plain_end(listener, reason.kind());
         log::debug!("connection {id}: ended: {reason}");

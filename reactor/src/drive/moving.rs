@@ -196,7 +196,7 @@ impl<S: Sys> Reactor<S> {
 /// Connections that were accepted for others.
 impl<S: Sys> Reactor<S> {
     /// A connection was accepted: it is served here, unless the router has it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pass_or_admit(
         &mut self,
         key: ConnId,

@@ -145,7 +145,7 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// An event for something else than a line.
-    #[cold]
+    #[inline(never)]
     fn serve_other(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         match (self.core.table.entry_mut(id), cause) {
             (Some(Entry::Listener(listener)), _) => {

@@ -123,6 +123,7 @@ impl Linux {
         self.control(libc::EPOLL_CTL_ADD, &*self.wake, EPOLLIN | EPOLLET, WAKE_KEY)
     }
 
+    #[inline]
     fn control(&self, verb: c_int, fd: &impl AsRawFd, mask: c_int, key: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: mask as u32, u64: key };
         // SAFETY: `event` lives through the call, which copies it.
@@ -263,6 +264,7 @@ impl Sys for Linux {
         self.epoll.try_clone()
     }
 
+    #[inline]
     fn register(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, mask(interest), key)
     }
@@ -287,6 +289,7 @@ impl Sys for Linux {
         self.control(libc::EPOLL_CTL_DEL, &fd, 0, WAKE_KEY)
     }
 
+    #[inline]
     fn accept(&mut self, listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
         socket::accept(listener)
     }

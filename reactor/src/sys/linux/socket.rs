@@ -134,6 +134,7 @@ pub(super) fn adopt(stream: OwnedFd) -> io::Result<OwnedFd> {
     Ok(stream)
 }
 
+#[inline]
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
     let mut addr = RawAddr::empty();
     let (bytes, len) = addr.as_mut_ptrs();
