@@ -7,6 +7,7 @@ mod lib {
     };
     pub(crate) use shuttle::sync::mpsc::{Sender, channel};
     pub(crate) use shuttle::thread::spawn;
+    pub(crate) use std::sync::atomic::AtomicBool as Rung;
     pub(crate) use std::sync::atomic::Ordering;
 
     /// As the machine does it.

@@ -1,6 +1,7 @@
 //! Every schedule of few threads, by loom.
 
 mod lib {
+    pub(crate) use loom::sync::atomic::AtomicBool as Rung;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
     pub(crate) use loom::sync::mpsc::{Sender, channel};
     pub(crate) use loom::thread::spawn;

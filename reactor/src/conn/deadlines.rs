@@ -1,11 +1,11 @@
 //! When a connection is too old: computed from its state, never set.
 //!
-//! A connection has one entry in the timer heap: the alarm of its slot. Reading stores `last_read`,
-//! sending stores `last_progress`, and nothing else happens: the alarm is moved at once only when
-//! the true deadline became *earlier*; one that comes up too early is put back at the true deadline.
-//! It stays when the connection goes, for the next one in the slot. So a busy connection, or many
-//! short ones in its place, cost one heap operation per timeout period, and the timeout is still
-//! exact.
+//! A connection has one entry in the timer heap: the alarm of its slot. Reading stores
+//! `last_read`, sending stores `last_progress`, and nothing else happens: the alarm is moved at
+//! once only when the true deadline became *earlier*; one that comes up too early is put back at
+//! the true deadline. It stays when the connection goes, for the next one in the slot. So a busy
+//! connection, or many short ones in its place, cost one heap operation per timeout period, and the
+//! timeout is still exact.
 //!
 //! Never: reads a clock or touches the heap.
 //!
