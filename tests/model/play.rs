@@ -14,8 +14,9 @@ use std::sync::atomic::Ordering::SeqCst;
 /// An eventfd's double: a ring before the wait ends the wait.
 struct Bell {
     rung: Sender<()>,
-    /// Rung, and not heard yet: where memory is weak an atomic of the world, since whoever hears the bell sees what was
-    /// done before it was rung (a write to an eventfd and the wait that reports it take one lock).
+    /// Rung, and not heard yet. Where memory is weak it is an atomic of the world, since whoever
+    /// hears the bell sees what was done before it was rung: a write to an eventfd and the wait
+    /// that reports it take the same lock.
     pending: Arc<Rung>,
     /// How often it was rung, and how often the shard has announced a wait.
     rings: Arc<AtomicUsize>,
