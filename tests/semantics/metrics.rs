@@ -83,7 +83,7 @@ fn bytes_are_counted_both_ways() {
 
 fn connections_that_come_and_go_leave_the_timer_heap_alone() {
     let mut world = Setup::new().echo();
-    let mut visit = |world: &mut World| {
+    let visit = |world: &mut World| {
         let (mut peer, _) = world.connect_and_wait();
         peer.echo(b"hello");
         assert_eq!(counters(world).timers, 1);
