@@ -132,6 +132,7 @@ impl Row {
         if !self.detail.is_empty() {
             let _infallible = write!(line, "   {}", self.detail);
         }
+        line.truncate(line.trim_end().len());
         line.push('\n');
         line
     }
