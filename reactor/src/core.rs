@@ -167,6 +167,12 @@ impl Core {
         }
     }
 
+    /// Whether user code, or a service, has asked for something that is yet to be done.
+    #[inline]
+    pub(crate) fn is_asked(&self) -> bool {
+        self.agenda.len() | self.wishes.len() > 0
+    }
+
     /// The line of an id that is known to be alive: one that is being served.
     #[inline]
     pub(crate) fn line(&mut self, id: ConnId) -> &mut Line {

@@ -68,11 +68,10 @@ impl Core {
     #[inline]
     fn entry_of(&mut self, id: ListenerId) -> &mut ListenerEntry {
         // Numbers that are given out in order are their places.
-        let number = id.number() as usize;
-        let at = match self.ledger.listeners.get(number) {
-            Some(known) if known.id == id => number,
-            _ => self.find_entry(id),
-        };
+        let mut at = id.number() as usize;
+        if self.ledger.listeners.get(at).is_none_or(|known| known.id != id) {
+            at = self.find_entry(id);
+        }
         &mut self.ledger.listeners[at]
     }
 

@@ -7,6 +7,7 @@
 //!
 //! Never: guesses; a handler nothing is known of is called.
 
+use crate::api::Handler;
 use crate::conn::Hears;
 use crate::core::{Core, Held};
 use crate::id::ConnId;
@@ -17,6 +18,20 @@ use std::any::{Any, TypeId};
 pub(crate) struct LeftOut {
     pub(crate) predrain: Option<TypeId>,
     pub(crate) drain: Option<TypeId>,
+    /// The one that was last found to leave out both, so that the next of it need not be called.
+    neither: Option<TypeId>,
+}
+
+impl LeftOut {
+    /// What a handler that is new to its line hears of a flush, as far as its type is known.
+    #[inline(always)]
+    pub(crate) fn hears(&self, handler: &dyn Handler) -> Hears {
+        let any: &dyn Any = handler;
+        match self.neither {
+            Some(kind) if kind == any.type_id() => Hears::NOTHING,
+            _ => Hears::UNKNOWN,
+        }
+    }
 }
 
 impl Core {
@@ -27,8 +42,9 @@ impl Core {
         let Some(handler) = held.as_deref() else { return };
         let any: &dyn Any = handler;
         let kind = Some(any.type_id());
-        let LeftOut { predrain, drain } = self.left_out;
+        let LeftOut { predrain, drain, .. } = self.left_out;
         if predrain == kind && drain == kind {
+            self.left_out.neither = kind;
             self.line(id).hears = Hears::NOTHING;
         } else if called {
             self.line(id).hears = Hears::FLUSHES;

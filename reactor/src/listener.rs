@@ -116,12 +116,13 @@ impl Listener {
     }
 
     /// Whether it takes connections when they come.
+    #[inline]
     pub(crate) fn is_accepting(&self) -> bool {
         !self.resting && !self.paused && !self.deaf && self.ending.is_none()
     }
 
     /// Whether its connections begin as plain as they can: no limit, no header, no TLS.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn asks_nothing(&self) -> bool {
         let ListenerOptions { tls, read_size, proxy, min_rate, max_lifetime, .. } = &self.options;
         let plain = tls.is_none() && proxy.is_none();

@@ -117,7 +117,13 @@ impl Core {
         self.shutdown = Shutdown::begin(&self.counters(), lingering as u64);
     }
 
+    #[inline]
     pub(crate) fn state(&self) -> EngineState {
+        if self.phase.serves() { EngineState::Serving } else { self.state_of_end() }
+    }
+
+    #[cold]
+    fn state_of_end(&self) -> EngineState {
         match self.phase {
             Phase::Serving => EngineState::Serving,
             Phase::Accepting { .. } => EngineState::DrainingAccepting,

@@ -88,30 +88,33 @@ impl Table {
     /// `None`, and the entry is dropped, when the table is full.
     #[inline(always)]
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<ConnId> {
+        if self.first_vacant == NO_SLOT && !self.append() {
+            return None;
+        }
         let index = self.first_vacant;
-        let (index, generation) = if let Some(slot) = self.slots.get_mut(index as usize) {
-            if let Entry::Vacant(next) = slot.entry {
-                self.first_vacant = next;
-            }
-            let has_alarm = slot.alarm.entry.is_some();
-            self.spare -= usize::from(has_alarm && matches!(entry, Entry::Line(_)));
-            // What is vacant owns nothing: to drop it would be a look for nothing.
-            std::mem::forget(std::mem::replace(&mut slot.entry, entry));
-            (index, slot.generation)
-        } else {
-            self.append(entry)?
-        };
+        let slot = &mut self.slots[index as usize];
+        if let Entry::Vacant(next) = slot.entry {
+            self.first_vacant = next;
+        }
+        if slot.alarm.entry.is_some() {
+            self.spare -= usize::from(matches!(entry, Entry::Line(_)));
+        }
         self.live += 1;
-        ConnId::new(self.shard, index, generation)
+        // What is vacant owns nothing: to drop it would be a look for nothing.
+        std::mem::forget(std::mem::replace(&mut slot.entry, entry));
+        ConnId::new(self.shard, index, slot.generation)
     }
 
-    /// Puts an entry into a slot that has never been.
+    /// Adds a vacant slot, unless there are as many as there may be.
+    #[cold]
     #[inline(never)]
-    fn append(&mut self, entry: Entry) -> Option<(u32, u32)> {
-        let index = u32::try_from(self.slots.len()).ok().filter(|_| !self.is_full())?;
-        let generation = self.first_generation.get();
-        self.slots.push(Slot { generation, alarm: Alarm::NONE, entry });
-        Some((index, generation))
+    fn append(&mut self) -> bool {
+        let (room, generation) = (!self.is_full(), self.first_generation.get());
+        let index = u32::try_from(self.slots.len());
+        let (Ok(index), true) = (index, room) else { return false };
+        self.slots.push(Slot { generation, alarm: Alarm::NONE, entry: Entry::Vacant(NO_SLOT) });
+        self.first_vacant = index;
+        true
     }
 
     /// Takes the entry out; from here on its id is dead.
@@ -123,8 +126,14 @@ impl Table {
     /// As [`remove`](Self::remove); what nobody wants is dropped where it is.
     #[inline]
     pub(crate) fn discard(&mut self, id: ConnId) {
-        if let Some((entry, vacant)) = self.vacate(id) {
-            *entry = vacant;
+        let Some((entry, vacant)) = self.vacate(id) else { return };
+        match entry {
+            Entry::Line(line) if line.is_bare() => {
+                drop(line.local.take());
+                // It owns nothing else: to drop it would be a look for nothing.
+                std::mem::forget(std::mem::replace(entry, vacant));
+            }
+            _ => *entry = vacant,
         }
     }
 

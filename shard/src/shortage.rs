@@ -45,30 +45,32 @@ impl<S: Sys> Shortage<S> {
 pub(crate) struct Share<S: Sys = Linux> {
     shortage: Arc<Shortage<S>>,
     shard: usize,
+    /// Whether there are others to tell, or to be told by.
+    has_others: bool,
     /// Whether it has said that it rests.
     rests: bool,
 }
 
 impl<S: Sys> Share<S> {
     pub(crate) fn new(shortage: Arc<Shortage<S>>, shard: usize) -> Self {
-        Self { shortage, shard, rests: false }
+        let has_others = shortage.shards.len() > 1;
+        Self { shortage, shard, has_others, rests: false }
     }
 
     /// To be called after each turn.
     #[inline]
     pub(crate) fn after_turn(&mut self, reactor: &mut Reactor<S>) {
-        let freed = reactor.take_freed_descriptor();
-        if freed || self.rests || reactor.has_resting_listener() {
-            self.settle(reactor, freed);
+        if self.has_others {
+            let freed = reactor.take_freed_descriptor();
+            if freed || self.rests || reactor.has_resting_listener() {
+                self.settle(reactor, freed);
+            }
         }
     }
 
     #[inline(never)]
     fn settle(&mut self, reactor: &mut Reactor<S>, freed: bool) {
-        let Self { shortage, shard, rests } = self;
-        if shortage.shards.len() < 2 {
-            return;
-        }
+        let Self { shortage, shard, rests, .. } = self;
         let begins = reactor.has_resting_listener() && !*rests;
         if begins {
             shortage.resting.fetch_add(1, Ordering::SeqCst);

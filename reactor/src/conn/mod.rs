@@ -163,6 +163,15 @@ impl Line {
         self.outbox.is_empty() && self.tuning.is_none()
     }
 
+    /// Whether it owns nothing but its part of the listener's address, as most do in the end.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        let Self { handler, stage, outbox, tuning, race, ended_tls, peer, .. } = self;
+        let alone = handler.is_none() && outbox.is_empty() && tuning.is_none();
+        let plain = race.is_none() && ended_tls.is_none() && matches!(peer, Addr::Ip(_));
+        alone && plain && matches!(stage, Stage::Closed(CloseReason::PeerClosed))
+    }
+
     /// Whether an open line has no input and no callback waiting: true after nearly every service.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {

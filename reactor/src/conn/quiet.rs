@@ -10,6 +10,9 @@ const READY: u32 = {
     four(both, Gate::OPEN, Marks::NOTHING, Hears::UNKNOWN)
 };
 
+/// The same of one whose peer has ended.
+const ENDED: u32 = READY | Ready::ENDED.bits() as u32;
+
 /// The same of one that has been read to the end, and whose handler is not told of a flush.
 const QUIET: u32 = four(Ready::WRITABLE, Gate::OPEN, Marks::NOTHING, Hears::NOTHING);
 
@@ -31,8 +34,19 @@ impl Line {
     /// be done for it: [`is_simple`](Self::is_simple), with nothing queued.
     #[inline]
     pub(crate) fn is_ready_by(&self, event: Ready) -> bool {
+        self.becomes_by(event, READY)
+    }
+
+    /// Whether all that is left of it by this event is to be read, and its end.
+    #[inline]
+    pub(crate) fn is_ended_by(&self, event: Ready) -> bool {
+        self.becomes_by(event, ENDED)
+    }
+
+    #[inline(always)]
+    fn becomes_by(&self, event: Ready, four_then: u32) -> bool {
         const NOT_HEARS: u32 = !four(Ready::NOTHING, Gate::OPEN, Marks::NOTHING, Hears::ALL);
-        self.four() & NOT_HEARS | u32::from(event.bits()) == READY
+        self.four() & NOT_HEARS | u32::from(event.bits()) == four_then
             && matches!(self.stage, Stage::Open(Channel::Plain))
             && self.outbox.is_empty()
     }

@@ -53,6 +53,7 @@ impl AcceptError {
 }
 
 impl<S: Sys> Reactor<S> {
+    #[inline(always)]
     pub(super) fn accept(&mut self, key: ConnId, held: &mut Held) {
         let Self { sys, fds, core, .. } = self;
         let Some(listener) = core.table.listener_mut(key) else { return };
@@ -61,6 +62,8 @@ impl<S: Sys> Reactor<S> {
         let Some(Some(fd)) = fds.get(key.slot()) else {
             return;
         };
+        core.staging.end();
+        core.pulse.serve(None, Some(id));
         match sys.accept(fd) {
             Ok((fd, addr)) => self.pass_or_admit(key, id, fd, addr, held),
             Err(error) if AcceptError::of(&error) == AcceptError::Passing => {
@@ -99,48 +102,41 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// Admits a connection by the short way, if it may take it.
+    /// Admits a connection, by a short way at a listener that asks nothing, of a loop that serves.
     ///
     /// Only while a batch of events is served, which looks after `held` when user code panics.
     #[inline(always)]
     pub(super) fn admit_any(&mut self, key: ConnId, fd: S::Fd, addr: Addr, held: &mut Held) {
-        let Core { table, phase, .. } = &mut self.core;
-        let room = !table.is_full();
-        match table.listener_mut(key) {
-            Some(listener) if room && phase.serves() && listener.asks_nothing() => {
-                self.admit_plain(key, fd, addr, held);
-            }
-            _ => self.admit(key, fd, addr),
-        }
-    }
-
-    /// As [`admit`](Self::admit), at a listener that asks nothing, of a loop that serves.
-    #[inline(always)]
-    fn admit_plain(&mut self, key: ConnId, fd: S::Fd, addr: Addr, held: &mut Held) {
         let Self { sys, core, .. } = self;
-        let Core { table, pulse, config, now, panic_counted, .. } = core;
-        let Some(listener) = table.listener_mut(key) else { return };
-        let (from, now) = (listener.id, *now);
-        let local = listener_addr(sys, listener, &fd);
-        let when_full = listener.options.when_full.unwrap_or(config.when_full);
+        let Core { table, phase, pulse, config, now, panic_counted, left_out, .. } = core;
+        let (room, now) = (!table.is_full(), *now);
+        let listener = match table.listener_mut(key) {
+            Some(listener) if room && phase.serves() && listener.asks_nothing() => listener,
+            _ => return self.admit(key, fd, addr),
+        };
         let Some(accept) = &mut listener.accept else { return };
+        let from = listener.id;
         let peer = Peer { addr, listener: from, proxy: None };
         pulse.call(Callback::Accept);
         *panic_counted = false;
         // An acceptor is lent nothing of the loop, so it can be called where it is.
-        match catch_unwind(AssertUnwindSafe(|| accept.accept(&peer))) {
-            Ok(handler) => *held = Some(handler),
+        let handler = catch_unwind(AssertUnwindSafe(|| accept.accept(&peer)));
+        let mut line = Line::new(Stage::Open(Channel::Plain), None, peer.addr, Some(from), now);
+        line.local = listener_addr(sys, listener, &fd);
+        line.when_full = listener.options.when_full.unwrap_or(config.when_full);
+        // A fresh socket can be written to, though the first event is yet to come.
+        line.ready.add(Ready::WRITABLE);
+        match handler {
+            Ok(handler) => {
+                line.hears = left_out.hears(&*handler);
+                // No service is under way, so nobody is held: that need not be dropped.
+                held.get_or_insert(handler);
+            }
             Err(panic) => {
-                self.core.count_panic(None);
+                core.count_panic(None);
                 drop_panic(panic);
             }
         }
-        let stage = Stage::Open(Channel::Plain);
-        let mut line = Line::new(stage, None, peer.addr, Some(from), now);
-        line.local = local;
-        line.when_full = when_full;
-        // A fresh socket can be written to, though the first event is yet to come.
-        line.ready.add(Ready::WRITABLE);
         let Some(id) = self.core.table.insert(Entry::Line(line)) else {
             return self.core.drop_user_value(held.take());
         };

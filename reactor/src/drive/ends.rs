@@ -33,27 +33,36 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// The first service of a line that was open at once, and owes nothing but `on_connect`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin(&mut self, id: ConnId, held: &mut Held) {
         let Core { table, staging, pulse, first_room, .. } = &mut self.core;
         let line = table.served_mut(id);
-        pulse.serve(Some(id), line.listener);
         line.connected = true;
+        pulse.serve(Some(id), line.listener);
         staging.begin(id, *first_room, Door::Direct);
         self.core.call(id, held, Callback::Connect, |h, c| h.on_connect(c));
+        if !self.core.staging.is_direct() || !self.core.staging.is_empty() {
+            self.flush_first(id, held);
+        }
+        self.conclude(id, held);
+    }
+
+    /// `on_connect` has written, or changed its line.
+    #[inline(never)]
+    fn flush_first(&mut self, id: ConnId, held: &mut Held) {
         if !self.core.staging.is_direct() {
             self.flush_other(id, held);
-        } else if !self.core.staging.is_empty() {
+        } else {
             self.flush_staged(id, held);
         }
         if !self.core.staging.is_empty() {
             self.core.unstage(id, &[]);
         }
-        self.conclude(id, held);
     }
 
     /// The whole end of a line that was simple, and owes nothing: its peer has finished, and that
     /// is told.
+    #[inline(always)]
     pub(super) fn part(&mut self, id: ConnId, held: &mut Held) {
         let reason = CloseReason::PeerClosed;
         let line = self.core.line(id);
@@ -65,10 +74,16 @@ impl<S: Sys> Reactor<S> {
         self.core.count_plain_end(listener, reason.kind());
         log::debug!("connection {id}: ended: {reason}");
         self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
+        // It owns nothing: to drop it would be a look for nothing.
+        std::mem::forget(reason);
         self.core.pulse.call(Callback::Drop);
         drop(held.take());
         self.core.staging.end();
-        self.free(id, None);
+        if self.core.next_handlers.is_empty() {
+            self.give_up(id);
+        } else {
+            self.free(id, None);
+        }
     }
 
     /// The line is flushing or closed: carries its end on.
@@ -203,6 +218,12 @@ impl<S: Sys> Reactor<S> {
         while let Some(next) = self.core.take_next_handler(id) {
             self.core.drop_user_value(next);
         }
+        self.give_up(id);
+    }
+
+    /// Closes the descriptor of a line without a handler, and gives up its slot.
+    #[inline(always)]
+    fn give_up(&mut self, id: ConnId) {
         let Some(line) = self.core.table.line_mut(id) else {
             return;
         };

@@ -82,7 +82,8 @@ impl<S: Sys> Reactor<S> {
         line.ready.add(Ready::READABLE);
         // Tried without an event, a send may find room that is no progress of the peer: the kernel
         // reports none below a third of its buffer.
-        if limit != Limit::Write || self.events.is_full() {
+        let more = self.events.as_ref().is_some_and(|events| events.is_full());
+        if limit != Limit::Write || more {
             line.ready.add(Ready::WRITABLE);
         }
         self.serve(id, Cause::Asked);

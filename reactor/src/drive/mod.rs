@@ -73,7 +73,8 @@ pub struct Reactor<S: Sys = Linux> {
     /// By slot. The pure half does not even know that there are descriptors.
     fds: Vec<Option<S::Fd>>,
     core: Core,
-    events: Events,
+    /// `None` while they are served.
+    events: Option<Box<Events>>,
     /// Input of whichever line is read, in chunks of the configured size; lent to its callback.
     rx: Box<[u8]>,
     /// Likewise, of lines whose own read size is larger.
@@ -144,7 +145,7 @@ impl<S: Sys> Reactor<S> {
             sys,
             fds: Vec::new(),
             core: Core::new(at, config, now, S::wall_time, pulse),
-            events: Events::new(),
+            events: None,
             rx,
             wide_rx: Box::default(),
             plain: Vec::new(),
@@ -235,7 +236,9 @@ impl<S: Sys> Reactor<S> {
         let until = self.wait_until(wait_at_most);
         self.core.show_traffic();
         let began = self.core.pulse.rest();
-        self.sys.wait(&mut self.events, until)?;
+        // Taken out, so that the loop over them needs no look at what services may change.
+        let mut events = self.events.take().unwrap_or_default();
+        self.sys.wait(&mut events, until)?;
         let now = self.sys.now();
         let ended = self.sys.wait_began().unwrap_or(now);
         self.core.last_turn = Span { began: std::mem::replace(&mut self.core.now, now), ended };
@@ -243,21 +246,20 @@ impl<S: Sys> Reactor<S> {
         self.core.panic_counted = false;
         // Before the events: what they arm is for the next turn (S16).
         self.core.timers.start_turn(now);
-        let sampled = self.begin_work(began, ended);
-        // Taken out, so that the loop over them needs no look at what services may change.
-        let events = std::mem::take(&mut self.events);
-        if sampled {
+        if self.begin_work(began, ended, &events) {
             self.serve_batch_timed(&events);
         } else {
             self.serve_batch(&events);
         }
-        self.events = events;
+        self.events = Some(events);
         self.expire();
         // One that panics has had its call all the same.
         while waits() && self.core.run(Callback::Letter, &mut outside).unwrap_or(true) {}
-        self.carry_out_wishes();
-        self.work_off_agenda();
-        self.carry_out_wishes();
+        if self.core.is_asked() {
+            self.carry_out_wishes();
+            self.work_off_agenda();
+            self.carry_out_wishes();
+        }
         self.wake_resting_listeners();
         Ok(self.end_of_turn())
     }
@@ -265,14 +267,14 @@ impl<S: Sys> Reactor<S> {
     /// The wait is over, and the turn before it lasted from here to there; whether the services of
     /// this turn are timed.
     #[inline]
-    fn begin_work(&self, began: Option<Tick>, ended: Tick) -> bool {
+    fn begin_work(&self, began: Option<Tick>, ended: Tick, events: &Events) -> bool {
         let pulse = &self.core.pulse;
         if let Some(began) = began {
             pulse.turn_times.record(began, ended);
         }
         let turns = pulse.counters.turns.value();
         pulse.counters.turns.set(turns + 1);
-        pulse.counters.events.add(self.events.len() as u64);
+        pulse.counters.events.add(events.len() as u64);
         pulse.work(self.core.now);
         turns % TIMED_TURNS == 0
     }
@@ -299,10 +301,16 @@ impl<S: Sys> Reactor<S> {
 
     fn wait_until(&self, wait_at_most: Option<Duration>) -> Tick {
         let core = &self.core;
-        if core.is_over() || !core.agenda.is_empty() || !core.wishes.is_empty() {
+        if core.is_asked() {
             return Tick::ZERO;
         }
-        let until = core.timers.next_due().unwrap_or(Tick::MAX).min(core.phase.due());
+        let mut until = core.timers.next_due().unwrap_or(Tick::MAX);
+        if !core.phase.serves() {
+            if core.is_over() {
+                return Tick::ZERO;
+            }
+            until = until.min(core.phase.due());
+        }
         match wait_at_most {
             Some(Duration::ZERO) => Tick::ZERO,
             Some(wait) => until.min(self.core.now.saturating_add(wait)),
@@ -321,7 +329,7 @@ impl<S: Sys> Reactor<S> {
     /// Whether the next turn has something to do, whatever the kernel says.
     #[cfg(feature = "sim")]
     fn has_work(&self) -> bool {
-        !self.core.agenda.is_empty() || !self.core.wishes.is_empty()
+        self.core.is_asked()
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ use crate::core::{Callback, Core, Due};
 use crate::id::{ConnId, Place};
 use crate::listener::Listener;
 use crate::phase::Phase;
-use crate::sys::{Events, Interest, Sys};
+use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_timers::Tick;
 use std::io;
@@ -52,7 +52,7 @@ impl<S: Sys> Reactor<S> {
         self.plain.clear();
         self.wire.clear();
         self.delivered = 0;
-        self.events = Events::new();
+        self.events = None;
         let (config, pulse) = (self.core.config.clone(), self.pulse());
         let shards = self.core.shards;
         self.core = Core::new(at, config, now, S::wall_time, pulse);

@@ -16,6 +16,7 @@ use crate::id::ConnId;
 use crate::sys::{Events, Sys};
 use crate::table::Entry;
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a line is served.
@@ -65,13 +66,17 @@ impl<S: Sys> Reactor<S> {
     #[cold]
     pub(super) fn serve_batch_timed(&mut self, events: &Events) {
         let mut before = self.core.now;
-        for event in events.iter() {
-            if let Some(id) = ConnId::from_key(event.key) {
-                self.serve(id, Cause::Event(event.ready));
-                let now = self.sys.now();
-                self.core.pulse.service_times.record(before, now);
-                before = now;
+        for event in events.iter().filter(|event| ConnId::from_key(event.key).is_some()) {
+            let mut held = None;
+            let service = AssertUnwindSafe(|| self.serve_event(event, &mut held));
+            if let Err(panic) = catch_unwind(service) {
+                self.panicked(panic, held);
             }
+            self.core.staging.end();
+            self.core.pulse.serve(None, None);
+            let now = self.sys.now();
+            self.core.pulse.service_times.record(before, now);
+            before = now;
         }
     }
 
@@ -110,15 +115,24 @@ impl<S: Sys> Reactor<S> {
         match fds.get(id.slot()) {
             _ if !simple => self.take_in_other(id, held, cause),
             Some(Some(fd)) if line.ready.has(Ready::READABLE) => {
-                match receive(sys, fd, rx, line, *now, traffic) {
-                    Ok(count @ 1..) => {
-                        let data = &rx[..count];
-                        core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
-                    }
-                    other => return self.no_input(id, held, other),
-                }
+                let result = receive(sys, fd, rx, line, *now, traffic);
+                return self.take_in_simple(id, held, result);
             }
             _ => {}
+        }
+        self.finish(id, held);
+    }
+
+    /// What the read of a line that is simply open has brought, and the rest of its service.
+    #[inline]
+    pub(super) fn take_in_simple(&mut self, id: ConnId, held: &mut Held, read: io::Result<usize>) {
+        let Self { core, rx, .. } = self;
+        match read {
+            Ok(count @ 1..) => {
+                let data = &rx[..count];
+                core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+            }
+            other => return self.no_input(id, held, other),
         }
         self.finish(id, held);
     }
@@ -158,11 +172,7 @@ impl<S: Sys> Reactor<S> {
     fn serve_other(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         self.core.staging.end();
         match (self.core.table.entry_mut(id), cause) {
-            (Some(Entry::Listener(listener)), _) => {
-                let listener = Some(listener.id);
-                self.core.pulse.serve(None, listener);
-                self.accept(id, held);
-            }
+            (Some(Entry::Listener(_)), _) => self.accept(id, held),
             (Some(Entry::Watch(_)), Cause::Event(ready)) => {
                 self.core.pulse.serve(None, None);
                 self.serve_watch(id, ready);

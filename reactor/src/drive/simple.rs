@@ -8,12 +8,14 @@
 //!    agenda, and input only puts the deadline off: nothing has to be armed.
 
 use super::Reactor;
+use super::read::receive;
 use super::serve::Cause;
 use crate::api::Conn;
 use crate::conn::Ready;
 use crate::core::{Callback, Core, Door, Held};
 use crate::id::ConnId;
 use crate::sys::{Event, Sys};
+use crate::table::Entry;
 use std::io;
 
 impl<S: Sys> Reactor<S> {
@@ -26,10 +28,10 @@ impl<S: Sys> Reactor<S> {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
         let (Some(line), Some(Some(fd))) = (table.line_mut(id), fds.get(id.slot())) else {
-            return self.service(id, Cause::Event(event.ready), held);
+            return self.serve_rare(id, event.ready, held);
         };
         if !line.is_ready_by(event.ready) {
-            return self.service(id, Cause::Event(event.ready), held);
+            return self.serve_rare(id, event.ready, held);
         }
         pulse.serve(Some(id), line.listener);
         pulse.call(Callback::Incoming);
@@ -72,6 +74,36 @@ impl<S: Sys> Reactor<S> {
             }
         }
         std::mem::swap(held, &mut line.handler);
+    }
+
+    /// An event that is more than input. Those of short visits have short ways: one who comes, and
+    /// one who has finished.
+    #[inline(never)]
+    fn serve_rare(&mut self, id: ConnId, event: Ready, held: &mut Held) {
+        match self.core.table.entry_mut(id) {
+            Some(Entry::Listener(_)) => self.accept(id, held),
+            Some(Entry::Line(line)) if line.is_ended_by(event) => self.serve_ended(id, event, held),
+            _ => self.service(id, Cause::Event(event), held),
+        }
+    }
+
+    /// The service of a line whose peer has ended, and which has no more than what is to be read.
+    #[inline(always)]
+    fn serve_ended(&mut self, id: ConnId, event: Ready, held: &mut Held) {
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
+        let (line, Some(Some(fd))) = (table.served_mut(id), fds.get(id.slot())) else { return };
+        line.ready.add(event);
+        pulse.serve(Some(id), line.listener);
+        std::mem::swap(held, &mut line.handler);
+        let bare = line.owes_nothing();
+        let result = receive(sys, fd, rx, line, *now, traffic);
+        let door = if matches!(result, Ok(0)) { Door::Closed } else { Door::Direct };
+        staging.begin(id, *first_room, door);
+        match result {
+            Ok(0) if bare => self.part(id, held),
+            other => self.take_in_simple(id, held, other),
+        }
     }
 
     /// The read has not brought input.

@@ -54,10 +54,16 @@ pub enum Interest {
 }
 
 /// A batch of events, as the kernel writes it; decoded one by one when their turn comes.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub struct Events {
-    raw: Box<[libc::epoll_event]>,
+    raw: [libc::epoll_event; MAX_EVENTS],
     len: usize,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { raw: [libc::epoll_event { events: 0, u64: 0 }; MAX_EVENTS], len: 0 }
+    }
 }
 
 /// One event: what became ready, and the key it was registered with.
@@ -68,11 +74,6 @@ pub struct Event {
 }
 
 impl Events {
-    pub(crate) fn new() -> Self {
-        let none = libc::epoll_event { events: 0, u64: 0 };
-        Self { raw: vec![none; MAX_EVENTS].into_boxed_slice(), len: 0 }
-    }
-
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -1,6 +1,6 @@
-//! The two system calls of every message, without the C library between: its wrappers shuffle
-//! registers for some ten instructions a call, and its own `recv` and `send` are cancellation
-//! points, which in a process with threads costs some fifty more.
+//! The system calls of every turn, message and connection, without the C library between: its
+//! wrappers shuffle registers for some ten instructions a call, and its own `recv`, `send` and
+//! `epoll_wait` are cancellation points, which in a process with threads costs some fifty more.
 //!
 //! Never: looks at an error; -errno goes up as it came.
 
@@ -77,6 +77,83 @@ pub(super) unsafe fn recv(fd: RawFd, to: *mut u8, len: usize) -> i64 {
 pub(super) unsafe fn send(fd: RawFd, from: *const u8, len: usize) -> i64 {
     // SAFETY: the caller vouches for `from`.
     or_errno(unsafe { libc::send(fd, from.cast(), len, libc::MSG_NOSIGNAL) })
+}
+
+/// Any system call of at most four arguments: its result, or -errno.
+///
+/// # Safety
+/// As this call asks of its arguments.
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[inline(always)]
+pub(super) unsafe fn four(number: libc::c_long, arguments: [usize; 4]) -> i64 {
+    let [first, second, third, fourth] = arguments;
+    let result: i64;
+    // SAFETY: as above; the memory is what the caller vouches for.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") third,
+            in("r10") fourth,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack, preserves_flags)
+        );
+    }
+    result
+}
+
+/// Any system call of at most six arguments: its result, or -errno.
+///
+/// # Safety
+/// As this call asks of its arguments.
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[inline(always)]
+pub(super) unsafe fn six(number: libc::c_long, arguments: [usize; 6]) -> i64 {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    let result: i64;
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            inlateout("rax") number => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") third,
+            in("r10") fourth,
+            in("r8") fifth,
+            in("r9") sixth,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack, preserves_flags)
+        );
+    }
+    result
+}
+
+/// Any system call of at most four arguments: its result, or -errno.
+///
+/// # Safety
+/// As this call asks of its arguments.
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
+pub(super) unsafe fn four(number: libc::c_long, arguments: [usize; 4]) -> i64 {
+    let [first, second, third, fourth] = arguments;
+    // SAFETY: the caller vouches for the arguments.
+    or_errno(unsafe { libc::syscall(number, first, second, third, fourth) } as isize)
+}
+
+/// Any system call of at most six arguments: its result, or -errno.
+///
+/// # Safety
+/// As this call asks of its arguments.
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
+pub(super) unsafe fn six(number: libc::c_long, arguments: [usize; 6]) -> i64 {
+    let [first, second, third, fourth, fifth, sixth] = arguments;
+    // SAFETY: the caller vouches for the arguments.
+    let result = unsafe { libc::syscall(number, first, second, third, fourth, fifth, sixth) };
+    or_errno(result as isize)
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]

@@ -31,7 +31,7 @@ pub use socket::{bind_group, is_group_member, share_listener};
 pub use steer::steer;
 pub use unix::{SocketFile, bind_unix};
 
-use super::{Events, Interest, Sys, WAKE_KEY, Wake};
+use super::{Events, Interest, MAX_EVENTS, Sys, WAKE_KEY, Wake};
 use crate::api::{Addr, SocketOption, WatchInterest};
 use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
@@ -46,7 +46,7 @@ use std::time::SystemTime;
 const NO_ADDR: *const libc::sockaddr = ptr::null();
 
 /// For waits that could change the signals that are blocked: they do not.
-const NO_MASK: *const libc::sigset_t = ptr::null();
+const NO_MASK: usize = 0;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -103,9 +103,16 @@ fn check_int(result: c_int) -> io::Result<c_int> {
 
 /// Owns a descriptor that a system call has just returned.
 fn own(result: c_int) -> io::Result<OwnedFd> {
-    let fd = check_int(result)?;
+    own_new(i64::from(check_int(result)?))
+}
+
+/// The same of a call whose errno comes as it is.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the kernel's descriptors are ints")]
+fn own_new(result: i64) -> io::Result<OwnedFd> {
+    let fd = or_error(result)?;
     // SAFETY: the kernel has just made `fd` for us, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
 }
 
 fn new_epoll() -> io::Result<OwnedFd> {
@@ -137,33 +144,25 @@ impl Linux {
 
     #[inline]
     fn control(&self, verb: c_int, fd: &impl AsRawFd, mask: c_int, key: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: mask as u32, u64: key };
+        let event = libc::epoll_event { events: mask as u32, u64: key };
+        let [epoll, verb, fd] = [self.epoll.as_raw_fd(), verb, fd.as_raw_fd()].map(word);
+        let event = ptr::from_ref(&event).expose_provenance();
         // SAFETY: `event` lives through the call, which copies it.
-        let result =
-            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), verb, fd.as_raw_fd(), &mut event) };
-        check_int(result).map(drop)
+        or_error(unsafe { call::four(libc::SYS_epoll_ctl, [epoll, verb, fd, event]) }).map(drop)
     }
 
     /// Waits for this many nanoseconds, `None` for ever; gives the number of events.
-    fn wait_raw(&mut self, raw: &mut [libc::epoll_event], nanos: Option<u64>) -> io::Result<usize> {
+    #[inline(always)]
+    fn wait_raw(&mut self, events: &mut Events, nanos: Option<u64>) -> io::Result<usize> {
+        let (epoll, raw) = (word(self.epoll.as_raw_fd()), events.raw.as_mut_ptr());
+        let raw = raw.expose_provenance();
         if !self.only_millis {
             let time = nanos.map(timespec);
             let time_ptr = time.as_ref().map_or(ptr::null(), ptr::from_ref);
+            let arguments = [epoll, raw, MAX_EVENTS, time_ptr.expose_provenance(), NO_MASK, 0];
             // SAFETY: `raw` has room for the number of events named, `time` is null or lives
-            // through the call, and a null signal mask needs no size. By number: old C libraries
-            // lack it.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_epoll_pwait2,
-                    self.epoll.as_raw_fd(),
-                    raw.as_mut_ptr(),
-                    raw.len(),
-                    time_ptr,
-                    NO_MASK,
-                    0_usize,
-                )
-            };
-            match check(result) {
+            // through the call, and a null signal mask needs no size.
+            match or_error(unsafe { call::six(libc::SYS_epoll_pwait2, arguments) }) {
                 // Old kernels do not know it, and old sandboxes do not allow it.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
                     self.only_millis = true;
@@ -172,17 +171,18 @@ impl Linux {
             }
         }
         // Rounded up, so that no timer is early (S24); clamped: the kernel takes 31 bits (B2).
-        let millis = nanos
-            .map_or(-1, |n| c_int::try_from(n.div_ceil(NANOS_PER_MILLI)).unwrap_or(c_int::MAX));
-        let room = c_int::try_from(raw.len()).unwrap_or(c_int::MAX);
-        let (epoll, raw, mask) = (self.epoll.as_raw_fd(), raw.as_mut_ptr(), NO_MASK);
-        // By number, as `recv` is: the C library's function is a cancellation point.
-        // SAFETY: `raw` has room for `room` events, and no signal mask is given.
-        let result = unsafe {
-            libc::syscall(libc::SYS_epoll_pwait, epoll, raw, room, millis, mask, 0_usize)
-        };
-        check(result)
+        let up = |nanos: u64| nanos.saturating_add(NANOS_PER_MILLI - 1) / NANOS_PER_MILLI;
+        let millis = nanos.map_or(-1, |n| c_int::try_from(up(n)).unwrap_or(c_int::MAX));
+        let arguments = [epoll, raw, MAX_EVENTS, word(millis), NO_MASK, 0];
+        // SAFETY: `raw` has room for the number of events named, and no signal mask is given.
+        or_error(unsafe { call::six(libc::SYS_epoll_pwait, arguments) })
     }
+}
+
+/// An argument of a system call.
+#[inline(always)]
+fn word(number: c_int) -> usize {
+    number as usize
 }
 
 fn timespec(nanos: u64) -> libc::timespec {
@@ -236,6 +236,7 @@ impl Sys for Linux {
         self.register_wake()
     }
 
+    #[inline]
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
         events.len = 0;
         self.wait_began = None;
@@ -249,7 +250,7 @@ impl Sys for Linux {
                 (until != Tick::MAX).then_some(rest)
             }
         };
-        events.len = match self.wait_raw(&mut events.raw, nanos) {
+        events.len = match self.wait_raw(events, nanos) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 self.interrupted = true;
@@ -344,11 +345,10 @@ impl Sys for Linux {
 
     #[inline]
     fn close(&mut self, fd: OwnedFd) {
-        let fd = fd.into_raw_fd();
-        // By number, as `recv` below. What it says is of no use: the descriptor is gone all the
-        // same (close(2)).
+        let arguments = [word(fd.into_raw_fd()), 0, 0, 0];
+        // What it says is of no use: the descriptor is gone all the same (close(2)).
         // SAFETY: takes no pointer; `fd` was owned, and is nobody's now.
-        let _gone = unsafe { libc::syscall(libc::SYS_close, fd) };
+        let _gone = unsafe { call::four(libc::SYS_close, arguments) };
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 
 use super::address::{RawAddr, family, local_addr, peer_addr};
 use super::option::{pending_error, set, set_listener_options, stream_socket, value};
-use super::{check, check_int, own};
+use super::{call, check, check_int, own_new, word};
 use crate::api::{Addr, BindOptions};
 use libc::c_int;
 use std::io;
@@ -134,15 +134,15 @@ pub(super) fn adopt(stream: OwnedFd) -> io::Result<OwnedFd> {
     Ok(stream)
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
     let mut addr = RawAddr::empty();
     let (bytes, len) = addr.as_mut_ptrs();
-    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // By number, as `recv` is: the C library's function is a cancellation point.
+    let [listener, flags] =
+        [listener.as_raw_fd(), libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC].map(word);
+    let arguments = [listener, bytes.expose_provenance(), len.expose_provenance(), flags];
     // SAFETY: `bytes` has room for the 128 bytes that `len` says; both live through the call.
-    let fd = unsafe { libc::syscall(libc::SYS_accept4, listener.as_raw_fd(), bytes, len, flags) };
-    let fd = own(c_int::try_from(fd).expect("the kernel gives an int"))?;
+    let fd = own_new(unsafe { call::four(libc::SYS_accept4, arguments) })?;
     Ok((fd, addr.parse()?))
 }
 

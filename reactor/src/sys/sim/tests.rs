@@ -13,7 +13,7 @@ fn addr() -> SocketAddr {
 
 /// The keys and states of the next batch.
 fn wait(sim: &mut Sim, millis: u64) -> Vec<(u64, Ready)> {
-    let mut events = Events::new();
+    let mut events = Events::default();
     let until = sim.time().saturating_add(Duration::from_millis(millis));
     Sys::wait(sim, &mut events, until).expect("the poller works");
     events.iter().map(|event| (event.key, event.ready)).collect()
@@ -187,7 +187,7 @@ fn time_stands_still_while_there_is_something_to_report_and_jumps_when_there_is_
     assert_eq!(sim.time(), before);
     assert_eq!(wait(&mut sim, 1000), []);
     assert_eq!(sim.time(), before.saturating_add(Duration::from_secs(1)));
-    let mut events = Events::new();
+    let mut events = Events::default();
     assert!(Sys::wait(&mut sim, &mut events, Tick::MAX).is_err(), "it would wait for ever");
 }
 
