@@ -75,6 +75,15 @@ impl Core {
         &mut self.ledger.listeners[at]
     }
 
+    /// Counts for a listener.
+    #[inline(always)]
+    fn count_for(&mut self, id: ListenerId, count: impl Fn(&ListenerCounts)) {
+        match self.ledger.listeners.get(id.number() as usize) {
+            Some(known) if known.id == id => count(&known.counts),
+            _ => count(&self.entry_of(id).counts),
+        }
+    }
+
     #[cold]
     fn find_entry(&mut self, id: ListenerId) -> usize {
         let Self { ledger, pulse, .. } = self;
@@ -96,22 +105,23 @@ impl Core {
     }
 
     /// A line is no more on this loop.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count_gone(&mut self, listener: Option<ListenerId>) {
         self.pulse.counters.open.take_one();
         if let Some(id) = listener {
-            self.entry_of(id).counts.open.take_one();
+            self.count_for(id, |counts| counts.open.take_one());
         }
     }
 
     /// The kernel has accepted a connection, and it has become a line.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count_accepted(&mut self, listener: ListenerId) {
         self.pulse.counters.accepted.add(1);
         self.pulse.counters.open.add(1);
-        let counts = &self.entry_of(listener).counts;
-        counts.accepted.add(1);
-        counts.open.add(1);
+        self.count_for(listener, |counts| {
+            counts.accepted.add(1);
+            counts.open.add(1);
+        });
     }
 
     /// A line has ended; only the first reason counts.
@@ -135,11 +145,11 @@ impl Core {
 
     /// As [`count_end`](Self::count_end), for a line that no handshake is counted of, and whose end
     /// has not been counted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count_plain_end(&mut self, listener: Option<ListenerId>, kind: CloseKind) {
         self.pulse.counters.closed_by.add(kind);
         if let Some(id) = listener {
-            self.entry_of(id).counts.closed_by.add(kind);
+            self.count_for(id, |counts| counts.closed_by.add(kind));
         }
     }
 

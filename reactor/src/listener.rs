@@ -71,6 +71,9 @@ pub(crate) struct Listener {
     /// the one that the last connection came to.
     pub(crate) local: Rc<Addr>,
     pub(crate) is_wildcard: bool,
+    /// Whether its options leave connections as plain as they can be: no header, no TLS, no limit
+    /// of their own.
+    plain: bool,
     /// Whether its connections are counted against limits.
     pub(crate) counted: bool,
     /// `None` while it is called.
@@ -98,8 +101,11 @@ impl Listener {
         options: ListenerOptions,
         accept: Acceptor,
     ) -> Box<Self> {
+        let ListenerOptions { tls, read_size, proxy, min_rate, max_lifetime, .. } = &options;
+        let free = read_size.is_none() && min_rate.is_none() && max_lifetime.is_none();
         Box::new(Self {
             id,
+            plain: free && tls.is_none() && proxy.is_none(),
             options,
             is_wildcard: local.is_wildcard(),
             local: Rc::new(local),
@@ -124,10 +130,7 @@ impl Listener {
     /// Whether its connections begin as plain as they can: no limit, no header, no TLS.
     #[inline(always)]
     pub(crate) fn asks_nothing(&self) -> bool {
-        let ListenerOptions { tls, read_size, proxy, min_rate, max_lifetime, .. } = &self.options;
-        let plain = tls.is_none() && proxy.is_none();
-        let free = read_size.is_none() && min_rate.is_none() && max_lifetime.is_none();
-        plain && free && !self.counted && !self.ends_all
+        self.plain && !self.counted && !self.ends_all
     }
 
     /// Whether its acceptor is yet to be asked, even if it has ended.

@@ -86,22 +86,32 @@ impl Table {
     }
 
     /// `None`, and the entry is dropped, when the table is full.
-    #[inline(always)]
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<ConnId> {
+        let is_line = matches!(entry, Entry::Line(_));
+        self.insert_with(is_line, || entry)
+    }
+
+    /// As [`insert`](Self::insert), for an entry that is made where it shall be.
+    #[inline(always)]
+    pub(crate) fn insert_with(
+        &mut self,
+        is_line: bool,
+        entry: impl FnOnce() -> Entry,
+    ) -> Option<ConnId> {
         if self.first_vacant == NO_SLOT && !self.append() {
             return None;
         }
         let index = self.first_vacant;
-        let slot = &mut self.slots[index as usize];
+        let slot = self.slots.get_mut(index as usize)?;
         if let Entry::Vacant(next) = slot.entry {
             self.first_vacant = next;
         }
-        if slot.alarm.entry.is_some() {
-            self.spare -= usize::from(matches!(entry, Entry::Line(_)));
+        if is_line && slot.alarm.entry.is_some() {
+            self.spare -= 1;
         }
         self.live += 1;
         // What is vacant owns nothing: to drop it would be a look for nothing.
-        std::mem::forget(std::mem::replace(&mut slot.entry, entry));
+        std::mem::forget(std::mem::replace(&mut slot.entry, entry()));
         ConnId::new(self.shard, index, slot.generation)
     }
 
@@ -124,7 +134,7 @@ impl Table {
     }
 
     /// As [`remove`](Self::remove); what nobody wants is dropped where it is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn discard(&mut self, id: ConnId) {
         let Some((entry, vacant)) = self.vacate(id) else { return };
         match entry {
@@ -145,8 +155,9 @@ impl Table {
             return None;
         }
         self.live -= 1;
-        let has_alarm = slot.alarm.entry.is_some();
-        self.spare += usize::from(has_alarm && matches!(slot.entry, Entry::Line(_)));
+        if slot.alarm.entry.is_some() && matches!(slot.entry, Entry::Line(_)) {
+            self.spare += 1;
+        }
         // 0 is no generation, so 1 follows the largest.
         slot.generation = slot.generation.checked_add(1).unwrap_or(1);
         let next = if slot.generation == self.first_generation.get() {

@@ -94,6 +94,7 @@ impl<S: Sys + 'static> WorkerStart<S> {
             shard,
             reactor,
             inbox,
+            undisturbed: false,
             share,
             ways,
             vitals,
@@ -115,6 +116,9 @@ pub struct Worker<S: Sys = Linux> {
     shard: usize,
     pub(crate) reactor: Reactor<S>,
     pub(crate) inbox: ShardInbox<S>,
+    /// Nobody had posted when the last turn looked, which has left the announcement of a wait
+    /// standing: whoever has posted since wakes the next wait.
+    undisturbed: bool,
     share: Share<S>,
     vitals: Arc<ShardVitals>,
     supervisor: Supervisor,
@@ -167,11 +171,16 @@ impl<S: Sys> Worker<S> {
     /// As [`run`](Self::run).
     pub fn turn(&mut self, wait_at_most: Option<Duration>) -> io::Result<Turn> {
         let Self { reactor, inbox, vitals, .. } = self;
-        let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
+        let parked = std::mem::take(&mut self.undisturbed) || inbox.park();
+        let wait = if parked { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
+        let undisturbed = Cell::new(false);
         let turn = reactor.turn_while(
             wait,
-            || !inbox.is_undisturbed(),
+            || {
+                undisturbed.set(inbox.is_undisturbed());
+                !undisturbed.get()
+            },
             |local| {
                 inbox.unpark();
                 let Some(task) = inbox.next_task() else { return false };
@@ -182,7 +191,10 @@ impl<S: Sys> Worker<S> {
                 tasks > 0
             },
         )?;
-        self.carry_out_orders();
+        self.undisturbed = undisturbed.get();
+        if !self.undisturbed {
+            self.carry_out_orders();
+        }
         self.share.after_turn(&mut self.reactor);
         let turn = if turn == Turn::Drained { self.end() } else { turn };
         let state = self.reactor.state();
@@ -192,15 +204,8 @@ impl<S: Sys> Worker<S> {
         Ok(turn)
     }
 
-    #[inline]
-    fn carry_out_orders(&mut self) {
-        if !self.inbox.is_undisturbed() {
-            self.carry_out_waiting_orders();
-        }
-    }
-
     #[inline(never)]
-    fn carry_out_waiting_orders(&mut self) {
+    fn carry_out_orders(&mut self) {
         while let Some(order) = self.inbox.next_order() {
             // What its sender posted before it is waiting by now; an order overtakes nothing.
             self.do_waiting_tasks();

@@ -6,7 +6,7 @@
 use super::Reactor;
 use super::serve::Cause;
 use crate::api::{Addr, CloseReason, Peer, Welcome, WhenExhausted};
-use crate::conn::{Channel, Line, Marks, Preface, Ready, Stage, TlsChannel};
+use crate::conn::{Channel, Hears, Line, Marks, Preface, Ready, Stage, TlsChannel};
 use crate::core::{Callback, Core, Held, drop_panic};
 use crate::id::ConnId;
 use crate::listener::{Acceptor, Listener, ListenerOptions};
@@ -114,30 +114,35 @@ impl<S: Sys> Reactor<S> {
             Some(listener) if room && phase.serves() && listener.asks_nothing() => listener,
             _ => return self.admit(key, fd, addr),
         };
+        let (from, local) = (listener.id, listener_addr(sys, listener, &fd));
+        let when_full = listener.options.when_full.unwrap_or(config.when_full);
         let Some(accept) = &mut listener.accept else { return };
-        let from = listener.id;
         let peer = Peer { addr, listener: from, proxy: None };
         pulse.call(Callback::Accept);
         *panic_counted = false;
+        let mut hears = Hears::UNKNOWN;
         // An acceptor is lent nothing of the loop, so it can be called where it is.
-        let handler = catch_unwind(AssertUnwindSafe(|| accept.accept(&peer)));
-        let mut line = Line::new(Stage::Open(Channel::Plain), None, peer.addr, Some(from), now);
-        line.local = listener_addr(sys, listener, &fd);
-        line.when_full = listener.options.when_full.unwrap_or(config.when_full);
-        // A fresh socket can be written to, though the first event is yet to come.
-        line.ready.add(Ready::WRITABLE);
-        match handler {
+        match catch_unwind(AssertUnwindSafe(|| accept.accept(&peer))) {
             Ok(handler) => {
-                line.hears = left_out.hears(&*handler);
-                // No service is under way, so nobody is held: that need not be dropped.
-                held.get_or_insert(handler);
+                hears = left_out.hears(&*handler);
+                match held {
+                    None => *held = Some(handler),
+                    Some(_) => unreachable!("a listener is served, and no line"),
+                }
             }
             Err(panic) => {
                 core.count_panic(None);
                 drop_panic(panic);
             }
         }
-        let Some(id) = self.core.table.insert(Entry::Line(line)) else {
+        let line = || {
+            let stage = Stage::Open(Channel::Plain);
+            // A fresh socket can be written to, though the first event is yet to come.
+            let ready = Ready::WRITABLE;
+            let plain = Line::new(stage, None, peer.addr, Some(from), now);
+            Entry::Line(Line { local, when_full, hears, ready, ..plain })
+        };
+        let Some(id) = self.core.table.insert_with(true, line) else {
             return self.core.drop_user_value(held.take());
         };
         let registered = self.sys.register(&fd, Interest::Stream, id.key());

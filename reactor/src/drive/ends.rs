@@ -6,7 +6,7 @@
 //! 1. `on_disconnect` is called at most once, and nothing after it.
 
 use super::Reactor;
-use crate::api::CloseReason;
+use crate::api::{CloseKind, CloseReason};
 use crate::conn::{Channel, Fin, Marks, Origin, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Door, Held};
 use crate::id::ConnId;
@@ -71,7 +71,7 @@ impl<S: Sys> Reactor<S> {
         line.origin.add(Origin::END_COUNTED);
         line.enter_from_plain(Stage::Closed(CloseReason::PeerClosed));
         let listener = line.listener;
-        self.core.count_plain_end(listener, reason.kind());
+        self.core.count_plain_end(listener, CloseKind::PeerClosed);
         log::debug!("connection {id}: ended: {reason}");
         self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
         // It owns nothing: to drop it would be a look for nothing.
@@ -227,16 +227,17 @@ impl<S: Sys> Reactor<S> {
         let Some(line) = self.core.table.line_mut(id) else {
             return;
         };
-        let (listener, opened, race) = (line.listener, line.opened, line.race.take());
-        self.core.queued -= line.counted;
+        let (listener, opened, counted) = (line.listener, line.opened, line.counted);
+        let race = line.race.take();
         #[cfg(feature = "sim")]
         self.transitions.close(std::mem::take(&mut line.journey));
-        if let Some(line) = self.core.table.line(id).filter(|line| line.origin.is_counted()) {
-            self.leave(listener, &line.peer, line.origin);
+        if line.origin.is_counted() {
+            self.leave_census(id);
         }
         self.core.table.discard(id);
+        self.core.queued -= counted;
         let now = self.core.now;
-        if let (Some(router), Some(_)) = (self.balancer(), listener) {
+        if let (Some(_), Some(router)) = (listener, self.balancer()) {
             router.left(Some(now.saturating_since(opened)));
         }
         if let Some(race) = race {
@@ -250,6 +251,15 @@ impl<S: Sys> Reactor<S> {
         self.core.count_gone(listener);
     }
 
+    /// The census has counted this line.
+    #[cold]
+    fn leave_census(&self, id: ConnId) {
+        if let Some(line) = self.core.table.line(id) {
+            self.leave(line.listener, &line.peer, line.origin);
+        }
+    }
+
+    #[inline]
     pub(super) fn close_fd(&mut self, id: ConnId) {
         if let Some(fd) = self.fds.get_mut(id.slot()).and_then(Option::take) {
             self.sys.close(fd);

@@ -357,9 +357,12 @@ impl<S: Sys> Reactor<S> {
     #[inline(always)]
     fn set_fd(&mut self, id: ConnId, fd: S::Fd) {
         let slot = id.slot();
-        if self.fds.len() <= slot {
-            self.fds.resize_with(slot + 1, || None);
+        match self.fds.get_mut(slot) {
+            Some(place) => *place = Some(fd),
+            None => {
+                self.fds.resize_with(slot, || None);
+                self.fds.push(Some(fd));
+            }
         }
-        self.fds[slot] = Some(fd);
     }
 }

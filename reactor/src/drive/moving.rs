@@ -29,8 +29,7 @@ impl<S: Sys> Reactor<S> {
     /// Who is told where connections live, if they could live elsewhere.
     #[inline]
     pub(super) fn balancer(&mut self) -> Option<&mut Box<dyn Router<S::Fd>>> {
-        let others = self.core.shards > 1;
-        self.router.as_mut().filter(|_| others)
+        if self.core.shards > 1 { self.router.as_mut() } else { None }
     }
 
     /// A line was at rest when its last service ended; if it still is, it leaves.

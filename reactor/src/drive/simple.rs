@@ -98,11 +98,15 @@ impl<S: Sys> Reactor<S> {
         std::mem::swap(held, &mut line.handler);
         let bare = line.owes_nothing();
         let result = receive(sys, fd, rx, line, *now, traffic);
-        let door = if matches!(result, Ok(0)) { Door::Closed } else { Door::Direct };
-        staging.begin(id, *first_room, door);
         match result {
-            Ok(0) if bare => self.part(id, held),
-            other => self.take_in_simple(id, held, other),
+            Ok(0) if bare => {
+                staging.begin(id, 0, Door::Closed);
+                self.part(id, held);
+            }
+            other => {
+                staging.begin(id, *first_room, Door::Direct);
+                self.take_in_simple(id, held, other);
+            }
         }
     }
 

@@ -302,7 +302,7 @@ impl Sys for Linux {
         self.control(libc::EPOLL_CTL_DEL, &fd, 0, WAKE_KEY)
     }
 
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
         socket::accept(listener)
     }
