@@ -82,7 +82,12 @@ impl Table {
     /// Whether all slots are taken.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.first_vacant == NO_SLOT && self.slots.len() >= MAX_SLOTS
+        self.first_vacant == NO_SLOT && self.is_complete()
+    }
+
+    #[cold]
+    fn is_complete(&self) -> bool {
+        self.slots.len() >= MAX_SLOTS
     }
 
     /// `None`, and the entry is dropped, when the table is full.

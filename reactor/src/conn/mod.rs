@@ -163,8 +163,18 @@ impl Line {
         self.outbox.is_empty() && self.tuning.is_none()
     }
 
-    /// Whether it owns nothing but its part of the listener's address, as most do in the end.
+    /// Its peer has finished, and it [owes nothing](Self::owes_nothing): it ends, which is counted
+    /// and told at once.
     #[inline]
+    pub(crate) fn part(&mut self) {
+        self.input_ended = true;
+        self.told = true;
+        self.origin.add(Origin::END_COUNTED);
+        self.enter_from_plain(Stage::Closed(CloseReason::PeerClosed));
+    }
+
+    /// Whether it owns nothing but its part of the listener's address, as most do in the end.
+    #[inline(always)]
     pub(crate) fn is_bare(&self) -> bool {
         let Self { handler, stage, outbox, tuning, race, ended_tls, peer, .. } = self;
         let alone = handler.is_none() && outbox.is_empty() && tuning.is_none();

@@ -135,12 +135,13 @@ impl<S: Sys> Reactor<S> {
                 drop_panic(panic);
             }
         }
-        let line = || {
+        let connected = held.is_some();
+        let line = move || {
             let stage = Stage::Open(Channel::Plain);
             // A fresh socket can be written to, though the first event is yet to come.
             let ready = Ready::WRITABLE;
             let plain = Line::new(stage, None, peer.addr, Some(from), now);
-            Entry::Line(Line { local, when_full, hears, ready, ..plain })
+            Entry::Line(Line { local, when_full, hears, ready, connected, ..plain })
         };
         let Some(id) = self.core.table.insert_with(true, line) else {
             return self.core.drop_user_value(held.take());
@@ -148,11 +149,11 @@ impl<S: Sys> Reactor<S> {
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
         self.core.count_accepted(from);
-        if let Some(router) = self.balancer() {
-            router.entered();
+        if self.core.shards > 1 {
+            self.tell_entered();
         }
         match registered {
-            Ok(()) if held.is_some() => self.begin(id, held),
+            Ok(()) if connected => self.begin(id, from, held),
             registered => self.end_at_once(id, held.take(), registered.err()),
         }
     }
@@ -162,6 +163,7 @@ impl<S: Sys> Reactor<S> {
     fn end_at_once(&mut self, id: ConnId, handler: Held, unwatched: Option<io::Error>) {
         let line = self.core.line(id);
         line.handler = handler;
+        line.connected = false;
         if line.handler.is_none() {
             line.told = true;
             line.fail(CloseReason::HandlerPanic);

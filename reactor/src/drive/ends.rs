@@ -7,9 +7,9 @@
 
 use super::Reactor;
 use crate::api::{CloseKind, CloseReason};
-use crate::conn::{Channel, Fin, Marks, Origin, Ready, Reason, Stage};
+use crate::conn::{Channel, Fin, Marks, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Door, Held};
-use crate::id::ConnId;
+use crate::id::{ConnId, ListenerId};
 use crate::sys::Sys;
 
 impl<S: Sys> Reactor<S> {
@@ -34,11 +34,9 @@ impl<S: Sys> Reactor<S> {
 
     /// The first service of a line that was open at once, and owes nothing but `on_connect`.
     #[inline(always)]
-    pub(super) fn begin(&mut self, id: ConnId, held: &mut Held) {
-        let Core { table, staging, pulse, first_room, .. } = &mut self.core;
-        let line = table.served_mut(id);
-        line.connected = true;
-        pulse.serve(Some(id), line.listener);
+    pub(super) fn begin(&mut self, id: ConnId, listener: ListenerId, held: &mut Held) {
+        let Core { staging, pulse, first_room, .. } = &mut self.core;
+        pulse.serve(Some(id), Some(listener));
         staging.begin(id, *first_room, Door::Direct);
         self.core.call(id, held, Callback::Connect, |h, c| h.on_connect(c));
         if !self.core.staging.is_direct() || !self.core.staging.is_empty() {
@@ -60,17 +58,10 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// The whole end of a line that was simple, and owes nothing: its peer has finished, and that
-    /// is told.
+    /// The whole end of a line that [parts](crate::conn::Line::part): its handler is told.
     #[inline(always)]
-    pub(super) fn part(&mut self, id: ConnId, held: &mut Held) {
+    pub(super) fn part(&mut self, id: ConnId, listener: Option<ListenerId>, held: &mut Held) {
         let reason = CloseReason::PeerClosed;
-        let line = self.core.line(id);
-        line.input_ended = true;
-        line.told = true;
-        line.origin.add(Origin::END_COUNTED);
-        line.enter_from_plain(Stage::Closed(CloseReason::PeerClosed));
-        let listener = line.listener;
         self.core.count_plain_end(listener, CloseKind::PeerClosed);
         log::debug!("connection {id}: ended: {reason}");
         self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
@@ -228,17 +219,17 @@ impl<S: Sys> Reactor<S> {
             return;
         };
         let (listener, opened, counted) = (line.listener, line.opened, line.counted);
-        let race = line.race.take();
         #[cfg(feature = "sim")]
         self.transitions.close(std::mem::take(&mut line.journey));
-        if line.origin.is_counted() {
+        let mut race = None;
+        if line.race.is_some() || line.origin.is_counted() {
+            race = line.race.take();
             self.leave_census(id);
         }
         self.core.table.discard(id);
         self.core.queued -= counted;
-        let now = self.core.now;
-        if let (Some(_), Some(router)) = (listener, self.balancer()) {
-            router.left(Some(now.saturating_since(opened)));
+        if self.core.shards > 1 && listener.is_some() {
+            self.tell_left(opened);
         }
         if let Some(race) = race {
             race.running.into_iter().for_each(|attempt| self.drop_attempt(attempt));
@@ -251,15 +242,15 @@ impl<S: Sys> Reactor<S> {
         self.core.count_gone(listener);
     }
 
-    /// The census has counted this line.
+    /// The census forgets this line, if it knows of it.
     #[cold]
     fn leave_census(&self, id: ConnId) {
-        if let Some(line) = self.core.table.line(id) {
+        if let Some(line) = self.core.table.line(id).filter(|line| line.origin.is_counted()) {
             self.leave(line.listener, &line.peer, line.origin);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn close_fd(&mut self, id: ConnId) {
         if let Some(fd) = self.fds.get_mut(id.slot()).and_then(Option::take) {
             self.sys.close(fd);

@@ -16,6 +16,7 @@ use crate::id::{ConnId, ListenerId};
 use crate::router::{Fresh, Parcel, Router};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
+use shardpoll_timers::Tick;
 use std::rc::Rc;
 
 impl<S: Sys> Reactor<S> {
@@ -204,18 +205,47 @@ impl<S: Sys> Reactor<S> {
         addr: Addr,
         held: &mut Held,
     ) {
-        let Some(router) = self.balancer() else {
-            return self.admit_any(key, fd, addr, held);
-        };
-        match router.pass(Fresh { listener, fd, addr, refused: false }) {
-            Some(Fresh { fd, addr, .. }) => {
-                self.admit_any(key, fd, addr, held);
-                self.settle_passes();
+        let (mut fd, mut addr) = (fd, addr);
+        let others = self.core.shards > 1;
+        if others {
+            match self.pass(Fresh { listener, fd, addr, refused: false }) {
+                Some(fresh) => (fd, addr) = (fresh.fd, fresh.addr),
+                None => return,
             }
-            None => self.core.pulse.counters.passed_on.add(1),
+        }
+        self.admit_any(key, fd, addr, held);
+        if others {
+            self.settle_passes();
         }
     }
 
+    /// Offers a connection to the router; gives it back when it shall live here.
+    #[inline(never)]
+    fn pass(&mut self, fresh: Fresh<S::Fd>) -> Option<Fresh<S::Fd>> {
+        let Some(router) = self.balancer() else { return Some(fresh) };
+        let here = router.pass(fresh);
+        self.core.pulse.counters.passed_on.add(u64::from(here.is_none()));
+        here
+    }
+
+    /// A connection that has lived here since then is gone.
+    #[inline(never)]
+    pub(super) fn tell_left(&mut self, opened: Tick) {
+        let now = self.core.now;
+        if let Some(router) = self.balancer() {
+            router.left(Some(now.saturating_since(opened)));
+        }
+    }
+
+    /// A connection has come to live here.
+    #[inline(never)]
+    pub(super) fn tell_entered(&mut self) {
+        if let Some(router) = self.balancer() {
+            router.entered();
+        }
+    }
+
+    #[inline(never)]
     fn settle_passes(&mut self) {
         if let Some(router) = self.balancer() {
             router.settled();

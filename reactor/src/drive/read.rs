@@ -89,8 +89,13 @@ impl<S: Sys> Reactor<S> {
             }
             result => {
                 self.core.staging.close();
+                let line = self.core.line(id);
                 match result {
-                    Ok(_) if self.core.line(id).owes_nothing() => return self.part(id, held),
+                    Ok(_) if line.owes_nothing() => {
+                        line.part();
+                        let listener = line.listener;
+                        return self.part(id, listener, held);
+                    }
                     Ok(_) => self.input_ended(id),
                     Err(error) => self.read_failed(id, error),
                 }

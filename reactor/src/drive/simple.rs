@@ -96,12 +96,12 @@ impl<S: Sys> Reactor<S> {
         line.ready.add(event);
         pulse.serve(Some(id), line.listener);
         std::mem::swap(held, &mut line.handler);
-        let bare = line.owes_nothing();
-        let result = receive(sys, fd, rx, line, *now, traffic);
-        match result {
-            Ok(0) if bare => {
+        match receive(sys, fd, rx, line, *now, traffic) {
+            Ok(0) if line.owes_nothing() => {
+                line.part();
                 staging.begin(id, 0, Door::Closed);
-                self.part(id, held);
+                let listener = line.listener;
+                self.part(id, listener, held);
             }
             other => {
                 staging.begin(id, *first_room, Door::Direct);

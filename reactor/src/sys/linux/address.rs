@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 /// Room for any socket address, as the kernel writes it (`struct sockaddr_storage`).
 #[repr(C, align(8))]
+#[derive(Debug)]
 pub(super) struct RawAddr {
     bytes: [u8; 128],
     len: socklen_t,
@@ -126,8 +127,11 @@ impl RawAddr {
     }
 
     /// Where the kernel writes an address, and where how long it is: room for 128 bytes, as the
-    /// second says before.
+    /// second says before. What it does not write is not looked at.
+    #[inline]
     pub(super) fn as_mut_ptrs(&mut self) -> (*mut libc::sockaddr, *mut socklen_t) {
+        self.len = 128;
+        self.bytes[..FAMILY_LEN].fill(0);
         (self.bytes.as_mut_ptr().cast(), &raw mut self.len)
     }
 }

@@ -33,6 +33,7 @@ pub use unix::{SocketFile, bind_unix};
 
 use super::{Events, Interest, MAX_EVENTS, Sys, WAKE_KEY, Wake};
 use crate::api::{Addr, SocketOption, WatchInterest};
+use address::RawAddr;
 use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
 use std::fs::File;
@@ -51,6 +52,9 @@ const NO_MASK: usize = 0;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
+/// What fits into a time of whole milliseconds, as the kernel takes it.
+const MOST_NANOS: u64 = c_int::MAX as u64 * NANOS_PER_MILLI;
+
 /// The kernel, for one loop: an epoll descriptor and an eventfd that wakes it.
 #[derive(Debug)]
 pub struct Linux {
@@ -60,6 +64,8 @@ pub struct Linux {
     only_millis: bool,
     wait_began: Option<Tick>,
     interrupted: bool,
+    /// Where the kernel writes whom it has accepted.
+    peer: RawAddr,
 }
 
 /// Ends the wait of one loop from any thread.
@@ -132,7 +138,8 @@ impl Linux {
         // The system call takes a time of 64 bits, which there is not on 32.
         let only_millis = cfg!(target_pointer_width = "32");
         let wake = Arc::new(File::from(wake));
-        let linux = Self { epoll, wake, only_millis, wait_began: None, interrupted: false };
+        let (wait_began, interrupted, peer) = (None, false, RawAddr::empty());
+        let linux = Self { epoll, wake, only_millis, wait_began, interrupted, peer };
         linux.register_wake()?;
         Ok(linux)
     }
@@ -171,9 +178,9 @@ impl Linux {
             }
         }
         // Rounded up, so that no timer is early (S24); clamped: the kernel takes 31 bits (B2).
-        let up = |nanos: u64| nanos.saturating_add(NANOS_PER_MILLI - 1) / NANOS_PER_MILLI;
-        let millis = nanos.map_or(-1, |n| c_int::try_from(up(n)).unwrap_or(c_int::MAX));
-        let arguments = [epoll, raw, MAX_EVENTS, word(millis), NO_MASK, 0];
+        let up = |nanos: u64| (nanos.min(MOST_NANOS) + (NANOS_PER_MILLI - 1)) / NANOS_PER_MILLI;
+        let millis = nanos.map_or(usize::MAX, |nanos| up(nanos) as usize);
+        let arguments = [epoll, raw, MAX_EVENTS, millis, NO_MASK, 0];
         // SAFETY: `raw` has room for the number of events named, and no signal mask is given.
         or_error(unsafe { call::six(libc::SYS_epoll_pwait, arguments) })
     }
@@ -238,11 +245,12 @@ impl Sys for Linux {
 
     #[inline]
     fn wait(&mut self, events: &mut Events, until: Tick) -> io::Result<()> {
-        events.len = 0;
-        self.wait_began = None;
         self.interrupted = false;
         let nanos = match until {
-            Tick::ZERO => Some(0),
+            Tick::ZERO => {
+                self.wait_began = None;
+                Some(0)
+            }
             until => {
                 let now = self.now();
                 self.wait_began = Some(now);
@@ -250,14 +258,12 @@ impl Sys for Linux {
                 (until != Tick::MAX).then_some(rest)
             }
         };
-        events.len = match self.wait_raw(events, nanos) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.interrupted = true;
-                0
-            }
-            Err(error) => return Err(error),
-        };
+        let waited = self.wait_raw(events, nanos);
+        events.len = *waited.as_ref().unwrap_or(&0);
+        match waited {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.interrupted = true,
+            other => drop(other?),
+        }
         Ok(())
     }
 
@@ -304,7 +310,7 @@ impl Sys for Linux {
 
     #[inline(always)]
     fn accept(&mut self, listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
-        socket::accept(listener)
+        socket::accept_from(listener, &mut self.peer)
     }
 
     fn refuse_handshakes(&mut self, listener: &OwnedFd) -> io::Result<()> {

@@ -135,15 +135,19 @@ pub(super) fn adopt(stream: OwnedFd) -> io::Result<OwnedFd> {
 }
 
 #[inline(always)]
-pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
-    let mut addr = RawAddr::empty();
-    let (bytes, len) = addr.as_mut_ptrs();
+pub(super) fn accept_from(listener: &OwnedFd, peer: &mut RawAddr) -> io::Result<(OwnedFd, Addr)> {
+    let (bytes, len) = peer.as_mut_ptrs();
     let [listener, flags] =
         [listener.as_raw_fd(), libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC].map(word);
     let arguments = [listener, bytes.expose_provenance(), len.expose_provenance(), flags];
     // SAFETY: `bytes` has room for the 128 bytes that `len` says; both live through the call.
     let fd = own_new(unsafe { call::four(libc::SYS_accept4, arguments) })?;
-    Ok((fd, addr.parse()?))
+    Ok((fd, peer.parse()?))
+}
+
+#[cfg(test)]
+pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
+    accept_from(listener, &mut RawAddr::empty())
 }
 
 pub(super) fn connect(to: &Addr, first: Option<&[u8]>) -> io::Result<(OwnedFd, usize)> {
