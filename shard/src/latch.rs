@@ -96,6 +96,12 @@ impl Ended {
         changed
     }
 
+    /// Whether the shard was not on its way out when it was last asked.
+    #[inline]
+    pub(crate) fn is_serving(&self) -> bool {
+        self.known == EngineState::Serving
+    }
+
     /// The shard ends in order.
     pub(crate) fn in_order(&mut self, report: ShardReport) {
         self.report = Some(report);

@@ -196,6 +196,9 @@ impl<S: Sys> Worker<S> {
             self.carry_out_orders();
         }
         self.share.after_turn(&mut self.reactor);
+        if turn == Turn::Live && self.reactor.is_serving() && self.ended.is_serving() {
+            return Ok(turn);
+        }
         let turn = if turn == Turn::Drained { self.end() } else { turn };
         let state = self.reactor.state();
         if self.ended.note(state) {

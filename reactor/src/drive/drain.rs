@@ -52,6 +52,13 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Whether this loop is not on its way out: [`EngineState::Serving`].
+    #[inline]
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.core.phase.serves()
+    }
+
     /// How far this loop is on its way out.
     #[inline]
     #[must_use]

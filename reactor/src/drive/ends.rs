@@ -68,7 +68,9 @@ impl<S: Sys> Reactor<S> {
         // It owns nothing: to drop it would be a look for nothing.
         std::mem::forget(reason);
         self.core.pulse.call(Callback::Drop);
-        drop(held.take());
+        if let Some(handler) = held.take() {
+            drop(handler);
+        }
         self.core.staging.end();
         if self.core.next_handlers.is_empty() {
             self.give_up(id);

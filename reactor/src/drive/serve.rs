@@ -13,7 +13,7 @@ use crate::api::{CloseReason, PanicPolicy};
 use crate::conn::{Marks, Ready, Stage};
 use crate::core::{Callback, Core, Door, Held, drop_panic};
 use crate::id::ConnId;
-use crate::sys::{Events, Sys};
+use crate::sys::{Event, Events, Sys};
 use crate::table::Entry;
 use std::any::Any;
 use std::io;
@@ -46,11 +46,11 @@ impl<S: Sys> Reactor<S> {
     /// for each event would cost a tenth of a small message.
     pub(super) fn serve_batch(&mut self, events: &Events) {
         let mut held = None;
-        let mut events = events.iter();
+        let mut events = events.raw().iter();
         loop {
             let rest = AssertUnwindSafe(|| {
                 for event in &mut events {
-                    self.serve_event(event, &mut held);
+                    self.serve_event(Event::of(event), &mut held);
                 }
             });
             match catch_unwind(rest) {
@@ -66,7 +66,10 @@ impl<S: Sys> Reactor<S> {
     #[cold]
     pub(super) fn serve_batch_timed(&mut self, events: &Events) {
         let mut before = self.core.now;
-        for event in events.iter().filter(|event| ConnId::from_key(event.key).is_some()) {
+        for event in events.raw().iter().map(Event::of) {
+            if ConnId::from_key(event.key).is_none() {
+                continue;
+            }
             let mut held = None;
             let service = AssertUnwindSafe(|| self.serve_event(event, &mut held));
             if let Err(panic) = catch_unwind(service) {

@@ -96,9 +96,10 @@ impl Events {
         self.len += 1;
     }
 
+    /// The events, as the kernel writes them.
     #[inline]
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Event> {
-        self.raw[..self.len].iter().map(decode)
+    pub(crate) fn raw(&self) -> &[libc::epoll_event] {
+        &self.raw[..self.len]
     }
 }
 
@@ -106,13 +107,16 @@ impl Events {
 const _: () = assert!(Ready::READABLE.bits() as libc::c_int == libc::EPOLLIN);
 const _: () = assert!(Ready::WRITABLE.bits() as libc::c_int == libc::EPOLLOUT);
 
-#[inline]
-fn decode(raw: &libc::epoll_event) -> Event {
-    let (key, events) = (raw.u64, raw.events);
-    const BOTH: u8 = Ready::READABLE.bits() | Ready::WRITABLE.bits();
-    let ready = Ready::from_bits(events.to_le_bytes()[0] & BOTH);
-    let only_both = events & !u32::from(BOTH) == 0;
-    Event { key, ready: if only_both { ready } else { with_end(events as libc::c_int, ready) } }
+impl Event {
+    /// What the kernel has written.
+    #[inline(always)]
+    pub(crate) fn of(raw: &libc::epoll_event) -> Self {
+        let (key, events) = (raw.u64, raw.events);
+        const BOTH: u8 = Ready::READABLE.bits() | Ready::WRITABLE.bits();
+        let ready = Ready::from_bits(events.to_le_bytes()[0] & BOTH);
+        let only_both = events & !u32::from(BOTH) == 0;
+        Self { key, ready: if only_both { ready } else { with_end(events as libc::c_int, ready) } }
+    }
 }
 
 #[cold]

@@ -52,6 +52,9 @@ const NO_MASK: usize = 0;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
+/// What a time lacks at most that is rounded up.
+const MILLI_LESS_ONE: u64 = NANOS_PER_MILLI - 1;
+
 /// What fits into a time of whole milliseconds, as the kernel takes it.
 const MOST_NANOS: u64 = c_int::MAX as u64 * NANOS_PER_MILLI;
 
@@ -178,8 +181,10 @@ impl Linux {
             }
         }
         // Rounded up, so that no timer is early (S24); clamped: the kernel takes 31 bits (B2).
-        let up = |nanos: u64| (nanos.min(MOST_NANOS) + (NANOS_PER_MILLI - 1)) / NANOS_PER_MILLI;
-        let millis = nanos.map_or(usize::MAX, |nanos| up(nanos) as usize);
+        // By hand, as a whole division: `div_ceil` takes the remainder as well.
+        let millis = nanos.map_or(usize::MAX, |nanos| {
+            ((nanos.min(MOST_NANOS) + MILLI_LESS_ONE) / NANOS_PER_MILLI) as usize
+        });
         let arguments = [epoll, raw, MAX_EVENTS, millis, NO_MASK, 0];
         // SAFETY: `raw` has room for the number of events named, and no signal mask is given.
         or_error(unsafe { call::six(libc::SYS_epoll_pwait, arguments) })
