@@ -78,10 +78,12 @@ impl Core {
     /// Counts for a listener.
     #[inline(always)]
     fn count_for(&mut self, id: ListenerId, count: impl Fn(&ListenerCounts)) {
-        match self.ledger.listeners.get(id.number() as usize) {
-            Some(known) if known.id == id => count(&known.counts),
-            _ => count(&self.entry_of(id).counts),
+        if let Some(known) = self.ledger.listeners.get(id.number() as usize) {
+            if known.id == id {
+                return count(&known.counts);
+            }
         }
+        count(&self.entry_of(id).counts);
     }
 
     #[cold]

@@ -92,17 +92,15 @@ impl Table {
 
     /// `None`, and the entry is dropped, when the table is full.
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<ConnId> {
-        let is_line = matches!(entry, Entry::Line(_));
-        self.insert_with(is_line, || entry)
+        let (id, place) = self.claim(matches!(entry, Entry::Line(_)))?;
+        place.fill(entry);
+        Some(id)
     }
 
-    /// As [`insert`](Self::insert), for an entry that is made where it shall be.
+    /// A slot for an entry that is made where it shall be, and the id it will have; `None` when the
+    /// table is full. From here on the slot counts as occupied.
     #[inline(always)]
-    pub(crate) fn insert_with(
-        &mut self,
-        is_line: bool,
-        entry: impl FnOnce() -> Entry,
-    ) -> Option<ConnId> {
+    pub(crate) fn claim(&mut self, by_line: bool) -> Option<(ConnId, Claimed<'_>)> {
         if self.first_vacant == NO_SLOT && !self.append() {
             return None;
         }
@@ -111,13 +109,12 @@ impl Table {
         if let Entry::Vacant(next) = slot.entry {
             self.first_vacant = next;
         }
-        if is_line && slot.alarm.entry.is_some() {
+        if by_line && slot.alarm.entry.is_some() {
             self.spare -= 1;
         }
         self.live += 1;
-        // What is vacant owns nothing: to drop it would be a look for nothing.
-        std::mem::forget(std::mem::replace(&mut slot.entry, entry()));
-        ConnId::new(self.shard, index, slot.generation)
+        let id = ConnId::new(self.shard, index, slot.generation)?;
+        Some((id, Claimed(&mut slot.entry)))
     }
 
     /// Adds a vacant slot, unless there are as many as there may be.
@@ -291,6 +288,17 @@ impl Table {
             ConnId::new(self.shard, u32::try_from(index).ok()?, slot.generation)
         };
         self.slots.iter().enumerate().filter_map(occupied).collect()
+    }
+}
+
+/// A slot that was vacant, and counts as occupied.
+pub(crate) struct Claimed<'a>(&'a mut Entry);
+
+impl Claimed<'_> {
+    #[inline(always)]
+    pub(crate) fn fill(self, entry: Entry) {
+        // What is vacant owns nothing: to drop it would be a look for nothing.
+        std::mem::forget(std::mem::replace(self.0, entry));
     }
 }
 

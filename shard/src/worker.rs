@@ -196,7 +196,7 @@ impl<S: Sys> Worker<S> {
             self.carry_out_orders();
         }
         self.share.after_turn(&mut self.reactor);
-        if turn == Turn::Live && self.reactor.is_serving() && self.ended.is_serving() {
+        if turn != Turn::Drained && self.reactor.is_serving() && self.ended.is_serving() {
             return Ok(turn);
         }
         let turn = if turn == Turn::Drained { self.end() } else { turn };

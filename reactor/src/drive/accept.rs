@@ -135,17 +135,14 @@ impl<S: Sys> Reactor<S> {
                 drop_panic(panic);
             }
         }
-        let connected = held.is_some();
-        let line = move || {
-            let stage = Stage::Open(Channel::Plain);
-            // A fresh socket can be written to, though the first event is yet to come.
-            let ready = Ready::WRITABLE;
-            let plain = Line::new(stage, None, peer.addr, Some(from), now);
-            Entry::Line(Line { local, when_full, hears, ready, connected, ..plain })
-        };
-        let Some(id) = self.core.table.insert_with(true, line) else {
+        let Some((id, place)) = self.core.table.claim(true) else {
             return self.core.drop_user_value(held.take());
         };
+        let (stage, connected) = (Stage::Open(Channel::Plain), held.is_some());
+        // A fresh socket can be written to, though the first event is yet to come.
+        let ready = Ready::WRITABLE;
+        let plain = Line::new(stage, None, peer.addr, Some(from), now);
+        place.fill(Entry::Line(Line { local, when_full, hears, ready, connected, ..plain }));
         let registered = self.sys.register(&fd, Interest::Stream, id.key());
         self.set_fd(id, fd);
         self.core.count_accepted(from);

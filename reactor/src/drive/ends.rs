@@ -220,21 +220,39 @@ impl<S: Sys> Reactor<S> {
         let Some(line) = self.core.table.line_mut(id) else {
             return;
         };
-        let (listener, opened, counted) = (line.listener, line.opened, line.counted);
         #[cfg(feature = "sim")]
         self.transitions.close(std::mem::take(&mut line.journey));
-        let mut race = None;
         if line.race.is_some() || line.origin.is_counted() {
-            race = line.race.take();
-            self.leave_census(id);
+            self.give_up_counted(id);
+        } else {
+            self.give_up_slot(id);
         }
+    }
+
+    /// As [`give_up`](Self::give_up), of a line that the census knows of, or that still tries
+    /// addresses.
+    #[cold]
+    fn give_up_counted(&mut self, id: ConnId) {
+        let race = self.core.line(id).race.take();
+        if let Some(line) = self.core.table.line(id).filter(|line| line.origin.is_counted()) {
+            self.leave(line.listener, &line.peer, line.origin);
+        }
+        self.give_up_slot(id);
+        if let Some(race) = race {
+            race.running.into_iter().for_each(|attempt| self.drop_attempt(attempt));
+        }
+    }
+
+    #[inline(always)]
+    fn give_up_slot(&mut self, id: ConnId) {
+        let Some(line) = self.core.table.line_mut(id) else {
+            return;
+        };
+        let (listener, opened, counted) = (line.listener, line.opened, line.counted);
         self.core.table.discard(id);
         self.core.queued -= counted;
         if self.core.shards > 1 && listener.is_some() {
             self.tell_left(opened);
-        }
-        if let Some(race) = race {
-            race.running.into_iter().for_each(|attempt| self.drop_attempt(attempt));
         }
         self.close_fd(id);
         if !self.ended_listeners.is_empty() {
@@ -242,14 +260,6 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.pulse.counters.closed.add(1);
         self.core.count_gone(listener);
-    }
-
-    /// The census forgets this line, if it knows of it.
-    #[cold]
-    fn leave_census(&self, id: ConnId) {
-        if let Some(line) = self.core.table.line(id).filter(|line| line.origin.is_counted()) {
-            self.leave(line.listener, &line.peer, line.origin);
-        }
     }
 
     #[inline(always)]

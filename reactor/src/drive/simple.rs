@@ -28,10 +28,13 @@ impl<S: Sys> Reactor<S> {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
         let (Some(line), Some(Some(fd))) = (table.line_mut(id), fds.get(id.slot())) else {
-            return self.serve_rare(id, event.ready, held);
+            return self.serve_no_line(id, event.ready, held);
         };
         if !line.is_ready_by(event.ready) {
-            return self.serve_rare(id, event.ready, held);
+            if line.is_ended_by(event.ready) {
+                return self.serve_ended(id, event.ready, held);
+            }
+            return self.service(id, Cause::Event(event.ready), held);
         }
         pulse.serve(Some(id), line.listener);
         pulse.call(Callback::Incoming);
@@ -76,19 +79,17 @@ impl<S: Sys> Reactor<S> {
         std::mem::swap(held, &mut line.handler);
     }
 
-    /// An event that is more than input. Those of short visits have short ways: one who comes, and
-    /// one who has finished.
+    /// An event for something else than a line; a listener has a short way as well.
     #[inline(never)]
-    fn serve_rare(&mut self, id: ConnId, event: Ready, held: &mut Held) {
+    fn serve_no_line(&mut self, id: ConnId, event: Ready, held: &mut Held) {
         match self.core.table.entry_mut(id) {
             Some(Entry::Listener(_)) => self.accept(id, held),
-            Some(Entry::Line(line)) if line.is_ended_by(event) => self.serve_ended(id, event, held),
             _ => self.service(id, Cause::Event(event), held),
         }
     }
 
     /// The service of a line whose peer has ended, and which has no more than what is to be read.
-    #[inline(always)]
+    #[inline(never)]
     fn serve_ended(&mut self, id: ConnId, event: Ready, held: &mut Held) {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, traffic, now, pulse, first_room, .. } = core;

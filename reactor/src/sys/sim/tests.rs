@@ -16,7 +16,7 @@ fn wait(sim: &mut Sim, millis: u64) -> Vec<(u64, Ready)> {
     let mut events = Events::default();
     let until = sim.time().saturating_add(Duration::from_millis(millis));
     Sys::wait(sim, &mut events, until).expect("the poller works");
-    events.raw().iter().map(Event::of).map(|event| (event.key, event.ready)).collect()
+    events.raw().iter().map(crate::sys::Event::of).map(|event| (event.key, event.ready)).collect()
 }
 
 fn ready(bits: &[Ready]) -> Ready {
