@@ -11,7 +11,8 @@
 //!
 //! The flag stays set for as long as nobody clears it. A shard that was woken by something else,
 //! and finds it set, knows that nobody has posted: it looks at no channel, neither after its wait
-//! nor before the next one.
+//! nor before the next one, and no more at the flag before that: who clears it from then on wakes
+//! the wait.
 //!
 //! An order is never lost: it may carry a connection. Whoever sends one first takes a ticket; a
 //! shard that ends gives no more tickets if, and only if, it has received as many orders as there
@@ -29,8 +30,8 @@
 //! but through `sync`.
 //!
 //! Invariants:
-//! 1. A shard waits only if, after `parked` was set, both channels were empty, and `parked` has not
-//!    been cleared since.
+//! 1. A shard waits only if, after `parked` was set, both channels were empty; whoever has cleared it
+//!    since wakes that very wait.
 //! 2. Whoever turns `parked` from true to false from outside wakes the shard.
 //! 3. Of a mailbox that is closed every order has been received.
 //! 4. Once the shard has ended and its senders have returned, the mailbox is empty.

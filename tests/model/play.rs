@@ -135,10 +135,12 @@ pub(crate) fn play(shape: Shape) {
     let mut read = Read { tasks: Vec::new(), of: vec![(0, None); shape.senders] };
     // An event ends the first waits.
     let mut events = shape.events;
+    // As a shard remembers what it has found when it last looked.
+    let mut undisturbed = false;
     while !read.is_all(shape) {
-        arrive((&read.tasks, &read.of, events));
+        arrive((&read.tasks, &read.of, events, undisturbed));
         bell.waits.fetch_add(1, SeqCst);
-        if inbox.park() {
+        if std::mem::take(&mut undisturbed) || inbox.park() {
             if events > 0 {
                 events -= 1;
             } else {
@@ -150,6 +152,7 @@ pub(crate) fn play(shape: Shape) {
         }
         // Only an event leaves it so; to ask makes many more schedules.
         if shape.events > 0 && inbox.is_undisturbed() {
+            undisturbed = true;
             continue;
         }
         inbox.unpark();
