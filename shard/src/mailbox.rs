@@ -30,8 +30,8 @@
 //! but through `sync`.
 //!
 //! Invariants:
-//! 1. A shard waits only if, after `parked` was set, both channels were empty; whoever has cleared it
-//!    since wakes that very wait.
+//! 1. A shard waits only if, after `parked` was set, both channels were empty; whoever has cleared
+//!    it since wakes that very wait.
 //! 2. Whoever turns `parked` from true to false from outside wakes the shard.
 //! 3. Of a mailbox that is closed every order has been received.
 //! 4. Once the shard has ended and its senders have returned, the mailbox is empty.

@@ -5,6 +5,7 @@
 //!   stage     where it is in its life
 //!   bits      what the kernel last said, and what makes a service more than usual
 //!   quiet     whether there is nothing special about it, told by one look
+//!   parting   the end of one whose peer has finished, and of which nothing is left
 //!   channel   plain or TLS
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
@@ -33,6 +34,7 @@ pub(crate) mod journey;
 mod outbox;
 mod pace;
 mod parcel;
+mod parting;
 mod preface;
 mod quiet;
 mod race;
@@ -155,31 +157,6 @@ impl Line {
         matches!(self.stage, Stage::Open(Channel::Plain))
             && self.gate.is_open()
             && self.marks == Marks::NOTHING
-    }
-
-    /// Whether nothing keeps a simple line whose peer has finished.
-    #[inline]
-    pub(crate) fn owes_nothing(&self) -> bool {
-        self.outbox.is_empty() && self.tuning.is_none()
-    }
-
-    /// Its peer has finished, and it [owes nothing](Self::owes_nothing): it ends, which is counted
-    /// and told at once.
-    #[inline]
-    pub(crate) fn part(&mut self) {
-        self.input_ended = true;
-        self.told = true;
-        self.origin.add(Origin::END_COUNTED);
-        self.enter_from_plain(Stage::Closed(CloseReason::PeerClosed));
-    }
-
-    /// Whether it owns nothing but its part of the listener's address, as most do in the end.
-    #[inline(always)]
-    pub(crate) fn is_bare(&self) -> bool {
-        let Self { handler, stage, outbox, tuning, race, ended_tls, peer, .. } = self;
-        let alone = handler.is_none() && outbox.is_empty() && tuning.is_none();
-        let plain = race.is_none() && ended_tls.is_none() && matches!(peer, Addr::Ip(_));
-        alone && plain && matches!(stage, Stage::Closed(CloseReason::PeerClosed))
     }
 
     /// Whether an open line has no input and no callback waiting: true after nearly every service.
