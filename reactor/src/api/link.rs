@@ -129,6 +129,7 @@ impl Local<'_> {
                 high: options.high_water_bytes,
                 low: options.low_water_bytes,
                 propagate: options.propagate,
+                bulk: false,
             },
         );
         let mut source = self.conn(from).ok_or(LinkError::Gone(from))?;

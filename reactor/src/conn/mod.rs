@@ -47,7 +47,7 @@ pub(crate) use parcel::{Luggage, Moving, SendHandler, ThenLink, Travel};
 pub(crate) use preface::Preface;
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};
-pub(crate) use tuning::{Fin, Link, Rate, Tuning};
+pub(crate) use tuning::{Fin, Link, Pull, Rate, Tuning};
 pub(crate) use upgrade::Upgrade;
 
 use crate::api::{Addr, CloseReason, Credit, Handler, WhenFull};

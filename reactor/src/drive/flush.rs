@@ -322,6 +322,17 @@ impl<S: Sys> Out<'_, S> {
         Ok(sealed)
     }
 
+    /// Sends what is in a pipe; gives how many bytes the kernel took, `None` when it takes none
+    /// this way.
+    pub(super) fn splice(&mut self, pipe: &mut S::Pipe, count: usize) -> Option<usize> {
+        let result = self.sys.splice_out(pipe, self.fd, count);
+        let kind = result.as_ref().map_err(io::Error::kind);
+        if let Err(io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) = kind {
+            return None;
+        }
+        Some(self.account(result, count))
+    }
+
     /// Draws the conclusions from one send; gives how many bytes the kernel took.
     #[inline]
     fn account(&mut self, result: io::Result<usize>, offered: usize) -> usize {

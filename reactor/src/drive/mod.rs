@@ -38,6 +38,7 @@ mod serve;
 mod signals;
 #[cfg(feature = "sim")]
 mod simulation;
+mod splice;
 mod upgrade;
 mod watch;
 
@@ -87,6 +88,8 @@ pub struct Reactor<S: Sys = Linux> {
     resting: Vec<ConnId>,
     /// Listeners that have ended, and whose acceptors are still needed.
     ended_listeners: Vec<(ConnId, Box<Listener>)>,
+    /// What links are spliced through.
+    pipe: splice::Pipe<S::Pipe>,
     /// A descriptor good for nothing, whose number can be had when there are no others (S127).
     reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
@@ -150,6 +153,7 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            pipe: splice::Pipe::Unopened,
             ended_listeners: Vec::new(),
             reserve: None,
             descriptor_freed: false,

@@ -212,6 +212,7 @@ impl<S: Sys> Reactor<S> {
         self.tell_water(id, held);
         self.core.exchange_handlers(id, held);
         if self.core.line(id).tuning.is_some() {
+            self.pull(id, held);
             self.end_one_side(id);
             self.core.feed(id);
             let now = self.core.now;

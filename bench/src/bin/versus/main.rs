@@ -12,6 +12,7 @@
 //! | `window`, `rounds` | one look at one server; going round and round over all of them |
 //! | `idle`, `instructions` | what needs no clock: memory, and callgrind's counts |
 //! | `letters` | one thread to another: ours, tokio's channel, a bare channel |
+//! | `timers` | our heap of timers beside tokio-util's wheel |
 //! | `spread`, `compare` | median and quartiles, which rounds count; from values to rows with ratios |
 //! | `report` | the tables, and a line of JSON for each row |
 //!
@@ -38,6 +39,7 @@ mod scenario;
 mod serve;
 mod specs;
 mod spread;
+mod timers;
 mod visit;
 mod window;
 
@@ -83,6 +85,7 @@ fn carry_out(asked: Cli) -> Result<(), Failure> {
             }
             Kind::Idle => idle::measure(scenario, &candidates, place)?,
             Kind::Letters => letters::measure(place, &asked)?,
+            Kind::Timers => timers::measure(&asked)?,
             Kind::Instructions => instructions::measure(&asked.providers())?,
         };
         report.add(scenario, rows, &absent)?;

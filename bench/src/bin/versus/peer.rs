@@ -16,10 +16,20 @@ pub(crate) enum Peer {
     FloorEt,
     /// tokio's current-thread runtime; with TLS, tokio-rustls on it
     Tokio,
+    /// haproxy in mode tcp with one thread; for `link`
+    Haproxy,
+    /// The same with `option splice-request` and `option splice-response`
+    HaproxySplice,
+    /// tokio-util's wheel of timers; for `timers`
+    #[value(skip)]
+    DelayQueue,
     /// No engine: a crossbeam channel, an eventfd and epoll, and nothing else; for `letters`
     #[value(skip)]
     Bare,
 }
+
+/// Where Debian puts it.
+pub(crate) const HAPROXY: &str = "/usr/sbin/haproxy";
 
 impl Peer {
     pub(crate) fn name(self) -> &'static str {
@@ -28,13 +38,24 @@ impl Peer {
             Self::Floor => "floor",
             Self::FloorEt => "floor-et",
             Self::Tokio => "tokio",
+            Self::Haproxy => "haproxy",
+            Self::HaproxySplice => "haproxy-splice",
+            Self::DelayQueue => "DelayQueue",
             Self::Bare => "channel, eventfd, epoll",
         }
     }
 
     /// Whether it is something that others build on: neither this engine nor what none could use.
     pub(crate) fn is_library(self) -> bool {
-        !matches!(self, Self::Shardpoll | Self::Floor | Self::FloorEt | Self::Bare)
+        !matches!(
+            self,
+            Self::Shardpoll
+                | Self::Floor
+                | Self::FloorEt
+                | Self::Haproxy
+                | Self::HaproxySplice
+                | Self::Bare
+        )
     }
 
     /// The program that serves in its place, if it is not this one.
@@ -44,7 +65,11 @@ impl Peer {
 
     /// Why it cannot take part on this machine, if it cannot.
     pub(crate) fn missing(self) -> Option<String> {
-        let program = self.program().filter(|program| !program.is_file())?;
+        let served_by = match self {
+            Self::Haproxy | Self::HaproxySplice => Some(HAPROXY.into()),
+            _ => self.program(),
+        };
+        let program = served_by.filter(|program| !program.is_file())?;
         Some(format!("no {}; scripts/install-peers.sh makes it", program.display()))
     }
 }

@@ -50,8 +50,10 @@ impl Stand {
         handshake: Handshake,
         lines: Option<Lines>,
         place: Place,
+        more: &[String],
     ) -> Result<Self, Failure> {
-        let server = candidate.start(&[], &["--cpu".into(), place.server_cpu.to_string()])?;
+        let options = ["--cpu".into(), place.server_cpu.to_string()];
+        let server = candidate.start(&[], &[&options, more].concat())?;
         let tls = candidate.provider.map(|_| handshake);
         let mut clients = Clients::start(server.addr, tls, Some(place.client_cpu))?;
         if let Some(lines) = lines {
@@ -88,10 +90,24 @@ pub(crate) fn measure(
         }
         _ => unreachable!("{kind:?} has no clients"),
     };
-    let start = |&candidate| Stand::start(candidate, handshake, lines, place);
+    // On the clients' CPU, so that the proxies have theirs for themselves.
+    let behind = scenario.spec().behind.map(|peer| {
+        let pinned = ["--cpu".into(), place.client_cpu.to_string()];
+        Candidate::plain(peer).start(&[], &pinned)
+    });
+    let behind = behind.transpose()?;
+    let more = behind.iter().flat_map(|server| ["--behind".into(), server.addr.to_string()]);
+    let more: Vec<String> = more.collect();
+    let start = |&candidate| Stand::start(candidate, handshake, lines, place, &more);
     let mut stands = candidates.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let windows = go_round(&mut stands, asked.rounds, |stand| stand.window(order))?;
     stands.into_iter().try_for_each(Stand::end)?;
+    if let Some(server) = behind {
+        server.end().map_err(|error| Failure::Server {
+            server: "the server behind".into(),
+            why: error.to_string(),
+        })?;
+    }
     Ok(rows(scenario, candidates, windows))
 }
 

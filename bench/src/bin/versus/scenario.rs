@@ -35,6 +35,12 @@ pub(crate) enum Scenario {
     Tlsidle,
     /// Letters from one thread to another: in a busy loop, and to one that sleeps
     Letters,
+    /// 64-byte echoes on 50 connections, through a proxy
+    Link,
+    /// 64 KiB messages on 4 connections, through a proxy
+    Linkbulk,
+    /// Timers: insert, cancel, reschedule, pop, beside tokio-util's DelayQueue
+    Timers,
     /// User-space instructions per message, connection and handshake (needs valgrind and strace)
     Instructions,
 }
@@ -57,6 +63,7 @@ pub(crate) enum Kind {
     },
     Idle,
     Letters,
+    Timers,
     Instructions,
 }
 
@@ -84,6 +91,8 @@ pub(crate) struct Spec {
     /// Whom each row is compared with, in the same round.
     pub(crate) base: Peer,
     pub(crate) tls: bool,
+    /// Who serves behind them, if they are proxies.
+    pub(crate) behind: Option<Peer>,
     /// For this engine.
     pub(crate) goal: Option<Goal>,
 }
@@ -103,6 +112,9 @@ impl Scenario {
             Self::Tlsbulk => specs::TLSBULK,
             Self::Tlsidle => specs::TLSIDLE,
             Self::Letters => specs::LETTERS,
+            Self::Link => specs::LINK,
+            Self::Linkbulk => specs::LINKBULK,
+            Self::Timers => specs::TIMERS,
             Self::Instructions => specs::INSTRUCTIONS,
         }
     }

@@ -6,7 +6,7 @@ use crate::cli;
 use crate::credentials;
 use crate::failure::Failure;
 use crate::peer::Peer;
-use crate::peers::{floor, shardpoll, tokio};
+use crate::peers::{floor, haproxy, link, shardpoll, tokio};
 use crate::specs::TLS;
 use ::shardpoll::raise_descriptor_limit;
 use core_affinity::CoreId;
@@ -41,16 +41,26 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{} has no TLS here", asked.peer.name())));
     }
     match asked.peer {
+        Peer::Haproxy | Peer::HaproxySplice => haproxy::serve(asked.peer, asked.behind, patience),
+        Peer::Shardpoll if asked.behind.is_some() => link::serve(asked.behind, patience),
+        _ if asked.behind.is_some() => {
+            Err(Failure::Usage(format!("{} is no proxy here", asked.peer.name())))
+        }
         Peer::Shardpoll => shardpoll::serve(tls, patience),
         Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, patience),
         Peer::Tokio => tokio::serve(tls, patience),
-        Peer::Bare => unreachable!("the command line does not know it"),
+        Peer::Bare | Peer::DelayQueue => unreachable!("the command line does not know it"),
     }
 }
 
 /// Without anyone who reads it the server serves all the same.
 pub(crate) fn ready(addr: SocketAddr) {
-    let line = format!("listening {addr} pid {}\n", std::process::id());
+    ready_as(addr, std::process::id());
+}
+
+/// As [`ready`], for a child of this process that serves in its place.
+pub(crate) fn ready_as(addr: SocketAddr, pid: u32) {
+    let line = format!("listening {addr} pid {pid}\n");
     let mut stdout = io::stdout();
     let _unread = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
 }

@@ -20,6 +20,7 @@ const BESIDE_FLOOR: Spec = Spec {
     peers: PLAIN,
     base: Peer::Floor,
     tls: false,
+    behind: None,
     goal: None,
 };
 
@@ -131,6 +132,41 @@ pub(crate) const LETTERS: Spec = Spec {
     kind: Kind::Letters,
     peers: &[Peer::Shardpoll, Peer::Tokio, Peer::Bare],
     base: Peer::Tokio,
+    ..BESIDE_FLOOR
+};
+
+/// Proxies, beside haproxy.
+const PROXIES: &[Peer] = &[Peer::Shardpoll, Peer::Haproxy, Peer::HaproxySplice];
+
+pub(crate) const LINK: Spec = Spec {
+    name: "link",
+    title: "64-byte echo through a proxy, 50 connections, one in flight on each",
+    kind: lines(50, 64, 1),
+    peers: PROXIES,
+    base: Peer::Haproxy,
+    behind: Some(Peer::Floor),
+    goal: Some(Goal::Ratio(0.85)),
+    ..BESIDE_FLOOR
+};
+
+pub(crate) const LINKBULK: Spec = Spec {
+    name: "linkbulk",
+    title: "64 KiB echo through a proxy, 4 connections, 4 in flight on each; twice forwarded",
+    unit: "us/MB",
+    kind: lines(4, 64 * 1024, 4),
+    base: Peer::HaproxySplice,
+    goal: Some(Goal::Ratio(1.0)),
+    ..LINK
+};
+
+/// Its parts have goals of their own.
+pub(crate) const TIMERS: Spec = Spec {
+    name: "timers",
+    title: "timers due within 60 s: the time of one operation, with so many pending",
+    unit: "ns",
+    kind: Kind::Timers,
+    peers: &[Peer::Shardpoll, Peer::DelayQueue],
+    base: Peer::DelayQueue,
     ..BESIDE_FLOOR
 };
 
