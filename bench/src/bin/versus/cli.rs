@@ -10,7 +10,6 @@ use crate::scenario::Scenario;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use shardpoll_bench::command_line;
 use std::net::SocketAddr;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 const HELP: &str = "\
@@ -64,9 +63,6 @@ pub(crate) enum Command {
 #[derive(Args, Debug)]
 pub(crate) struct Load {
     pub(crate) addr: SocketAddr,
-    /// A proxy of the server at this address, in place of a server
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) behind: Option<SocketAddr>,
     /// The CPU to stay on
     #[arg(long)]
     pub(crate) cpu: Option<usize>,
@@ -83,6 +79,9 @@ pub(crate) struct Serve {
     /// TLS with this provider, and a certificate made for this run; without it: plain
     #[arg(long, value_enum)]
     pub(crate) provider: Option<Provider>,
+    /// A proxy of the server at this address, in place of a server
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) behind: Option<SocketAddr>,
     /// The CPU to stay on
     #[arg(long)]
     pub(crate) cpu: Option<usize>,
