@@ -41,8 +41,8 @@ trait Timers {
     fn insert(&mut self, delays: &[u64]);
     /// Moves the timers at these places to these delays from now.
     fn reschedule(&mut self, moves: &[(usize, u64)]);
-    /// Takes out the last that were added, so many.
-    fn cancel(&mut self, count: usize);
+    /// Takes out those at these places, one after the other; the last moves to the place of each.
+    fn cancel(&mut self, places: &[usize]);
     /// Lets time pass; nothing is taken out.
     fn pass(&mut self, millis: u64);
     /// Takes out all that are due; gives how many.
@@ -77,6 +77,10 @@ impl Keeper {
         (z ^ (z >> 31)) % end
     }
 
+    fn place(&mut self, end: usize) -> usize {
+        usize::try_from(self.below(end as u64)).expect("below a usize")
+    }
+
     fn delays(&mut self, count: usize) -> Vec<u64> {
         (0..count).map(|_| 1 + self.below(AHEAD)).collect()
     }
@@ -95,15 +99,14 @@ impl Keeper {
             self.timers.insert(&delays);
             add(0, batch, began);
             let there = self.timers.len();
-            let moves: Vec<_> = (0..batch)
-                .map(|_| (self.below(there as u64), 1 + self.below(AHEAD)))
-                .map(|(place, delay)| (usize::try_from(place).unwrap_or(0), delay))
-                .collect();
+            let moves: Vec<_> =
+                (0..batch).map(|_| (self.place(there), 1 + self.below(AHEAD))).collect();
             let began = clock.nanos();
             self.timers.reschedule(&moves);
             add(1, batch, began);
+            let places: Vec<_> = (0..batch).map(|gone| self.place(there - gone)).collect();
             let began = clock.nanos();
-            self.timers.cancel(batch);
+            self.timers.cancel(&places);
             add(2, batch, began);
             self.timers.pass(AHEAD / (self.crowd / batch) as u64);
             let began = clock.nanos();

@@ -23,13 +23,15 @@ fn config(behind: SocketAddr, splice: bool, patience: Patience) -> String {
     )
 }
 
-/// setpriv(1) ends it when this process dies, however that is.
+/// setpriv(1) ends it when this process dies, however that is. Not told to be quiet: it would close
+/// its standard input first.
 fn start(config: &std::path::Path, listener: TcpListener) -> io::Result<Child> {
     Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", HAPROXY, "-q", "-db", "-f"])
+        .args(["--pdeathsig", "KILL", HAPROXY, "-db", "-f"])
         .arg(config)
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
 }
 

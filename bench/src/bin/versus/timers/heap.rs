@@ -31,9 +31,9 @@ impl Timers for Ours {
         }
     }
 
-    fn cancel(&mut self, count: usize) {
-        for id in self.ids.drain(self.ids.len() - count..) {
-            self.heap.remove(id);
+    fn cancel(&mut self, places: &[usize]) {
+        for &place in places {
+            self.heap.remove(self.ids.swap_remove(place));
         }
     }
 

@@ -48,11 +48,10 @@ impl Timers for Theirs {
         }
     }
 
-    fn cancel(&mut self, count: usize) {
-        let first = self.keys.len() - count;
-        self.numbers.truncate(first);
-        for key in self.keys.drain(first..) {
-            self.queue.remove(&key);
+    fn cancel(&mut self, places: &[usize]) {
+        for &place in places {
+            self.numbers.swap_remove(place);
+            self.queue.remove(&self.keys.swap_remove(place));
         }
     }
 
@@ -80,6 +79,5 @@ impl Timers for Theirs {
         let mut all = numbers.iter();
         keys.retain(|_| all.next().is_some_and(|number| !gone[*number]));
         numbers.retain(|number| !gone[*number]);
-        // Numbers begin anew only with a new queue; their memory is little beside the timers'.
     }
 }
