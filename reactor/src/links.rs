@@ -152,6 +152,18 @@ impl Core {
         self.arm(from);
     }
 
+    /// Something was passed to a target: whether its source is to wait until some of that has gone.
+    pub(crate) fn hold_source(&mut self, from: ConnId, to: ConnId) {
+        let queued = self.line(to).queued();
+        if queued == 0 {
+            return;
+        }
+        let Some(line) = self.table.line_mut(from) else { return };
+        if line.link().is_some_and(|link| link.to == to && queued > link.high) {
+            line.gate.close(Reason::Linked);
+        }
+    }
+
     /// The target of a line's link has ended (S145).
     fn orphan(&mut self, from: ConnId) {
         let now = self.now;

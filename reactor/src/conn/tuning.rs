@@ -69,6 +69,29 @@ impl Tuning {
         )
     }
 
+    /// Whether links are all there is, and none is about to pull.
+    pub(crate) fn merely_links(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                read_due: None,
+                write_due: None,
+                pause_ends: None,
+                read_size: _,
+                rate: None,
+                credit: None,
+                link: _,
+                sources: _,
+                pulls: None,
+                fin: Fin::Open,
+                travel: None,
+                pace: None,
+                life_ends: None,
+                proxy: _,
+            }
+        )
+    }
+
     /// Whether nothing limits how much is read.
     pub(crate) fn lets_all_in(&self) -> bool {
         self.rate.is_none() && self.credit.is_none() && self.link.is_none()

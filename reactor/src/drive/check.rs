@@ -54,6 +54,7 @@ impl<S: Sys> Reactor<S> {
         let staging = &self.core.staging;
         hold(staging.is_empty(), || "bytes are staged between turns".into())?;
         hold(staging.line().is_none(), || "the staging buffer has an owner".into())?;
+        hold(self.passing.is_none(), || "a chunk is on its way between turns".into())?;
         let ids = self.core.table.snapshot();
         let live = self.core.table.live();
         hold(ids.len() == live, || format!("{} slots are taken, not {live}", ids.len()))?;

@@ -136,6 +136,25 @@ impl<S: Sys> Reactor<S> {
         self.wire = wire;
     }
 
+    /// Sends so many bytes of what was read for another line; what the kernel does not take waits
+    /// in the outbox, which is empty.
+    pub(super) fn send_read(&mut self, id: ConnId, count: usize) {
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, staging, traffic, now, .. } = core;
+        let line = table.served_mut(id);
+        let data = &rx[..count];
+        let mut taken = 0;
+        if let Some(Some(fd)) = fds.get(id.slot()) {
+            let mut out = Out { sys, fd, line, staging, traffic, now: *now };
+            let result = out.sys.send(fd, data);
+            taken = out.account(result, count);
+        }
+        if taken < count {
+            table.served_mut(id).keep(&data[taken..], *now);
+            core.recount(id);
+        }
+    }
+
     pub(super) fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
         let Self { sys, fds, core, .. } = self;
         let Core { table, staging, traffic, now, .. } = core;

@@ -29,6 +29,7 @@ mod expire;
 mod flush;
 mod listen;
 mod moving;
+mod pass;
 mod preface;
 mod quit;
 mod race;
@@ -88,6 +89,8 @@ pub struct Reactor<S: Sys = Linux> {
     resting: Vec<ConnId>,
     /// Listeners that have ended, and whose acceptors are still needed.
     ended_listeners: Vec<(ConnId, Box<Listener>)>,
+    /// What is in `rx` and on its way through a link.
+    passing: Option<pass::Passing>,
     /// What links are spliced through.
     pipe: splice::Pipe<S::Pipe>,
     /// A descriptor good for nothing, whose number can be had when there are no others (S127).
@@ -153,6 +156,7 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            passing: None,
             pipe: splice::Pipe::Unopened,
             ended_listeners: Vec::new(),
             reserve: None,

@@ -55,6 +55,7 @@ impl<S: Sys> Reactor<S> {
         self.delivered = 0;
         // It may have broken in the middle of a splice.
         self.pipe = Pipe::Unopened;
+        self.passing = None;
         self.events = Events::new();
         let (config, pulse) = (self.core.config.clone(), self.pulse());
         let shards = self.core.shards;

@@ -136,17 +136,43 @@ impl Handler for Nervous {
 #[test]
 fn a_panic_of_the_targets_predrain_holds_nothing_back() {
     // S27: under `Continue` it counts as returned, and what was about to be sent is sent
-    let mut config = small_chunks();
-    config.panic_policy = PanicPolicy::Continue;
-    let mut bench = Bench::new(config);
-    let (a, one) = bench.accepted();
-    let (b, two) = bench.accepted();
-    bench.local(|local| local.conn(b).expect("open").set_handler(Nervous));
-    bench.link(a, b, LinkOptions::default());
-    let data = pattern(100_000);
-    assert!(bench.pump(&one, &data, &two) == data);
-    let counters = bench.reactor.counters();
-    assert!(counters.spliced_bytes > 0 && counters.panics > 0);
+    for bytes in [CHUNK / 2, 100 * CHUNK] {
+        let mut config = small_chunks();
+        config.panic_policy = PanicPolicy::Continue;
+        let mut bench = Bench::new(config);
+        let (a, one) = bench.accepted();
+        let (b, two) = bench.accepted();
+        bench.local(|local| local.conn(b).expect("open").set_handler(Nervous));
+        bench.link(a, b, LinkOptions::default());
+        bench.turns(5);
+        let before = bench.reactor.counters().panics;
+        let data = pattern(bytes);
+        assert!(bench.pump(&one, &data, &two) == data);
+        let counters = bench.reactor.counters();
+        assert!(counters.panics > before);
+        assert_eq!(counters.spliced_bytes > 0, bytes > CHUNK);
+    }
+}
+
+#[test]
+fn small_chunks_reach_a_target_that_is_slow() {
+    // S142, S143: by the short way while it takes all, else by its queue
+    for kind in [Fault::ShortWrite, Fault::WriteBlocked, Fault::SendInterrupted, Fault::ShortRead] {
+        let mut bench = Bench::new(never_silent());
+        let (a, one) = bench.accepted();
+        let (b, two) = bench.accepted_with_window(300);
+        bench.link(a, b, LinkOptions::default().water_marks(0, 100));
+        bench.sim.set_faults(Faults::none().with(kind, 0.3));
+        let data = pattern(50_000);
+        let (mut sent, mut got) = (0, Vec::new());
+        bench.turn_until("all of it", |_| {
+            let next = data.len().min(sent + 200);
+            sent += one.send(&data[sent..next]);
+            got.extend(two.recv(usize::MAX));
+            got.len() >= data.len()
+        });
+        assert!(got == data, "{kind:?}");
+    }
 }
 
 #[test]
