@@ -37,6 +37,7 @@ mod read;
 mod restart;
 mod serve;
 mod signals;
+mod simple;
 #[cfg(feature = "sim")]
 mod simulation;
 mod splice;

@@ -14,7 +14,7 @@ use super::Reactor;
 use super::read::receive;
 use super::serve::Cause;
 use crate::conn::{Channel, Line, Marks, Ready, Stage};
-use crate::core::{Callback, Core, Held};
+use crate::core::{Callback, Core, Door, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
 
@@ -68,7 +68,7 @@ impl<S: Sys> Reactor<S> {
         let Core { table, staging, pulse, .. } = &mut self.core;
         let line = table.served_mut(to);
         pulse.serve(Some(to), line.listener);
-        staging.begin(to, 0, false);
+        staging.begin(to, 0, Door::Closed);
         std::mem::swap(held, &mut line.handler);
         self.passing = Some(passing);
         self.core.call_out(to, held, Callback::Predrain, |h, c| h.on_predrain(c));

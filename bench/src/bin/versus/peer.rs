@@ -2,8 +2,9 @@
 //!
 //! Never: serves; `peers` does, or a program of the peer's own.
 
+use crate::peers::monoio;
 use clap::ValueEnum;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An engine.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,8 +15,22 @@ pub(crate) enum Peer {
     Floor,
     /// No engine: bare edge-triggered epoll, with a read timeout
     FloorEt,
+    /// mio, with a tree of deadlines
+    Mio,
     /// tokio's current-thread runtime; with TLS, tokio-rustls on it
     Tokio,
+    /// tokio's multi-thread runtime, with one worker
+    TokioMulti,
+    /// monoio over epoll
+    Monoio,
+    /// monoio over io_uring
+    MonoioUring,
+    /// glommio, over io_uring
+    Glommio,
+    /// libuv: a C program of its own
+    Libuv,
+    /// libevent: a C program of its own
+    Libevent,
     /// haproxy in mode tcp with one thread; for `link`
     Haproxy,
     /// The same with `option splice-request` and `option splice-response`
@@ -37,7 +52,14 @@ impl Peer {
             Self::Shardpoll => "shardpoll",
             Self::Floor => "floor",
             Self::FloorEt => "floor-et",
+            Self::Mio => "mio",
             Self::Tokio => "tokio",
+            Self::TokioMulti => "tokio-multi",
+            Self::Monoio => "monoio",
+            Self::MonoioUring => "monoio-uring",
+            Self::Glommio => "glommio",
+            Self::Libuv => "libuv",
+            Self::Libevent => "libevent",
             Self::Haproxy => "haproxy",
             Self::HaproxySplice => "haproxy-splice",
             Self::DelayQueue => "DelayQueue",
@@ -60,17 +82,33 @@ impl Peer {
 
     /// The program that serves in its place, if it is not this one.
     pub(crate) fn program(self) -> Option<PathBuf> {
-        None
+        let name = match self {
+            Self::Libuv => "libuv",
+            Self::Libevent => "libevent",
+            _ => return None,
+        };
+        // target/release/versus, target/peers/libuv.
+        let own = std::env::current_exe().ok()?;
+        Some(own.parent()?.parent()?.join("peers").join(name))
     }
 
     /// Why it cannot take part on this machine, if it cannot.
     pub(crate) fn missing(self) -> Option<String> {
-        let served_by = match self {
-            Self::Haproxy | Self::HaproxySplice => Some(HAPROXY.into()),
-            _ => self.program(),
-        };
-        let program = served_by.filter(|program| !program.is_file())?;
-        Some(format!("no {}; scripts/install-peers.sh makes it", program.display()))
+        match self {
+            Self::Haproxy | Self::HaproxySplice if !Path::new(HAPROXY).is_file() => {
+                Some(format!("no {HAPROXY}; scripts/install-peers.sh installs it"))
+            }
+            Self::Glommio if cfg!(not(feature = "glommio")) => {
+                Some("built without it: build with --features peers,glommio".into())
+            }
+            Self::MonoioUring | Self::Glommio if !monoio::has_uring() => {
+                Some("the kernel has no io_uring, or forbids it (kernel.io_uring_disabled)".into())
+            }
+            _ => {
+                let program = self.program().filter(|program| !program.is_file())?;
+                Some(format!("no {}; scripts/install-peers.sh makes it", program.display()))
+            }
+        }
     }
 }
 
