@@ -148,7 +148,7 @@ impl Core {
         let takes = target.takes_at_once()
             && target.marks == Marks::TUNED
             && !target.told
-            && target.tuning.as_ref().is_some_and(|tuning| tuning.pulls.is_none());
+            && target.tuning.as_ref().is_some_and(|tuning| tuning.merely_links());
         takes.then(|| (link.to, line.read_size().unwrap_or(0)))
     }
 }
