@@ -7,6 +7,7 @@ use super::serve::Cause;
 use super::splice::Pipe;
 use crate::api::CloseReason;
 use crate::conn::Stage;
+use crate::core::Due;
 use crate::id::ConnId;
 use crate::phase::Phase;
 use crate::sys::Sys;
@@ -149,6 +150,9 @@ impl<S: Sys> Reactor<S> {
         core.timers.start_turn(Tick::MAX);
         while let Some((timer, due)) = core.timers.pop_due() {
             core.timers.retire(timer);
+            if let Due::Slot(slot) = due {
+                core.table.rings_for(slot);
+            }
             core.drop_user_value(due);
         }
         core.show_traffic();

@@ -4,12 +4,15 @@
 
 use crate::failure::Failure;
 use crate::peer::Peer;
-use crate::serve::{Patience, input_end, listen, ready};
+use crate::serve::{Patience, listen, ready};
 use shardpoll_floor::{edge, level};
+use std::io;
 
 pub(crate) fn serve(peer: Peer, patience: Patience) -> Result<(), Failure> {
     let (listener, addr) = listen()?;
-    let stop = input_end()?;
+    // Without a thread that waits for the end: the C library's calls are dearer in a process that
+    // has ever had two.
+    let stop = io::stdin();
     ready(addr);
     let served = if peer == Peer::FloorEt {
         edge::serve(&listener, &stop, patience.read)
