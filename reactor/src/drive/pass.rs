@@ -45,7 +45,8 @@ impl<S: Sys> Reactor<S> {
                 line.is_bulk(count == size);
                 self.passing = Some(Passing { from: id, to, count });
             }
-            other => self.no_input(id, other),
+            Ok(_) => self.input_ended(id),
+            Err(error) => self.read_failed(id, error),
         }
         true
     }
@@ -102,8 +103,8 @@ impl<S: Sys> Reactor<S> {
     /// Ends a service that has only passed something, with as little as that needs.
     fn conclude_short(&mut self, id: ConnId, held: &mut Held) {
         let Core { table, staging, spans, .. } = &mut self.core;
-        let line = table.served_mut(id);
-        let at_rest = line.is_at_rest() && line.read_deadline(spans) >= line.entry_due;
+        let (line, alarm) = table.served_with_alarm(id);
+        let at_rest = line.is_at_rest() && line.read_deadline(spans) >= alarm.due;
         if !at_rest {
             return self.conclude_long(id, held);
         }

@@ -143,7 +143,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn input_ended(&mut self, id: ConnId) {
+    pub(super) fn input_ended(&mut self, id: ConnId) {
         let line = self.core.line(id);
         line.input_ended = true;
         line.ready.clear(Ready::READABLE);
