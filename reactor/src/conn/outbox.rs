@@ -107,6 +107,11 @@ impl Outbox {
         self.queue.as_ref().map_or(&[], |queue| &queue.front.bytes()[queue.sent..])
     }
 
+    /// All that is queued, when that is one piece.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        self.queue.as_ref().filter(|queue| queue.rest.is_empty()).map(|_| self.front())
+    }
+
     /// Drops the first `count` bytes; at most what [`front`](Self::front) showed.
     pub(crate) fn consume(&mut self, count: usize) {
         let Some(queue) = &mut self.queue else { return };

@@ -107,7 +107,11 @@ impl<S: Sys> Reactor<S> {
     /// All is out; the handler of a link's target is not told (S142).
     pub(super) fn tell_drained(&mut self, id: ConnId, held: &mut Held) {
         if !self.core.line(id).is_fed() {
-            self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
+            self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+            if self.core.line(id).hears == Hears::UNKNOWN {
+                self.core.learn_hearing(id, held, true);
+            }
+            self.core.exchange_handlers(id, held);
         }
     }
 
@@ -364,7 +368,7 @@ impl<S: Sys> Out<'_, S> {
 
     /// Draws the conclusions from one send; gives how many bytes the kernel took.
     #[inline]
-    fn account(&mut self, result: io::Result<usize>, offered: usize) -> usize {
+    pub(super) fn account(&mut self, result: io::Result<usize>, offered: usize) -> usize {
         match result {
             Ok(taken) => {
                 self.line.last_progress = self.now;

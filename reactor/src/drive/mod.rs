@@ -346,7 +346,9 @@ impl<S: Sys> Reactor<S> {
             // It may have been freed since it was put there, or served by an event.
             if let Some(line) = self.core.table.line_mut(id) {
                 line.on_agenda = false;
-                self.serve(id, Cause::Asked);
+                if !self.sends_queued(id) {
+                    self.serve(id, Cause::Asked);
+                }
             }
         }
         // What has come meanwhile is for the next turn, so that no line is served for ever.

@@ -35,6 +35,10 @@ pub(crate) enum Peer {
     Haproxy,
     /// The same with `option splice-request` and `option splice-response`
     HaproxySplice,
+    /// nginx's stream proxy with one process; for `link`
+    Nginx,
+    /// This one with one shard, where it otherwise has two; for `shards`
+    OneShard,
     /// tokio-util's wheel of timers; for `timers`
     #[value(skip)]
     DelayQueue,
@@ -45,6 +49,10 @@ pub(crate) enum Peer {
 
 /// Where Debian puts it.
 pub(crate) const HAPROXY: &str = "/usr/sbin/haproxy";
+pub(crate) const NGINX: &str = "/usr/sbin/nginx";
+
+/// The same of its stream proxy.
+pub(crate) const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 impl Peer {
     pub(crate) fn name(self) -> &'static str {
@@ -62,6 +70,8 @@ impl Peer {
             Self::Libevent => "libevent",
             Self::Haproxy => "haproxy",
             Self::HaproxySplice => "haproxy-splice",
+            Self::Nginx => "nginx",
+            Self::OneShard => "one-shard",
             Self::DelayQueue => "DelayQueue",
             Self::Bare => "channel, eventfd, epoll",
         }
@@ -76,6 +86,8 @@ impl Peer {
                 | Self::FloorEt
                 | Self::Haproxy
                 | Self::HaproxySplice
+                | Self::Nginx
+                | Self::OneShard
                 | Self::Bare
         )
     }
@@ -98,6 +110,10 @@ impl Peer {
             Self::Haproxy | Self::HaproxySplice if !Path::new(HAPROXY).is_file() => {
                 Some(format!("no {HAPROXY}; scripts/install-peers.sh installs it"))
             }
+            Self::Nginx => [NGINX, NGINX_STREAM]
+                .into_iter()
+                .find(|file| !Path::new(file).is_file())
+                .map(|file| format!("no {file}; scripts/install-peers.sh installs it")),
             Self::Glommio if cfg!(not(feature = "glommio")) => {
                 Some("built without it: build with --features peers,glommio".into())
             }

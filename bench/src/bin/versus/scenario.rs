@@ -41,6 +41,10 @@ pub(crate) enum Scenario {
     Link,
     /// 64 KiB messages on 4 connections, through a proxy
     Linkbulk,
+    /// 64-byte echoes on two shards, beside one (needs valgrind and strace)
+    Shards,
+    /// One message to 10,000 connections, beside tokio's broadcast (needs valgrind)
+    Fanout,
     /// Timers: insert, cancel, reschedule, pop, beside tokio-util's DelayQueue
     Timers,
     /// User-space instructions per message, connection and handshake (needs valgrind and strace)
@@ -67,6 +71,9 @@ pub(crate) enum Kind {
     Scale([usize; 2]),
     Idle,
     Letters,
+    Shards,
+    /// To so many connections.
+    Fanout(usize),
     Timers,
     Instructions,
 }
@@ -119,6 +126,8 @@ impl Scenario {
             Self::Letters => specs::LETTERS,
             Self::Link => specs::LINK,
             Self::Linkbulk => specs::LINKBULK,
+            Self::Shards => specs::SHARDS,
+            Self::Fanout => specs::FANOUT,
             Self::Timers => specs::TIMERS,
             Self::Instructions => specs::INSTRUCTIONS,
         }

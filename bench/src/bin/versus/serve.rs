@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::peer::Peer;
 #[cfg(feature = "glommio")]
 use crate::peers::glommio;
-use crate::peers::{floor, haproxy, link, mio, monoio, shardpoll, tokio};
+use crate::peers::{fanout, floor, link, mio, monoio, proxies, shardpoll, tokio};
 use crate::specs::TLS;
 use ::shardpoll::raise_descriptor_limit;
 use core_affinity::CoreId;
@@ -48,12 +48,19 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{} has no TLS here", asked.peer.name())));
     }
     match asked.peer {
-        Peer::Haproxy | Peer::HaproxySplice => haproxy::serve(asked.peer, asked.behind, patience),
+        Peer::Haproxy | Peer::HaproxySplice | Peer::Nginx => {
+            proxies::serve(asked.peer, asked.behind, patience)
+        }
         Peer::Shardpoll if asked.behind.is_some() => link::serve(asked.behind, patience),
         _ if asked.behind.is_some() => {
             Err(Failure::Usage(format!("{} is no proxy here", asked.peer.name())))
         }
-        Peer::Shardpoll => shardpoll::serve(tls, patience),
+        Peer::Shardpoll if asked.fanout => fanout::serve_ours(patience),
+        Peer::Tokio if asked.fanout => fanout::serve_tokio(patience),
+        _ if asked.fanout => {
+            Err(Failure::Usage(format!("{} tells nobody here", asked.peer.name())))
+        }
+        Peer::Shardpoll | Peer::OneShard => shardpoll::serve(tls, patience, asked.shards),
         Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, patience),
         Peer::Mio => mio::serve(patience),
         Peer::Tokio | Peer::TokioMulti => tokio::serve(asked.peer, tls, patience),

@@ -167,8 +167,31 @@ pub(crate) const LETTERS: Spec = Spec {
     ..BESIDE_FLOOR
 };
 
+pub(crate) const FANOUT: Spec = Spec {
+    name: "fanout",
+    title: "64 bytes told to 10,000 connections; of tokio, by a broadcast channel",
+    unit: "us/copy",
+    kind: Kind::Fanout(10_000),
+    peers: &[Peer::Shardpoll, Peer::Tokio],
+    base: Peer::Tokio,
+    goal: Some(Goal::Ratio(0.95)),
+    ..BESIDE_FLOOR
+};
+
+/// Its instructions have the goal.
+pub(crate) const SHARDS: Spec = Spec {
+    name: "shards",
+    title: "64-byte echo, plain, two shards with 50 connections each beside one with 50",
+    unit: "instr/echo",
+    kind: Kind::Shards,
+    peers: &[Peer::Shardpoll, Peer::OneShard],
+    base: Peer::OneShard,
+    goal: Some(Goal::Ratio(1.02)),
+    ..BESIDE_FLOOR
+};
+
 /// Proxies, beside haproxy.
-const PROXIES: &[Peer] = &[Peer::Shardpoll, Peer::Haproxy, Peer::HaproxySplice];
+const PROXIES: &[Peer] = &[Peer::Shardpoll, Peer::Haproxy, Peer::HaproxySplice, Peer::Nginx];
 
 pub(crate) const LINK: Spec = Spec {
     name: "link",
