@@ -1,4 +1,5 @@
-//! One buffer for ten thousand connections on many shards; what is told to all, and who hears of it.
+//! One buffer for ten thousand connections on many shards; what is told to all, and who hears of
+//! it.
 
 use shardpoll::sim::{Fault, Faults, SimEngine, SimPeer};
 use shardpoll::{Config, Conn, ConnId, Handler};

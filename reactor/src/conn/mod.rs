@@ -44,7 +44,7 @@ pub(crate) use bits::{Hears, Marks, Origin, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
-pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use outbox::{Chunk, Outbox, Spare};
 pub(crate) use parcel::{Luggage, Moving, SendHandler, ThenLink, Travel};
 pub(crate) use preface::Preface;
 pub(crate) use race::{Attempt, Race};

@@ -121,7 +121,7 @@ impl<S: Sys> Reactor<S> {
     #[inline]
     pub(super) fn sends_queued(&mut self, id: ConnId) -> bool {
         let Self { sys, fds, core, .. } = self;
-        let Core { table, traffic, queued, now, .. } = core;
+        let Core { table, traffic, spare, queued, now, .. } = core;
         let (Some(line), Some(Some(fd))) = (table.line_mut(id), fds.get(id.slot())) else {
             return false;
         };
@@ -135,7 +135,7 @@ impl<S: Sys> Reactor<S> {
             Ok(taken) if taken == offered => {
                 line.last_progress = *now;
                 traffic.bytes_out += taken as u64;
-                line.outbox.clear();
+                line.outbox.clear_into(spare);
                 *queued -= std::mem::take(&mut line.counted);
                 true
             }

@@ -7,10 +7,11 @@ use crate::failure::Failure;
 use crate::hearer::{SAID_BYTES, WELCOME};
 use crate::serve::{Patience, ready, until_input_ends};
 use shardpoll::{CloseReason, Config, Conn, ConnId, Engine, Handler, Listen, Pinning, Remote};
+use std::collections::HashSet;
 use std::io::{self, stdin};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -25,31 +26,31 @@ const BEHIND: usize = 16;
 
 /// One of the crowd.
 struct Member {
-    all: Arc<Mutex<Vec<ConnId>>>,
+    all: Arc<Mutex<HashSet<ConnId>>>,
     remote: Remote,
 }
 
 impl Member {
-    fn all(&self) -> Vec<ConnId> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn all(&self) -> MutexGuard<'_, HashSet<ConnId>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Handler for Member {
     fn on_connect(&mut self, conn: &mut Conn<'_>) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(conn.id());
+        self.all().insert(conn.id());
         conn.write(&WELCOME);
     }
 
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
-        if self.remote.write_to_all(self.all(), &Arc::from(data)).is_err() {
+        let told = self.remote.write_to_all(self.all().iter().copied(), &Arc::from(data));
+        if told.is_err() {
             conn.abort();
         }
     }
 
     fn on_disconnect(&mut self, conn: &mut Conn<'_>, _reason: &CloseReason) {
-        let gone = conn.id();
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != gone);
+        self.all().remove(&conn.id());
     }
 }
 

@@ -1,20 +1,27 @@
 //! Proxies that are programs of their own: haproxy in mode tcp, with or without splice, and nginx's
-//! stream. Each has one thread. Each is given its listening socket as standard input, so that no
-//! port has to be guessed, and dies with this process.
+//! stream. Each has one thread, and dies with this process. haproxy is given its listening socket
+//! as standard input, so that no port has to be guessed; nginx, which takes one only from another
+//! nginx, a port that was free just before.
 //!
 //! Never: carries a byte itself.
 
 use crate::failure::Failure;
 use crate::peer::{HAPROXY, NGINX, NGINX_STREAM, Peer};
 use crate::serve::{Patience, ready_as, until_input_ends};
+use crate::window::pause;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Of the file that nginx writes its number to.
 const PID: &str = "pid";
+
+/// How often, and how many times, it is asked whether nginx listens.
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+const TRIES: u32 = 1000;
 
 fn haproxy(behind: SocketAddr, splice: bool, patience: Patience) -> String {
     let timeout = patience.read.as_secs();
@@ -28,12 +35,12 @@ fn haproxy(behind: SocketAddr, splice: bool, patience: Patience) -> String {
     )
 }
 
-/// One process, which is the worker. `NGINX` in its environment names the socket that it finds to
-/// be the one it is to listen at.
+/// One process, which is the worker.
 fn nginx(pid: &Path, addr: SocketAddr, behind: SocketAddr, patience: Patience) -> String {
     let (timeout, pid) = (patience.read.as_secs(), pid.display());
     format!(
-        "load_module {NGINX_STREAM};\ndaemon off;\nmaster_process off;\npid {pid};\nerror_log /dev/null crit;\n\
+        "load_module {NGINX_STREAM};\ndaemon off;\nmaster_process off;\npid {pid};\n\
+         error_log /dev/null crit;\n\
          events {{ worker_connections 4000; }}\n\
          stream {{\n    access_log off;\n    proxy_timeout {timeout}s;\n\
          \x20   server {{\n        listen {addr};\n        proxy_pass {behind};\n    }}\n}}\n"
@@ -42,21 +49,50 @@ fn nginx(pid: &Path, addr: SocketAddr, behind: SocketAddr, patience: Patience) -
 
 /// setpriv(1) ends it when this process dies, however that is. haproxy is not told to be quiet: it
 /// would close its standard input first.
-fn start(peer: Peer, config: &Path, listener: TcpListener) -> io::Result<Child> {
-    let words: &[&str] = if peer == Peer::Nginx {
-        &[NGINX, "-e", "/dev/null", "-c"]
-    } else {
-        &[HAPROXY, "-db", "-f"]
-    };
+fn start(words: &[&str], config: &Path, input: Stdio) -> io::Result<Child> {
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL"])
         .args(words)
         .arg(config)
-        .env("NGINX", "0;")
-        .stdin(Stdio::from(OwnedFd::from(listener)))
+        .stdin(input)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+}
+
+/// Nothing tells when nginx listens.
+fn until_it_listens(addr: SocketAddr, child: &mut Child) -> io::Result<()> {
+    for _ in 0..TRIES {
+        if TcpStream::connect(addr).is_ok() {
+            return Ok(());
+        }
+        if let Some(status) = child.try_wait()? {
+            return Err(io::Error::other(format!("ended at once: {status}")));
+        }
+        pause(BETWEEN_TRIES);
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Gives where it listens.
+fn begin(
+    peer: Peer,
+    behind: SocketAddr,
+    path: &Path,
+    patience: Patience,
+) -> io::Result<(SocketAddr, Child)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let addr = listener.local_addr()?;
+    if peer == Peer::Nginx {
+        drop(listener);
+        std::fs::write(path, nginx(&path.with_extension(PID), addr, behind, patience))?;
+        let mut child = start(&[NGINX, "-e", "/dev/null", "-c"], path, Stdio::null())?;
+        until_it_listens(addr, &mut child)?;
+        return Ok((addr, child));
+    }
+    std::fs::write(path, haproxy(behind, peer == Peer::HaproxySplice, patience))?;
+    let input = Stdio::from(OwnedFd::from(listener));
+    Ok((addr, start(&[HAPROXY, "-db", "-f"], path, input)?))
 }
 
 pub(crate) fn serve(
@@ -67,21 +103,10 @@ pub(crate) fn serve(
     let Some(behind) = behind else {
         return Err(Failure::Usage("a proxy needs --behind".into()));
     };
-    let cannot = Failure::io("a proxy");
-    let run = || {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let addr = listener.local_addr()?;
-        let name = format!("versus-{}-{}.cfg", peer.name(), std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let config = match peer {
-            Peer::Nginx => nginx(&path.with_extension(PID), addr, behind, patience),
-            _ => haproxy(behind, peer == Peer::HaproxySplice, patience),
-        };
-        std::fs::write(&path, config)?;
-        Ok((addr, start(peer, &path, listener), path))
-    };
-    let (addr, child, path) = run().map_err(cannot)?;
-    let mut child = child.map_err(Failure::io("setpriv and a proxy"))?;
+    let name = format!("versus-{}-{}.cfg", peer.name(), std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let begun = begin(peer, behind, &path, patience);
+    let (addr, mut child) = begun.map_err(Failure::io("setpriv and a proxy"))?;
     ready_as(addr, child.id());
     until_input_ends();
     let ended = child.try_wait();

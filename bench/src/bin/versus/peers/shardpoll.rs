@@ -1,4 +1,5 @@
-//! This engine: one shard unless two are asked for, its defaults, so with all its timeouts and limits.
+//! This engine: one shard unless two are asked for, its defaults, so with all its timeouts and
+//! limits.
 //!
 //! Never: has state in its handler.
 
