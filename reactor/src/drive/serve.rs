@@ -181,6 +181,9 @@ impl<S: Sys> Reactor<S> {
     /// The input side of a line that is not simply open.
     #[inline(never)]
     fn take_in_other(&mut self, id: ConnId, held: &mut Held, cause: Cause) {
+        if self.takes_short_way(id, cause) {
+            return;
+        }
         self.core.exchange_handlers(id, held);
         let now = self.core.now;
         self.core.line(id).open_gate(now);
@@ -221,11 +224,27 @@ impl<S: Sys> Reactor<S> {
     /// Also carries the end of the line on, and frees it.
     #[inline(never)]
     pub(super) fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
+        if self.passing.is_some() {
+            return self.conclude_passing(id, held);
+        }
+        self.conclude_fully(id, held);
+    }
+
+    /// As [`conclude_other`](Self::conclude_other), with nothing on its way through a link.
+    #[inline(never)]
+    pub(super) fn conclude_long(&mut self, id: ConnId, held: &mut Held) {
+        self.conclude_fully(id, held);
+    }
+
+    /// With all that a service may have to look for.
+    #[inline(always)]
+    fn conclude_fully(&mut self, id: ConnId, held: &mut Held) {
         // No flush follows, so what is written from now on is queued.
         self.core.staging.close();
         self.tell_water(id, held);
         self.core.exchange_handlers(id, held);
         if self.core.line(id).tuning.is_some() {
+            self.pull(id, held);
             self.end_one_side(id);
             self.core.feed(id);
             let now = self.core.now;
