@@ -107,7 +107,11 @@ impl<S: Sys> Reactor<S> {
     /// All is out; the handler of a link's target is not told (S142).
     pub(super) fn tell_drained(&mut self, id: ConnId, held: &mut Held) {
         if !self.core.line(id).is_fed() {
-            self.core.call_out(id, held, Callback::Drain, |h, c| h.on_drain(c));
+            self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+            if self.core.line(id).hears == Hears::UNKNOWN {
+                self.core.learn_hearing(id, held, true);
+            }
+            self.core.exchange_handlers(id, held);
         }
     }
 
@@ -144,6 +148,25 @@ impl<S: Sys> Reactor<S> {
             out.send(&mut wire);
         }
         self.wire = wire;
+    }
+
+    /// Sends so many bytes of what was read for another line; what the kernel does not take waits
+    /// in the outbox, which is empty.
+    pub(super) fn send_read(&mut self, id: ConnId, count: usize) {
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, staging, traffic, now, .. } = core;
+        let line = table.served_mut(id);
+        let data = &rx[..count];
+        let mut taken = 0;
+        if let Some(Some(fd)) = fds.get(id.slot()) {
+            let mut out = Out { sys, fd, line, staging, traffic, now: *now };
+            let result = out.sys.send(fd, data);
+            taken = out.account(result, count);
+        }
+        if taken < count {
+            table.served_mut(id).keep(&data[taken..], *now);
+            core.recount(id);
+        }
     }
 
     pub(super) fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
@@ -332,9 +355,20 @@ impl<S: Sys> Out<'_, S> {
         Ok(sealed)
     }
 
+    /// Sends what is in a pipe; gives how many bytes the kernel took, `None` when it takes none
+    /// this way.
+    pub(super) fn splice(&mut self, pipe: &mut S::Pipe, count: usize) -> Option<usize> {
+        let result = self.sys.splice_out(pipe, self.fd, count);
+        let kind = result.as_ref().map_err(io::Error::kind);
+        if let Err(io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) = kind {
+            return None;
+        }
+        Some(self.account(result, count))
+    }
+
     /// Draws the conclusions from one send; gives how many bytes the kernel took.
     #[inline]
-    fn account(&mut self, result: io::Result<usize>, offered: usize) -> usize {
+    pub(super) fn account(&mut self, result: io::Result<usize>, offered: usize) -> usize {
         match result {
             Ok(taken) => {
                 self.line.last_progress = self.now;

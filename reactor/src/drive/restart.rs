@@ -7,6 +7,7 @@
 //! 1. Every line that was not told of its end yet is told, each under its own `catch_unwind`.
 
 use super::Reactor;
+use super::splice::Pipe;
 use crate::api::{CloseReason, Conn, Watcher};
 use crate::conn::Stage;
 use crate::core::{Callback, Core, Due};
@@ -52,6 +53,9 @@ impl<S: Sys> Reactor<S> {
         self.plain.clear();
         self.wire.clear();
         self.delivered = 0;
+        // It may have broken in the middle of a splice.
+        self.pipe = Pipe::Unopened;
+        self.passing = None;
         self.events = None;
         let (config, pulse) = (self.core.config.clone(), self.pulse());
         let shards = self.core.shards;

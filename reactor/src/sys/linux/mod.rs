@@ -15,7 +15,9 @@ mod option;
 mod pass;
 mod signals;
 mod socket;
+mod splice;
 mod steer;
+mod time;
 mod unix;
 mod wall;
 
@@ -28,7 +30,9 @@ pub use pass::{
 pub(crate) use signals::take_signal;
 pub use signals::{Signal, Signals};
 pub use socket::{bind_group, is_group_member, share_listener};
+pub use splice::Pipe;
 pub use steer::steer;
+pub use time::monotonic_now;
 pub use unix::{SocketFile, bind_unix};
 
 use super::{Events, Interest, MAX_EVENTS, Sys, WAKE_KEY, Wake};
@@ -48,15 +52,6 @@ const NO_ADDR: *const libc::sockaddr = ptr::null();
 
 /// For waits that could change the signals that are blocked: they do not.
 const NO_MASK: usize = 0;
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
-const NANOS_PER_MILLI: u64 = 1_000_000;
-
-/// What a time lacks at most that is rounded up.
-const MILLI_LESS_ONE: u64 = NANOS_PER_MILLI - 1;
-
-/// What fits into a time of whole milliseconds, as the kernel takes it.
-const MOST_NANOS: u64 = c_int::MAX as u64 * NANOS_PER_MILLI;
 
 /// The kernel, for one loop: an epoll descriptor and an eventfd that wakes it.
 #[derive(Debug)]
@@ -167,7 +162,7 @@ impl Linux {
         let (epoll, raw) = (word(self.epoll.as_raw_fd()), events.raw.as_mut_ptr());
         let raw = raw.expose_provenance();
         if !self.only_millis {
-            let time = nanos.map(timespec);
+            let time = nanos.map(time::timespec);
             let time_ptr = time.as_ref().map_or(ptr::null(), ptr::from_ref);
             let arguments = [epoll, raw, MAX_EVENTS, time_ptr.expose_provenance(), NO_MASK, 0];
             // SAFETY: `raw` has room for the number of events named, `time` is null or lives
@@ -180,11 +175,7 @@ impl Linux {
                 other => return other,
             }
         }
-        // Rounded up, so that no timer is early (S24); clamped: the kernel takes 31 bits (B2).
-        // By hand, as a whole division: `div_ceil` takes the remainder as well.
-        let millis = nanos.map_or(usize::MAX, |nanos| {
-            ((nanos.min(MOST_NANOS) + MILLI_LESS_ONE) / NANOS_PER_MILLI) as usize
-        });
+        let millis = nanos.map_or(usize::MAX, time::millis);
         let arguments = [epoll, raw, MAX_EVENTS, millis, NO_MASK, 0];
         // SAFETY: `raw` has room for the number of events named, and no signal mask is given.
         or_error(unsafe { call::six(libc::SYS_epoll_pwait, arguments) })
@@ -195,13 +186,6 @@ impl Linux {
 #[inline(always)]
 fn word(number: c_int) -> usize {
     number as usize
-}
-
-fn timespec(nanos: u64) -> libc::timespec {
-    libc::timespec {
-        tv_sec: libc::time_t::try_from(nanos / NANOS_PER_SECOND).unwrap_or(libc::time_t::MAX),
-        tv_nsec: libc::c_long::try_from(nanos % NANOS_PER_SECOND).unwrap_or(0),
-    }
 }
 
 fn mask(interest: Interest) -> c_int {
@@ -219,21 +203,10 @@ fn watch_mask(interest: WatchInterest) -> c_int {
     input | output
 }
 
-/// The time of every loop on Linux: `CLOCK_MONOTONIC`, so ticks of different loops, and of threads
-/// that have none, compare (clock_gettime(2)).
-#[inline]
-#[must_use]
-pub fn monotonic_now() -> Tick {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` lives through the call. It cannot fail: the clock exists on every Linux.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    let (seconds, nanos) = (time.tv_sec as u64, time.tv_nsec as u64);
-    Tick::from_nanos(seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos))
-}
-
 impl Sys for Linux {
     type Fd = OwnedFd;
     type Waker = Waker;
+    type Pipe = Pipe;
 
     fn waker(&self) -> Waker {
         Waker { wake: Arc::clone(&self.wake) }
@@ -383,6 +356,22 @@ impl Sys for Linux {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn pipe(&mut self) -> io::Result<Pipe> {
+        splice::pipe()
+    }
+
+    fn splice_in(&mut self, pipe: &mut Pipe, from: &OwnedFd, most: usize) -> io::Result<usize> {
+        splice::splice_in(pipe, from, most)
+    }
+
+    fn splice_out(&mut self, pipe: &mut Pipe, to: &OwnedFd, count: usize) -> io::Result<usize> {
+        splice::splice_out(pipe, to, count)
+    }
+
+    fn read_pipe(&mut self, pipe: &mut Pipe, buffer: &mut [u8]) -> io::Result<usize> {
+        splice::read_pipe(pipe, buffer)
     }
 
     fn shutdown(&mut self, fd: &OwnedFd) -> io::Result<()> {
