@@ -43,11 +43,14 @@ struct Inner {
 }
 
 impl ClientContext {
-    /// Takes a finished configuration, as it is.
+    /// Takes a finished configuration; all is as it says.
     ///
-    /// Its sessions have no [`Verdict`](crate::Verdict), and it takes no TLSA records.
+    /// It is copied once, to be allowed its sessions' keys (`enable_secret_extraction`): they do
+    /// their records themselves. What it holds stays shared with the original. Its sessions have no [`Verdict`](crate::Verdict), and it takes no TLSA records.
     pub fn new(config: Arc<ClientConfig>) -> Self {
-        Self::of(config, None, None)
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Self::of(Arc::new(config), None, None)
     }
 
     /// Makes a client that trusts these roots, unless told otherwise: TLS 1.3 and 1.2, no ALPN, no

@@ -33,11 +33,13 @@ pub struct ServerContext {
 impl ServerContext {
     /// Takes a finished configuration; its certificates, tickets and all else are as it says.
     ///
-    /// The configuration is copied once, to overhear the host name shown to its `cert_resolver`;
-    /// what it holds (store, ticketer, verifier) stays shared with the original.
+    /// The configuration is copied once, to overhear the host name shown to its `cert_resolver`, and
+    /// to be allowed its sessions' keys (`enable_secret_extraction`): they do their records
+    /// themselves. What it holds (store, ticketer, verifier) stays shared with the original.
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
+        config.enable_secret_extraction = true;
         Self { config: Arc::new(config), in_use: None, judge: None, exports: false }
     }
 
