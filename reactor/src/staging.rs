@@ -11,7 +11,8 @@ use shardpoll_tls::copy::{PIECE_BYTES, append};
 /// Invariant: there is room only while the line that is served is open and its outbox empty.
 /// Whoever changes that (close, a failure, a chunk that is queued) closes the staging buffer, and
 /// the next write looks at the line itself. While it is `direct` the line is plain as well, so that
-/// the staged bytes are all there is to send, as they are.
+/// the staged bytes are all there is to send, as they are; at the end of a service it may also be
+/// one whose staged bytes have gone otherwise.
 #[derive(Default)]
 pub(crate) struct Staging {
     line: Option<ConnId>,
@@ -49,6 +50,20 @@ impl Staging {
     pub(crate) fn close(&mut self) {
         self.direct = false;
         self.room = 0;
+    }
+
+    /// Whether nobody has closed it since the service began.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.room > 0
+    }
+
+    /// All that was staged has gone, and its line, though not plain, has nothing left to do: until
+    /// somebody closes it the end of the service is that of a plain one.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        debug_assert!(self.bytes.is_empty() && self.room > 0, "nothing is left");
+        self.direct = true;
     }
 
     #[inline]

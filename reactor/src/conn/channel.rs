@@ -31,6 +31,12 @@ impl TlsChannel {
     pub(crate) fn new(session: Session, began: Tick) -> Box<Self> {
         Box::new(Self { session, began, owed: Backlog::default(), stash: Backlog::default() })
     }
+
+    /// Whether nothing waits at either end.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.owed.is_empty() && self.stash.is_empty() && !self.session.peer_closed()
+    }
 }
 
 impl Channel {
