@@ -1,5 +1,7 @@
 //! A server in a child process, alone or under a tool: started, awaited, ended.
 //!
+//! Or the clients of one, which are told over their standard input what to do, a line each time.
+//!
 //! When it listens it prints one line, `listening ADDR pid PID` and perhaps more; it ends when its
 //! standard input does, which also comes when this process is killed: no server stays behind.
 //!
@@ -7,7 +9,7 @@
 
 use crate::tools;
 use std::fmt;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{self, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -68,6 +70,27 @@ impl Child {
             }
             Err(error) => Err(ChildError(format!("did not get ready: {error}"))),
         }
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// When it no longer reads.
+    pub fn tell(&mut self, line: &str) -> Result<(), ChildError> {
+        let input = self.child.stdin.as_mut().expect("it is taken when it ends");
+        let written = input.write_all(format!("{line}\n").as_bytes());
+        written.map_err(|error| ChildError(format!("cannot be told {line:?}: {error}")))
+    }
+
+    /// The next line that it prints.
+    ///
+    /// # Errors
+    /// When there is none in this time, or it has ended.
+    pub fn answer(&self, patience: Duration) -> Result<String, ChildError> {
+        self.lines.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => ChildError(format!("said nothing for {patience:?}")),
+            RecvTimeoutError::Disconnected => ChildError("has ended".into()),
+        })
     }
 
     /// Ends it in order, and looks how it ended.
@@ -133,6 +156,20 @@ mod tests {
         let server = Child::start(shell(script)).expect("it says so");
         let error = server.end().expect_err("read fails at the end of input");
         assert!(error.to_string().contains("exit status: 1"), "{error}");
+    }
+
+    #[test]
+    fn a_child_answers_what_it_is_told() {
+        let script = "echo listening 127.0.0.1:1 pid $$; while read line; do echo got $line; done";
+        let mut child = Child::start(shell(script)).expect("it says so");
+        for line in ["one", "two words"] {
+            child.tell(line).expect("it reads");
+            let answer = child.answer(PATIENCE).expect("it answers");
+            assert_eq!(answer, format!("got {line}"));
+        }
+        let error = child.answer(Duration::from_millis(1)).expect_err("it was not asked");
+        assert!(error.to_string().contains("nothing for 1ms"), "{error}");
+        child.end().expect("it ends with its input");
     }
 
     #[test]

@@ -190,19 +190,20 @@ impl Local<'_> {
     }
 
     /// Changes what a watch wants to hear of, as [`Watch::set`](crate::Watch::set) does; false when
-    /// it is over.
+    /// it is over, or on another shard.
     pub fn set_watch(
         &mut self,
         id: WatchId,
         readable: Option<bool>,
         writable: Option<bool>,
     ) -> bool {
-        self.core.set_watch(id.0, readable, writable)
+        self.core.is_own(id.0) && self.core.set_watch(id.0, readable, writable)
     }
 
-    /// Ends a watch, as [`Watch::close`](crate::Watch::close) does; false when it was over already.
+    /// Ends a watch, as [`Watch::close`](crate::Watch::close) does; false when it was over already,
+    /// or is on another shard.
     pub fn stop_watch(&mut self, id: WatchId) -> bool {
-        self.core.close_watch(id.0)
+        self.core.is_own(id.0) && self.core.close_watch(id.0)
     }
 
     /// Takes over a stream socket that is connected, or connecting, such as a

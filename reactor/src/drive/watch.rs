@@ -138,4 +138,21 @@ mod tests {
         let watch = reactor.core.table.watch(id.0).expect("no reason to end");
         assert_eq!(watch.registered, WatchInterest::NOTHING);
     }
+    #[test]
+    fn a_watch_of_another_shard_is_left_alone() {
+        let watch_on = |place| {
+            let linux = Linux::new().expect("descriptors");
+            let mut reactor = Reactor::new(linux, place, Config::default()).expect("good");
+            let (ours, _theirs) = UnixStream::pair().expect("two descriptors");
+            let watched = reactor.local(|local| local.watch(ours, WatchInterest::READABLE, Silent));
+            (reactor, watched.expect("no panic").expect("room"))
+        };
+        let (mut first, own) = watch_on(Place::FIRST);
+        let (_second, foreign) = watch_on(Place::new(1, 0));
+        let answers = first.local(|local| {
+            let changed = local.set_watch(foreign, Some(false), None);
+            (changed, local.stop_watch(foreign), local.stop_watch(own))
+        });
+        assert_eq!(answers, Some((false, false, true)));
+    }
 }

@@ -6,10 +6,11 @@
 mod edges;
 mod passed;
 
+use super::faults::HARMLESS;
 use shardpoll_reactor::tls::rustls::pki_types::ServerName;
 use shardpoll_reactor::{
-    Config, Connect, Fault, Faults, Fresh, Handler, ListenerId, ListenerOptions, Parcel, Peer,
-    Place, Reactor, Router, Sim, SimFd as Fd,
+    Config, Connect, Faults, Fresh, Handler, ListenerId, ListenerOptions, Parcel, Peer, Place,
+    Reactor, Router, Sim, SimFd as Fd,
 };
 use shardpoll_tests::{Hopper, Journal, SharedJournal, client_context, server_context};
 use std::cell::RefCell;
@@ -173,21 +174,7 @@ fn journals() -> (SharedJournal, SharedJournal) {
 }
 
 fn faults() -> Faults {
-    [
-        Fault::ShortRead,
-        Fault::ShortWrite,
-        Fault::ReadBlocked,
-        Fault::WriteBlocked,
-        Fault::RecvInterrupted,
-        Fault::SendInterrupted,
-        Fault::WaitInterrupted,
-        Fault::SpuriousEvent,
-        Fault::StaleEvent,
-        Fault::Reordered,
-        Fault::BatchCut,
-    ]
-    .into_iter()
-    .fold(Faults::none(), |faults, fault| faults.with(fault, 0.1))
+    HARMLESS.into_iter().fold(Faults::none(), |faults, fault| faults.with(fault, 0.1))
 }
 
 /// Two hoppers and the stream between them; gives how often they have moved.

@@ -21,6 +21,12 @@ const STEP: Duration = Duration::from_millis(5);
 /// By so much a loop may be late: what arrives together is one batch.
 const LATE: Duration = Duration::from_millis(1);
 
+/// How long what peers and shards send is on its way, at least and at most.
+const LATENCY: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(1));
+
+/// How many come at once, at the most, when a shard ceases to accept.
+const CROWD: usize = 12;
+
 struct World {
     engine: SimEngine,
     stage: Stage,
@@ -30,6 +36,8 @@ struct World {
     turns: u64,
     /// A drain or a quit is being withdrawn; until all shards know, nobody gives an order.
     withdraws: bool,
+    /// When the shard that was told last to drain by itself ceases to accept.
+    accepts_until: Option<Tick>,
 }
 
 pub fn play_out(seed: u64, most_shards: usize) -> Result<Report, String> {
@@ -46,11 +54,21 @@ pub fn play_out(seed: u64, most_shards: usize) -> Result<Report, String> {
     config.read_timeout = Some(Duration::from_secs(20));
     let engine = SimEngine::with_faults(shards, seed, faults, config);
     let engine = engine.map_err(|error| error.to_string())?;
+    engine.sim().set_latency(LATENCY.0, LATENCY.1);
     let at = SocketAddr::from(([10, 0, 0, 1], 5222));
     let history = Rc::new(RefCell::new(History::new(seed, shards)));
     let stage = Stage { history, remote: engine.remote(), at };
     let (peers, listeners) = (Vec::new(), Vec::new());
-    let mut world = World { engine, stage, rng, peers, listeners, turns: 0, withdraws: false };
+    let mut world = World {
+        engine,
+        stage,
+        rng,
+        peers,
+        listeners,
+        turns: 0,
+        withdraws: false,
+        accepts_until: None,
+    };
     world.listen();
     for _ in 0..world.rng.u32(300..1200) {
         world.act();
@@ -80,7 +98,11 @@ impl World {
 
     /// What the world outside does next.
     fn act(&mut self) {
-        self.stage.history.borrow_mut().now = self.engine.now();
+        let now = self.engine.now();
+        self.stage.history.borrow_mut().now = now;
+        if let Some(end) = self.accepts_until.take_if(|end| *end <= now.saturating_add(STEP)) {
+            self.crowd(end.saturating_since(now));
+        }
         let any = self.rng.usize(0..self.peers.len().max(1));
         match self.rng.u32(0..1000) {
             0..120 if self.peers.len() < 60 => {
@@ -112,11 +134,24 @@ impl World {
         }
     }
 
+    /// More come at the moment when a shard ceases to accept than one turn accepts, so that some
+    /// wait at listeners that end.
+    fn crowd(&mut self, after: Duration) {
+        let sim = self.engine.sim();
+        sim.set_latency(after, after);
+        for _ in 0..self.rng.usize(0..CROWD) {
+            self.peers.push(Far::new(sim.peer(self.stage.at)));
+        }
+        sim.set_latency(LATENCY.0, LATENCY.1);
+    }
+
     fn drain_one(&mut self) {
         let shard = self.rng.usize(0..self.stage.remote.shards());
         let accept_for = Duration::from_millis(self.rng.u64(0..500));
         let deadline = Duration::from_millis(self.rng.u64(0..2000));
-        let by = self.engine.now().saturating_add(accept_for).saturating_add(deadline);
+        let until = self.engine.now().saturating_add(accept_for);
+        self.accepts_until = Some(until);
+        let by = until.saturating_add(deadline);
         self.stage.history.borrow_mut().bound(Some(shard), by);
         let plan = DrainPlan::default().accept_for(accept_for).deadline(deadline);
         self.engine.drain_shard(shard, plan);

@@ -3,23 +3,13 @@
 //! Never: serves; `peers` does.
 
 use crate::failure::Failure;
+use crate::peer::Peer;
 use clap::ValueEnum;
 use shardpoll_bench::child::Child;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::PathBuf;
 use std::process::Command;
-
-/// An engine.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Peer {
-    /// This one: one shard, all its timeouts on
-    Shardpoll,
-    /// tokio's current-thread runtime; with TLS, tokio-rustls on it
-    Tokio,
-    /// No engine: a crossbeam channel, an eventfd and epoll, and nothing else; for `letters`
-    #[value(skip)]
-    Bare,
-}
 
 /// Whose cryptography rustls uses.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,42 +45,49 @@ pub(crate) struct Candidate {
     pub(crate) provider: Option<Provider>,
 }
 
+/// This very program.
+pub(crate) fn own_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(Failure::io("this program's own path"))
+}
+
 impl Candidate {
-    /// All of a scenario, each beside what it is compared with.
-    pub(crate) fn all(tls: bool, providers: &[Provider]) -> Vec<Self> {
-        let providers: Vec<_> =
-            if tls { providers.iter().copied().map(Some).collect() } else { vec![None] };
-        let both =
-            |provider| Peer::value_variants().iter().map(move |&peer| Self { peer, provider });
-        providers.into_iter().flat_map(both).collect()
+    /// Without TLS.
+    pub(crate) fn plain(peer: Peer) -> Self {
+        Self { peer, provider: None }
     }
 
-    /// Whom it is compared with.
-    pub(crate) fn base(self) -> Self {
-        Self { peer: Peer::Tokio, ..self }
+    /// These with each provider; without providers, plain.
+    pub(crate) fn all(peers: &[Peer], providers: &[Provider]) -> Vec<Self> {
+        if providers.is_empty() {
+            return peers.iter().copied().map(Self::plain).collect();
+        }
+        let with =
+            |&provider| peers.iter().map(move |&peer| Self { peer, provider: Some(provider) });
+        providers.iter().flat_map(with).collect()
+    }
+
+    /// The same with this peer in its place.
+    pub(crate) fn beside(self, peer: Peer) -> Self {
+        Self { peer, ..self }
     }
 
     pub(crate) fn name(self) -> &'static str {
         match (self.peer, self.provider) {
-            (Peer::Shardpoll, _) => "shardpoll",
-            (Peer::Tokio, None) => "tokio",
             (Peer::Tokio, Some(_)) => "tokio-rustls",
-            (Peer::Bare, _) => "channel, eventfd, epoll",
+            (peer, _) => peer.name(),
         }
     }
 
-    /// Starts it in a child process: this very program; `under` a tool, perhaps.
+    /// Starts it in a child process, `under` a tool, perhaps: this very program, or the peer's.
     pub(crate) fn start(self, under: &[OsString], options: &[String]) -> Result<Child, Failure> {
-        let program = std::env::current_exe().map_err(Failure::io("this program's own path"))?;
+        let (program, serve) = match self.peer.program() {
+            Some(program) => (program, None),
+            None => (own_program()?, Some(["serve", self.peer.name()])),
+        };
         let words: Vec<&OsStr> =
             under.iter().map(OsString::as_os_str).chain([program.as_os_str()]).collect();
         let mut command = Command::new(words[0]);
-        command.args(&words[1..]).arg("serve");
-        command.arg(match self.peer {
-            Peer::Shardpoll => "shardpoll",
-            Peer::Tokio => "tokio",
-            Peer::Bare => unreachable!("it serves nobody"),
-        });
+        command.args(&words[1..]).args(serve.into_iter().flatten());
         if let Some(provider) = self.provider {
             command.args(["--provider", provider.name()]);
         }
@@ -115,17 +112,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_provider_has_its_own_base_and_plain_has_one() {
-        let all = Candidate::all(true, &[Provider::Ring, Provider::AwsLcRs]);
-        assert_eq!(all.len(), 4);
-        for candidate in all.iter().copied() {
-            assert!(all.contains(&candidate.base()));
-            assert_eq!(candidate.base().provider, candidate.provider);
-        }
-        let plain = Candidate::all(false, &[Provider::Ring, Provider::AwsLcRs]);
+    fn each_provider_has_all_peers_and_plain_has_them_once() {
+        let peers = [Peer::Shardpoll, Peer::Tokio];
+        let names = |providers: &[Provider]| {
+            let all = Candidate::all(&peers, providers);
+            all.iter().map(Candidate::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]), ["shardpoll", "tokio"]);
         assert_eq!(
-            plain.iter().map(Candidate::to_string).collect::<Vec<_>>(),
-            ["shardpoll", "tokio"]
+            names(&[Provider::Ring, Provider::AwsLcRs]),
+            [
+                "shardpoll, ring",
+                "tokio-rustls, ring",
+                "shardpoll, aws-lc-rs",
+                "tokio-rustls, aws-lc-rs"
+            ]
         );
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! Never: carries anything out.
 
-use crate::candidate::{Peer, Provider};
+use crate::candidate::Provider;
+use crate::clients::Handshake;
 use crate::failure::Failure;
+use crate::peer::Peer;
 use crate::scenario::Scenario;
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use shardpoll_bench::command_line;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 const HELP: &str = "\
 Examples:
   versus                                  every scenario, with every provider that was built in
   versus tlsecho tlsbulk --rounds 20
+  versus peers                            who is here, and who is not
   versus --provider aws-lc-rs tlschurn    needs --features peers,aws-lc-rs
 
 Exit codes: 0 done, 1 --check and a goal is missed, 2 cannot be done as asked, 3 a tool is missing";
@@ -47,8 +51,24 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    /// Tell of each peer whether it is here, and if not why
+    Peers,
     #[command(hide = true)]
     Serve(Serve),
+    #[command(hide = true)]
+    Load(Load),
+}
+
+/// The clients of one server, until standard input, which tells them what to do, ends.
+#[derive(Args, Debug)]
+pub(crate) struct Load {
+    pub(crate) addr: SocketAddr,
+    /// The CPU to stay on
+    #[arg(long)]
+    pub(crate) cpu: Option<usize>,
+    /// With TLS, and this handshake; without it: plain
+    #[arg(long, value_enum)]
+    pub(crate) tls: Option<Handshake>,
 }
 
 /// One server, until its standard input ends.
@@ -69,7 +89,8 @@ pub(crate) struct Serve {
 
 impl Cli {
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
-        if self.scenarios.is_empty() { Scenario::ALL.to_vec() } else { self.scenarios.clone() }
+        let all = || Scenario::value_variants().to_vec();
+        if self.scenarios.is_empty() { all() } else { self.scenarios.clone() }
     }
 
     pub(crate) fn providers(&self) -> Vec<Provider> {
@@ -99,7 +120,7 @@ mod tests {
     #[test]
     fn nothing_named_is_everything() {
         let all = Cli::parse_from(["versus"]);
-        assert_eq!(all.scenarios(), Scenario::ALL);
+        assert_eq!(all.scenarios(), Scenario::value_variants());
         assert_eq!(all.providers(), Provider::built_in());
         let one = Cli::parse_from(["versus", "tlsecho", "--provider", "ring"]);
         assert_eq!(one.scenarios(), [Scenario::Tlsecho]);

@@ -27,6 +27,8 @@ pub(crate) enum Failure {
     Server { server: String, why: String },
     /// An echo was not what was sent, or did not come.
     Echo { why: String },
+    /// A peer that cannot serve on this machine.
+    NotHere { peer: &'static str, why: String },
     /// More connections than this process may have descriptors for.
     Descriptors { needed: u64, limit: u64 },
     /// The engine could not start or listen.
@@ -65,6 +67,7 @@ impl Failure {
             | Self::Tool(_)
             | Self::Server { .. }
             | Self::Echo { .. }
+            | Self::NotHere { .. }
             | Self::Descriptors { .. }
             | Self::Start(_)
             | Self::Tls(_)
@@ -116,6 +119,7 @@ impl fmt::Display for Failure {
             Self::Tool(error) => error.fmt(f),
             Self::Server { server, why } => write!(f, "the server of {server} {why}"),
             Self::Echo { why } => write!(f, "the echo failed: {why}"),
+            Self::NotHere { peer, why } => write!(f, "{peer} is not here: {why}"),
             Self::Descriptors { needed, limit } => write!(
                 f,
                 "{needed} descriptors are needed here and in the server, and a process may have \

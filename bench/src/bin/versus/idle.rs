@@ -1,25 +1,19 @@
-//! Resident memory of a server per idle TLS connection.
+//! Resident memory of a server per idle connection.
 //!
-//! Never: needs a clock; so the servers stand one after the other, and the clients have all
-//! descriptors for one of them.
+//! Never: needs a clock; so the servers stand one after the other.
 
 use crate::candidate::Candidate;
-use crate::credentials;
+use crate::clients::{Clients, Handshake, Order};
+use crate::compare::{self, Measured, Part};
 use crate::failure::Failure;
-use crate::load::Load;
-use crate::report::{Ratio, Row};
+use crate::report::Row;
 use crate::scenario::{Lines, Scenario};
-use crate::spread::Spread;
 use crate::window::Place;
-use shardpoll::raise_descriptor_limit;
 use shardpoll_bench::memory::{descriptors, resident};
 
 /// Connections at the first and at the second look.
 const FEW: usize = 500;
 const MANY: usize = 10_000;
-
-/// Descriptors that a process has beside its connections.
-const SPARE: u64 = 100;
 
 /// Longer than opening all connections can take, in seconds: none may be closed as too silent.
 const READ_TIMEOUT: u64 = 3600;
@@ -29,26 +23,18 @@ pub(crate) fn measure(
     candidates: &[Candidate],
     place: Place,
 ) -> Result<Vec<Row>, Failure> {
-    let needed = MANY as u64 + SPARE;
-    let limit = raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
-    if limit < needed {
-        return Err(Failure::Descriptors { needed, limit });
-    }
-    let mut rows: Vec<Row> = Vec::new();
+    crate::need_descriptors(MANY)?;
+    let (mut measured, mut details) = (Vec::new(), Vec::new());
     for &candidate in candidates {
         let [few, many] = growth(candidate, place)?;
         let bytes = (many as f64 - few as f64) / (MANY - FEW) as f64;
-        let detail =
-            format!("{} KiB at {FEW}, {} KiB at {MANY} connections", few / 1024, many / 1024);
-        let value = Spread::of(vec![bytes]);
-        rows.push(Row { value, detail, ..Row::new(scenario, candidate) });
+        measured.push(Measured::once(candidate, bytes));
+        let [few, many] = [few, many].map(|bytes| bytes / 1024);
+        details.push(format!("{few} KiB at {FEW}, {many} KiB at {MANY} connections"));
     }
-    let bytes: Vec<_> = rows.iter().map(|row| row.value.median).collect();
-    for (row, candidate) in rows.iter_mut().zip(candidates) {
-        let base = candidates.iter().position(|other| *other == candidate.base());
-        let base = base.expect("each stands beside its base");
-        let spread = Spread::of(vec![row.value.median / bytes[base]]);
-        row.ratio = Some(Ratio { of: candidates[base].name(), spread });
+    let mut rows = compare::rows(Part::whole(scenario), &measured);
+    for (row, detail) in rows.iter_mut().zip(details) {
+        row.detail = detail;
     }
     Ok(rows)
 }
@@ -62,14 +48,13 @@ fn growth(candidate: Candidate, place: Place) -> Result<[u64; 2], Failure> {
         READ_TIMEOUT.to_string(),
     ];
     let server = candidate.start(&[], &options)?;
-    let load = Load::start(Some(place.client_cpu))?;
-    let tls = candidate.provider.map(|_| credentials::client(false));
-    let mut group = load.group(server.addr, tls);
+    let tls = candidate.provider.map(|_| Handshake::Full);
+    let mut clients = Clients::start(server.addr, tls, Some(place.client_cpu))?;
     let mut sizes = [0; 2];
     let mut open = 0;
     for (size, connections) in sizes.iter_mut().zip([FEW, MANY]) {
-        group.grow_to(Lines { connections, size: 64, depth: 1 })?;
-        group.echo_from(open)?;
+        clients.order(Order::GrowTo(Lines { connections, size: 64, depth: 1 }))?;
+        clients.order(Order::EchoFrom(open))?;
         open = connections;
         let there = descriptors(server.pid).map_err(Failure::io("the server's descriptors"))?;
         if there < connections {
@@ -77,8 +62,7 @@ fn growth(candidate: Candidate, place: Place) -> Result<[u64; 2], Failure> {
         }
         *size = resident(server.pid).map_err(Failure::io("the server's memory"))?.all;
     }
-    drop(group);
-    load.end()?;
+    clients.end()?;
     server.end().map_err(|error| candidate.failed(error.to_string()))?;
     Ok(sizes)
 }

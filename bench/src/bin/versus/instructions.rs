@@ -1,56 +1,79 @@
-//! User-space instructions of a server per echo and per handshake, counted by callgrind: the
-//! difference of two runs that differ in the number of messages alone.
+//! User-space instructions of a server per message, per connection and per handshake, counted by
+//! callgrind: the difference of two runs that differ in the number of messages alone.
 //!
-//! For the echoes strace, around callgrind, holds the server before each wait until all 50 messages
-//! are there, so that a turn of its loop always has 50 events, whatever the engine.
+//! For messages strace, around callgrind, holds the server before each wait until those of all 50
+//! connections are there, so that a turn of its loop always has 50 events, whatever the engine.
 //!
 //! Never: counts what the kernel does, or a cache miss.
 
 use crate::candidate::{Candidate, Provider};
-use crate::credentials;
+use crate::clients::{Clients, Handshake, Order};
+use crate::compare::{self, Measured, Part};
 use crate::failure::Failure;
-use crate::load::Load;
-use crate::report::{Ratio, Row};
-use crate::scenario::{Lines, Scenario};
-use crate::spread::Spread;
+use crate::peer::Peer;
+use crate::report::Row;
+use crate::scenario::{Goal, Lines, Scenario, present};
+use crate::specs::TLS;
 use shardpoll_bench::counted::{self, Calls, Trace};
 use shardpoll_bench::tools::{self, STRACE, Scratch, VALGRIND};
 
-const READY: Lines = Lines { connections: 50, size: 64, depth: 1 };
+const ECHO: Lines = Lines { connections: 50, size: 64, depth: 1 };
+const PIPE: Lines = Lines { connections: 50, size: 1024, depth: 16 };
+
+/// Who is counted without TLS: callgrind knows neither io_uring nor every runtime's calls.
+const PEERS: &[Peer] = &[Peer::Shardpoll, Peer::Floor, Peer::FloorEt, Peer::Tokio];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum What {
     /// Lockstep rounds, all messages ready at once.
-    Echo,
+    Echo(Lines),
     /// Connect, handshake, one echo, close; one after the other.
-    Visit { resumed: bool },
+    Visit(Handshake),
 }
 
 impl What {
     /// How many times in the shorter and the longer run.
     fn times(self) -> [u64; 2] {
         match self {
-            Self::Echo => [20, 220],
-            Self::Visit { .. } => [20, 120],
+            Self::Echo(lines) if lines.depth > 1 => [10, 60],
+            Self::Echo(_) => [20, 220],
+            Self::Visit(_) => [20, 120],
         }
     }
 
     /// How many units one time is.
     fn units(self) -> u64 {
         match self {
-            Self::Echo => READY.connections as u64,
-            Self::Visit { .. } => 1,
+            Self::Echo(lines) => (lines.connections * lines.depth) as u64,
+            Self::Visit(_) => 1,
         }
     }
+}
 
-    fn name(self, tls: bool) -> &'static str {
-        match (self, tls) {
-            (Self::Echo, false) => "plain echo, 50 ready",
-            (Self::Echo, true) => "TLS echo, 50 ready",
-            (Self::Visit { resumed: false }, _) => "visit, full handshake",
-            (Self::Visit { resumed: true }, _) => "visit, resumed handshake",
-        }
-    }
+/// One part of the table.
+struct Count {
+    what: What,
+    part: Part,
+    tls: bool,
+}
+
+fn counts() -> [Count; 6] {
+    let count = |what, name, goal, tls| {
+        let base = if tls { Peer::Tokio } else { Peer::Floor };
+        let part = Part { scenario: Scenario::Instructions, what: name, base, goal };
+        Count { what, part, tls }
+    };
+    let (echo, pipe) = (What::Echo(ECHO), What::Echo(PIPE));
+    let visit = What::Visit(Handshake::Full);
+    let resumed = What::Visit(Handshake::Resumed);
+    [
+        count(echo, "plain echo, 50 ready", Some(Goal::Value(250.0)), false),
+        count(pipe, "pipe, 1 KiB, 16 deep", Some(Goal::Ratio(3.0)), false),
+        count(visit, "connection", Some(Goal::Value(1500.0)), false),
+        count(echo, "TLS echo, 50 ready", None, true),
+        count(visit, "visit, full handshake", None, true),
+        count(resumed, "visit, resumed handshake", None, true),
+    ]
 }
 
 /// What one unit costs, in instructions and in turns of the loop.
@@ -64,35 +87,29 @@ pub(crate) fn measure(providers: &[Provider]) -> Result<Vec<Row>, Failure> {
     for tool in [STRACE, VALGRIND] {
         tools::version(tool)?;
     }
-    let plain = Candidate::all(false, providers);
-    let tls = Candidate::all(true, providers);
-    let mut rows = compare(What::Echo, &plain)?;
-    for what in [What::Echo, What::Visit { resumed: false }, What::Visit { resumed: true }] {
-        rows.extend(compare(what, &tls)?);
+    let mut rows = Vec::new();
+    for count in counts() {
+        let (_, peers) = present(if count.tls { TLS } else { PEERS });
+        let candidates = Candidate::all(&peers, if count.tls { providers } else { &[] });
+        rows.extend(compare(&count, &candidates)?);
     }
     Ok(rows)
 }
 
-fn compare(what: What, candidates: &[Candidate]) -> Result<Vec<Row>, Failure> {
+fn compare(count: &Count, candidates: &[Candidate]) -> Result<Vec<Row>, Failure> {
     let costs: Vec<_> =
-        candidates.iter().map(|&of| cost(what, of)).collect::<Result<_, Failure>>()?;
-    let row = |(&candidate, cost): (&Candidate, &Cost)| {
-        let base = candidates.iter().position(|other| *other == candidate.base());
-        let base = base.expect("each stands beside its base");
-        let ratio = Spread::of(vec![cost.instructions / costs[base].instructions]);
-        let detail = match what {
-            What::Echo => format!("{:.1} echoes a turn", 1.0 / cost.turns),
-            What::Visit { .. } => format!("{:.1} turns each", cost.turns),
+        candidates.iter().map(|&of| cost(count.what, of)).collect::<Result<_, Failure>>()?;
+    let once =
+        |(&candidate, cost): (&Candidate, &Cost)| Measured::once(candidate, cost.instructions);
+    let measured: Vec<_> = candidates.iter().zip(&costs).map(once).collect();
+    let mut rows = compare::rows(count.part, &measured);
+    for (row, cost) in rows.iter_mut().zip(costs) {
+        row.detail = match count.what {
+            What::Echo(_) => format!("{:.1} echoes a turn", 1.0 / cost.turns),
+            What::Visit(_) => format!("{:.1} turns each", cost.turns),
         };
-        Row {
-            what: what.name(candidate.provider.is_some()),
-            value: Spread::of(vec![cost.instructions]),
-            ratio: Some(Ratio { of: candidates[base].name(), spread: ratio }),
-            detail,
-            ..Row::new(Scenario::Instructions, candidate)
-        }
-    };
-    Ok(candidates.iter().zip(&costs).map(row).collect())
+    }
+    Ok(rows)
 }
 
 fn cost(what: What, candidate: Candidate) -> Result<Cost, Failure> {
@@ -112,23 +129,21 @@ fn run(
     times: u64,
 ) -> Result<(i64, Calls), Failure> {
     let (counts, waits) = (scratch.file("callgrind"), scratch.file("waits"));
-    let trace = Trace { only_waits: true, hold: what == What::Echo };
+    let trace = Trace { only_waits: true, hold: matches!(what, What::Echo(_)) };
     let mut under = counted::strace(&waits, trace);
     under.extend(counted::callgrind(&counts, &scratch.file("valgrind.log")));
     let server = candidate.start(&under, &[])?;
-    let load = Load::start(None)?;
-    let resumed = matches!(what, What::Visit { resumed: true });
-    let tls = candidate.provider.map(|_| credentials::client(resumed));
-    let mut group = load.group(server.addr, tls);
+    let handshake = if let What::Visit(handshake) = what { handshake } else { Handshake::Full };
+    let tls = candidate.provider.map(|_| handshake);
+    let mut clients = Clients::start(server.addr, tls, None)?;
     match what {
-        What::Echo => {
-            group.grow_to(READY)?;
-            group.rounds(times)?;
+        What::Echo(lines) => {
+            clients.order(Order::GrowTo(lines))?;
+            clients.order(Order::Rounds(times))?;
         }
-        What::Visit { .. } => group.visits(times)?,
+        What::Visit(_) => drop(clients.order(Order::Visits(times))?),
     }
-    drop(group);
-    load.end()?;
+    clients.end()?;
     server.end().map_err(|error| candidate.failed(error.to_string()))?;
     let counted = counted::instructions(&tools::read(VALGRIND, &counts)?)?;
     Ok((counted, Calls::parse(&tools::read(STRACE, &waits)?)?))

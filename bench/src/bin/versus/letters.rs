@@ -7,10 +7,12 @@
 //!
 //! Never: compares figures of different rounds.
 
-use crate::candidate::{Candidate, Peer};
+use crate::candidate::Candidate;
 use crate::cli::Cli;
 use crate::failure::Failure;
+use crate::peer::Peer;
 use crate::report::{Ratio, Row};
+use crate::rounds::go_round;
 use crate::scenario::Scenario;
 use crate::spread::Spread;
 use crate::window::{Place, pause};
@@ -77,22 +79,14 @@ type Value = fn(&Window) -> f64;
 
 pub(crate) fn measure(place: Place, asked: &Cli) -> Result<Vec<Row>, Failure> {
     let cpu = place.server_cpu;
-    let lines: [(Peer, Box<dyn Line>); 3] = [
+    let mut lines: [(Peer, Box<dyn Line>); 3] = [
         (Peer::Shardpoll, ours::start(cpu)?),
         (Peer::Tokio, tokios::start(cpu)?),
         (Peer::Bare, bare::start(cpu)?),
     ];
     core_affinity::set_for_current(CoreId { id: place.client_cpu });
-    let mut windows: [Vec<Window>; 3] = Default::default();
-    for round in 0..=asked.rounds {
-        for turn in 0..lines.len() {
-            let at = if round % 2 == 0 { turn } else { lines.len() - 1 - turn };
-            let window = window(&*lines[at].1)?;
-            if round > 0 {
-                windows[at].push(window);
-            }
-        }
-    }
+    let windows = go_round(&mut lines, asked.rounds, |(_, line)| window(&**line))?;
+    let windows = <[_; 3]>::try_from(windows).expect("as many as lines");
     for (_, line) in lines {
         line.end()?;
     }
@@ -133,7 +127,7 @@ fn row(
         goal: judged.then_some(("ratio (1.25 to the bare channel)", 1.0, met)),
         detail: format!("{:.3} x the bare channel", to_bare.median),
         rounds: own.len(),
-        ..Row::new(Scenario::Letters, Candidate { peer, provider: None })
+        ..Row::new(Scenario::Letters, Candidate::plain(peer))
     }
 }
 

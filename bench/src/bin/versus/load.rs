@@ -1,4 +1,5 @@
-//! The clients: one shard of this engine in this process, the same for every server.
+//! The clients' own process: one shard of this engine, the same for every server, that does what
+//! `clients` orders.
 //!
 //! Every byte that comes back is compared with what was sent.
 //!
@@ -8,20 +9,23 @@
 //! 1. `in_flight` is changed by the shard alone, and is 0 between windows.
 //! 2. [`News::Quiet`] comes once for each time something was begun.
 
+use crate::cli;
+use crate::clients::{Answer, Handshake, Order};
+use crate::credentials;
 use crate::failure::Failure;
 use crate::line::Line;
 use crate::scenario::Lines;
+use crate::serve::ready;
 use crate::visit::Visit;
 use shardpoll::tls::ClientContext;
 use shardpoll::tls::rustls::pki_types::ServerName;
-use shardpoll::{Config, ConnId, Connect, Engine, Local, Pinning, Refused};
+use shardpoll::{Config, ConnId, Connect, Engine, Local, Pinning, Refused, raise_descriptor_limit};
+use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
-
-use crate::credentials;
 
 /// Connections established at a time: well below what listeners queue.
 const DIALS_AT_A_TIME: usize = 50;
@@ -91,15 +95,39 @@ impl Shared {
     }
 }
 
+/// Until standard input ends.
+pub(crate) fn obey(asked: &cli::Load) -> Result<(), Failure> {
+    raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
+    let load = Load::start(asked.cpu)?;
+    let resumed = |handshake| handshake == Handshake::Resumed;
+    let tls = asked.tls.map(|handshake| credentials::client(resumed(handshake)));
+    let mut group = load.group(asked.addr, tls);
+    ready(asked.addr);
+    for line in io::stdin().lock().lines().map_while(Result::ok) {
+        let order: Order = serde_json::from_str(&line)
+            .map_err(|error| Failure::Usage(format!("{line:?} is no order: {error}")))?;
+        let before = group.done();
+        let answer = match group.carry_out(order) {
+            Ok(()) => Answer::Done(group.done() - before),
+            Err(failure) => Answer::Failed(failure.to_string()),
+        };
+        let answer = serde_json::to_string(&answer).expect("text and numbers");
+        // Whoever asked and has gone takes standard input along.
+        let _unread = writeln!(io::stdout(), "{answer}");
+    }
+    drop(group);
+    load.end()
+}
+
 /// The shard that all clients run on.
 #[derive(Debug)]
-pub(crate) struct Load {
+struct Load {
     engine: Engine,
 }
 
 /// The connections to one server, as the main thread sees them.
 #[derive(Debug)]
-pub(crate) struct Group<'a> {
+struct Group<'a> {
     load: &'a Load,
     shared: Arc<Shared>,
     news: Receiver<News>,
@@ -108,7 +136,7 @@ pub(crate) struct Group<'a> {
 
 impl Load {
     /// On this CPU, or wherever the scheduler puts it.
-    pub(crate) fn start(cpu: Option<usize>) -> Result<Self, Failure> {
+    fn start(cpu: Option<usize>) -> Result<Self, Failure> {
         let mut config = Config::default();
         config.read_timeout = None;
         let pinning = cpu.map_or(Pinning::None, |cpu| Pinning::List(vec![cpu]));
@@ -116,7 +144,7 @@ impl Load {
         Ok(Self { engine })
     }
 
-    pub(crate) fn group(&self, addr: SocketAddr, tls: Option<ClientContext>) -> Group<'_> {
+    fn group(&self, addr: SocketAddr, tls: Option<ClientContext>) -> Group<'_> {
         let (tell, news) = mpsc::channel();
         let count = || AtomicU64::new(0);
         let shared = Shared { addr, tls, left: count(), in_flight: count(), done: count(), tell };
@@ -124,7 +152,7 @@ impl Load {
     }
 
     /// Ends them all.
-    pub(crate) fn end(self) -> Result<(), Failure> {
+    fn end(self) -> Result<(), Failure> {
         self.engine.quit(Duration::ZERO);
         self.engine.join()?;
         Ok(())
@@ -137,6 +165,26 @@ impl Load {
 }
 
 impl Group<'_> {
+    fn carry_out(&mut self, order: Order) -> Result<(), Failure> {
+        match order {
+            Order::GrowTo(lines) => self.grow_to(lines),
+            Order::LinesFor(millis) => {
+                self.begin_lines(u64::MAX, &self.ids)?;
+                self.stop_after(millis)
+            }
+            Order::VisitsFor { millis, at_a_time } => {
+                self.begin_visits(u64::MAX, at_a_time)?;
+                self.stop_after(millis)
+            }
+            Order::Rounds(count) => (0..count).try_for_each(|_| self.echo(&self.ids)),
+            Order::EchoFrom(first) => self.echo(self.ids.get(first..).unwrap_or_default()),
+            Order::Visits(count) => {
+                self.begin_visits(count.saturating_sub(1), 1)?;
+                self.quiet()
+            }
+        }
+    }
+
     fn next(&self, patience: Duration) -> Result<Option<News>, Failure> {
         match self.news.recv_timeout(patience) {
             Ok(News::Wrong(why)) => Err(Failure::Echo { why }),
@@ -151,7 +199,7 @@ impl Group<'_> {
     }
 
     /// Opens lasting connections until there are this many.
-    pub(crate) fn grow_to(&mut self, shape: Lines) -> Result<(), Failure> {
+    fn grow_to(&mut self, shape: Lines) -> Result<(), Failure> {
         while self.ids.len() < shape.connections {
             let first = self.ids.len();
             let numbers = first..(first + DIALS_AT_A_TIME).min(shape.connections);
@@ -201,46 +249,20 @@ impl Group<'_> {
     }
 
     /// Messages that have come back so far, or visits that are over.
-    pub(crate) fn done(&self) -> u64 {
+    fn done(&self) -> u64 {
         self.shared.done.load(Relaxed)
     }
 
-    /// Keeps all connections busy for this long, then lets what is in flight come back.
-    pub(crate) fn lines_for(&self, time: Duration) -> Result<(), Failure> {
-        self.begin_lines(u64::MAX, &self.ids)?;
-        self.stop_after(time)
-    }
-
-    /// Keeps so many visits going for this long, then lets them end.
-    pub(crate) fn visits_for(&self, time: Duration, at_a_time: u64) -> Result<(), Failure> {
-        self.begin_visits(u64::MAX, at_a_time)?;
-        self.stop_after(time)
-    }
-
     /// Only bad news comes before the end.
-    fn stop_after(&self, time: Duration) -> Result<(), Failure> {
-        self.next(time)?;
+    fn stop_after(&self, millis: u64) -> Result<(), Failure> {
+        self.next(Duration::from_millis(millis))?;
         self.shared.left.store(0, Relaxed);
         self.quiet()
     }
 
-    /// One message on every connection, then all echoes; so many times.
-    pub(crate) fn rounds(&self, count: u64) -> Result<(), Failure> {
-        (0..count).try_for_each(|_| {
-            self.begin_lines(0, &self.ids)?;
-            self.quiet()
-        })
-    }
-
-    /// One echo on each connection from this one on.
-    pub(crate) fn echo_from(&self, first: usize) -> Result<(), Failure> {
-        self.begin_lines(0, &self.ids[first..])?;
-        self.quiet()
-    }
-
-    /// So many visits, one after the other.
-    pub(crate) fn visits(&self, count: u64) -> Result<(), Failure> {
-        self.begin_visits(count - 1, 1)?;
+    /// The messages of its depth on each of these, then all echoes.
+    fn echo(&self, ids: &[ConnId]) -> Result<(), Failure> {
+        self.begin_lines(0, ids)?;
         self.quiet()
     }
 }

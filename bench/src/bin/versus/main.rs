@@ -4,15 +4,15 @@
 //! |---|---|
 //! | `cli` | what may be asked for |
 //! | `failure` | why there is no table, and the exit code of each reason |
-//! | `scenario` | the scenarios as data: what is sent, what is counted, what it may cost |
-//! | `candidate` | who takes part: engine and provider |
+//! | `scenario`, `specs` | the scenarios as data: what is sent, what is counted, what it may cost |
+//! | `peer`, `candidate` | who takes part: the engines, and with whose TLS |
 //! | `serve`, `peers` | a server, in a process of its own: ours, and each peer's |
 //! | `credentials` | the same TLS configuration for every server; the client's |
-//! | `load`, `line`, `visit` | the clients: lasting connections, and ones that come and go |
+//! | `clients`, `load`, `line`, `visit` | the clients, in a process of their own, and what orders them |
 //! | `window`, `rounds` | one look at one server; going round and round over all of them |
 //! | `idle`, `instructions` | what needs no clock: memory, and callgrind's counts |
 //! | `letters` | one thread to another: ours, tokio's channel, a bare channel |
-//! | `spread` | median, quartiles, ratios, and which rounds count |
+//! | `spread`, `compare` | median and quartiles, which rounds count; from values to rows with ratios |
 //! | `report` | the tables, and a line of JSON for each row |
 //!
 //! Never: compares times of different rounds; this machine is not the same a second later.
@@ -21,6 +21,8 @@
 
 mod candidate;
 mod cli;
+mod clients;
+mod compare;
 mod credentials;
 mod failure;
 mod idle;
@@ -28,21 +30,28 @@ mod instructions;
 mod letters;
 mod line;
 mod load;
+mod peer;
 mod peers;
 mod report;
 mod rounds;
 mod scenario;
 mod serve;
+mod specs;
 mod spread;
 mod visit;
 mod window;
 
-use candidate::Candidate;
+use clap::ValueEnum;
 use cli::{Cli, Command};
 use failure::Failure;
+use peer::Peer;
 use report::Report;
 use scenario::Kind;
+use shardpoll::raise_descriptor_limit;
 use std::process::ExitCode;
+
+/// Descriptors that a process has beside its connections.
+const SPARE_DESCRIPTORS: u64 = 100;
 
 fn main() -> ExitCode {
     match cli::parse().and_then(carry_out) {
@@ -55,8 +64,11 @@ fn main() -> ExitCode {
 }
 
 fn carry_out(asked: Cli) -> Result<(), Failure> {
-    if let Some(Command::Serve(serve)) = asked.command {
-        return serve::serve(&serve);
+    match &asked.command {
+        Some(Command::Serve(serve)) => return serve::serve(serve),
+        Some(Command::Load(load)) => return load::obey(load),
+        Some(Command::Peers) => return report::peers(Peer::value_variants()),
+        None => {}
     }
     if cfg!(debug_assertions) {
         return Err(Failure::Unoptimised);
@@ -64,8 +76,8 @@ fn carry_out(asked: Cli) -> Result<(), Failure> {
     let place = window::Place::choose();
     let mut report = Report::begin(&asked, place)?;
     for scenario in asked.scenarios() {
-        let candidates = Candidate::all(scenario.is_tls(), &asked.providers());
-        let rows = match scenario.kind() {
+        let (candidates, absent) = scenario.candidates(&asked.providers());
+        let rows = match scenario.spec().kind {
             Kind::Lines(_) | Kind::Visits { .. } => {
                 rounds::measure(scenario, &candidates, place, &asked)?
             }
@@ -73,8 +85,15 @@ fn carry_out(asked: Cli) -> Result<(), Failure> {
             Kind::Letters => letters::measure(place, &asked)?,
             Kind::Instructions => instructions::measure(&asked.providers())?,
         };
-        report.add(scenario, rows)?;
+        report.add(scenario, rows, &absent)?;
     }
     let missed = report.end();
     if asked.check && !missed.is_empty() { Err(Failure::Missed(missed)) } else { Ok(()) }
+}
+
+/// So many connections to one server need to be possible, here and there.
+fn need_descriptors(connections: usize) -> Result<(), Failure> {
+    let needed = connections as u64 + SPARE_DESCRIPTORS;
+    let limit = raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
+    if limit < needed { Err(Failure::Descriptors { needed, limit }) } else { Ok(()) }
 }

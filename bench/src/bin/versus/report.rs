@@ -5,7 +5,8 @@
 use crate::candidate::Candidate;
 use crate::cli::Cli;
 use crate::failure::Failure;
-use crate::scenario::{Goal, Kind, Scenario, binds};
+use crate::peer::Peer;
+use crate::scenario::{Absent, Goal, Scenario, binds};
 use crate::spread::Spread;
 use crate::window::{Place, Window};
 use serde::Serialize;
@@ -32,7 +33,10 @@ pub(crate) struct Row {
     pub(crate) provider: Option<&'static str>,
     pub(crate) unit: &'static str,
     pub(crate) value: Spread,
+    /// To the scenario's base, in the same round.
     pub(crate) ratio: Option<Ratio>,
+    /// To the best library, where the base is none.
+    pub(crate) library: Option<Ratio>,
     /// Units a second; says as much about the client.
     pub(crate) per_second: Option<f64>,
     /// Processors the clients used: near 1 it was they who set the pace.
@@ -45,6 +49,9 @@ pub(crate) struct Row {
     pub(crate) detail: String,
     /// All of them, also those that do not count.
     pub(crate) windows: Vec<Window>,
+    /// What it may be at most, yet to be judged.
+    #[serde(skip)]
+    pub(crate) most: Option<Goal>,
     #[serde(skip)]
     pub(crate) of: (Scenario, Candidate),
 }
@@ -57,9 +64,10 @@ impl Row {
             what: "",
             server: candidate.name(),
             provider: candidate.provider.map(|provider| provider.name()),
-            unit: scenario.unit(),
+            unit: scenario.spec().unit,
             value: Spread { median: 0.0, q1: 0.0, q3: 0.0 },
             ratio: None,
+            library: None,
             per_second: None,
             client: None,
             rounds: 0,
@@ -67,6 +75,7 @@ impl Row {
             goal: None,
             detail: String::new(),
             windows: Vec::new(),
+            most: scenario.goal(candidate),
             of: (scenario, candidate),
         }
     }
@@ -75,9 +84,8 @@ impl Row {
         if self.goal.is_some() {
             return;
         }
-        let (scenario, candidate) = self.of;
         let ratio = self.ratio.as_ref().map(|ratio| ratio.spread.median);
-        self.goal = match (scenario.goal(candidate), ratio) {
+        self.goal = match (self.most, ratio) {
             (Some(Goal::Ratio(most)), Some(ratio)) => Some(("ratio", most, ratio <= most)),
             (Some(Goal::Value(most)), _) => Some(("value", most, self.value.median <= most)),
             _ => None,
@@ -86,35 +94,36 @@ impl Row {
 
     fn missed(&self) -> Option<String> {
         let (kind, most, met) = self.goal?;
-        let told = || format!("{}: {}: {kind} not {most} at most", self.scenario, self.of.1);
-        let binds = binds(self.of.1) || self.of.0.kind() == Kind::Letters;
-        (!met && binds).then(told)
+        let what = if self.what.is_empty() { "" } else { ": " };
+        let name = format!("{}{what}{}: {}", self.scenario, self.what, self.of.1);
+        let told = || format!("{name}: {kind} not {most} at most");
+        (!met && binds(self.of.1)).then(told)
     }
 
-    fn text(&self, timed: bool) -> String {
+    fn text(&self, columns: Columns) -> String {
         let Spread { median, q1, q3 } = self.value;
         let name = self.of.1.to_string();
         let digits = if median < 100.0 { 2 } else { 0 };
-        let mut line =
-            if self.what.is_empty() { String::new() } else { format!("{:<26}", self.what) };
-        let _infallible = write!(line, "{name:<26}{median:>10.digits$}");
-        if timed {
+        let mut line = if columns.what { format!("{:<26}", self.what) } else { String::new() };
+        let _infallible = write!(line, "{name:<24}{median:>9.digits$}");
+        if columns.timed {
             let quartiles = format!("{q1:.digits$}..{q3:.digits$}");
             let _infallible = write!(line, "{quartiles:>16}");
         }
-        if let Some(Ratio { spread, .. }) = &self.ratio {
-            let Spread { median, q1, q3 } = spread;
-            let _infallible = write!(line, "{median:>10.3}");
-            if timed {
-                let _infallible = write!(line, "   {q1:.3}..{q3:.3}");
+        let ratios = [(true, &self.ratio), (columns.library, &self.library)];
+        for (_, ratio) in ratios.into_iter().filter(|(shown, _)| *shown) {
+            let (median, quartiles) = ratio.as_ref().map_or_else(Default::default, |ratio| {
+                let Spread { median, q1, q3 } = ratio.spread;
+                (format!("{median:.3}"), format!("{q1:.3}..{q3:.3}"))
+            });
+            let _infallible = write!(line, "{median:>10}");
+            if columns.timed {
+                let _infallible = write!(line, "{quartiles:>15}");
             }
         }
         if let (Some(rate), Some(client)) = (self.per_second, self.client) {
-            let _infallible = write!(
-                line,
-                "{rate:>11.0}{client:>8.2}{:>9}",
-                format!("{}/{}", self.quiet, self.rounds)
-            );
+            let quiet = format!("{}/{}", self.quiet, self.rounds);
+            let _infallible = write!(line, "{rate:>10.0}{client:>8.2}{quiet:>8}");
         }
         if let Some((_, most, met)) = self.goal {
             let verdict = if met { "met" } else { "MISSED" };
@@ -126,6 +135,60 @@ impl Row {
         line.push('\n');
         line
     }
+}
+
+/// Which columns a table has.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    /// What is counted.
+    what: bool,
+    /// Quartiles.
+    timed: bool,
+    /// The ratio to the best library.
+    library: bool,
+    /// Rate, clients, quiet rounds.
+    rate: bool,
+}
+
+impl Columns {
+    fn of(rows: &[Row]) -> Self {
+        Self {
+            what: rows.iter().any(|row| !row.what.is_empty()),
+            timed: rows.iter().any(|row| row.rounds > 1),
+            library: rows.iter().any(|row| row.library.is_some()),
+            rate: rows.iter().any(|row| row.per_second.is_some()),
+        }
+    }
+
+    fn head(self, scenario: Scenario) -> String {
+        let spec = scenario.spec();
+        let mut line = if self.what { format!("{:<26}", "unit") } else { String::new() };
+        let _infallible = write!(line, "{:<24}{:>9}", "server", spec.unit);
+        if self.timed {
+            let _infallible = write!(line, "{:>16}", "quartiles");
+        }
+        let base = format!("x {}", spec.base.name());
+        for (_, ratio) in [(true, base.as_str()), (self.library, "x best")].iter().filter(|r| r.0) {
+            let _infallible = write!(line, "{ratio:>10}");
+            if self.timed {
+                let _infallible = write!(line, "{:>15}", "quartiles");
+            }
+        }
+        if self.rate {
+            let per = spec.unit.split('/').nth(1).unwrap_or("unit");
+            let rate = format!("{per}/s");
+            let _infallible = write!(line, "{rate:>10}{:>8}{:>8}", "client", "quiet");
+        }
+        line
+    }
+}
+
+/// What is told of one who does not take part.
+#[derive(Debug, Serialize)]
+struct AbsentLine<'a> {
+    scenario: &'static str,
+    server: &'static str,
+    not_here: &'a str,
 }
 
 /// The first line of the JSON.
@@ -175,17 +238,28 @@ impl Report {
         writeln!(file, "{text}").map_err(Failure::io("--json"))
     }
 
-    pub(crate) fn add(&mut self, scenario: Scenario, mut rows: Vec<Row>) -> Result<(), Failure> {
-        let timed = matches!(scenario.kind(), Kind::Lines(_) | Kind::Visits { .. } | Kind::Letters);
-        let mut text =
-            format!("\n{}: {}\n{}\n", scenario.name(), scenario.title(), head(scenario, timed));
+    pub(crate) fn add(
+        &mut self,
+        scenario: Scenario,
+        mut rows: Vec<Row>,
+        absent: &[Absent],
+    ) -> Result<(), Failure> {
+        let columns = Columns::of(&rows);
+        let (name, title) = (scenario.name(), scenario.spec().title);
+        let mut text = format!("\n{name}: {title}\n{}\n", columns.head(scenario));
         for row in &mut rows {
             row.judge();
-            text.push_str(&row.text(timed));
+            text.push_str(&row.text(columns));
             self.missed.extend(row.missed());
         }
+        for Absent { peer, why } in absent {
+            let _infallible = writeln!(text, "{:<24}not here: {why}", peer.name());
+        }
         print(&text)?;
-        rows.iter().try_for_each(|row| self.line(row))
+        rows.iter().try_for_each(|row| self.line(row))?;
+        absent.iter().try_for_each(|Absent { peer, why }| {
+            self.line(&AbsentLine { scenario: name, server: peer.name(), not_here: why })
+        })
     }
 
     /// Gives what missed its goal.
@@ -194,29 +268,14 @@ impl Report {
     }
 }
 
-fn head(scenario: Scenario, timed: bool) -> String {
-    let unit = scenario.unit();
-    let what = if matches!(scenario.kind(), Kind::Instructions | Kind::Letters) {
-        format!("{:<26}", "unit")
-    } else {
-        String::new()
-    };
-    if timed {
-        let per = unit.split('/').nth(1).unwrap_or("unit");
-        format!(
-            "{what}{:<26}{:>10}{:>16}{:>10}{:>15}{:>11}{:>8}{:>9}",
-            "server",
-            unit,
-            "quartiles",
-            "x tokio",
-            "quartiles",
-            format!("{per}/s"),
-            "client",
-            "quiet"
-        )
-    } else {
-        format!("{what}{:<26}{:>10}{:>10}", "server", unit, "x tokio")
+/// Who is here, and who is not, and why.
+pub(crate) fn peers(all: &[Peer]) -> Result<(), Failure> {
+    let mut text = String::new();
+    for peer in all {
+        let told = peer.missing().map_or_else(|| "here".into(), |why| format!("not here: {why}"));
+        let _infallible = writeln!(text, "{:<16}{told}", peer.name());
     }
+    print(&text)
 }
 
 fn print(text: &str) -> Result<(), Failure> {

@@ -7,22 +7,70 @@
 
 use crate::candidate::Candidate;
 use crate::cli::Cli;
-use crate::credentials;
+use crate::clients::{Clients, Handshake, Order};
+use crate::compare::{self, Measured, Part};
 use crate::failure::Failure;
-use crate::load::{Group, Load};
-use crate::report::{Ratio, Row};
-use crate::scenario::{Kind, Scenario};
-use crate::spread::{Spread, that_count};
+use crate::report::Row;
+use crate::scenario::{Kind, Lines, Scenario};
+use crate::spread::Spread;
 use crate::window::{self, Place, Window};
 use shardpoll_bench::child::Child;
-use std::time::Duration;
 
-/// One server, its clients, and its windows, by round.
-struct Stand<'a> {
-    candidate: Candidate,
+/// One server and its clients.
+#[derive(Debug)]
+pub(crate) struct Stand {
+    pub(crate) candidate: Candidate,
     server: Child,
-    group: Group<'a>,
-    windows: Vec<Window>,
+    clients: Clients,
+}
+
+/// Goes over all of them, so many times and once more; gives what `window` has given, for each.
+pub(crate) fn go_round<T, W>(
+    all: &mut [T],
+    rounds: u32,
+    mut window: impl FnMut(&mut T) -> Result<W, Failure>,
+) -> Result<Vec<Vec<W>>, Failure> {
+    let mut windows: Vec<Vec<W>> = all.iter().map(|_| Vec::new()).collect();
+    for round in 0..=rounds {
+        for turn in 0..all.len() {
+            let at = if round % 2 == 0 { turn } else { all.len() - 1 - turn };
+            let window = window(&mut all[at])?;
+            if round > 0 {
+                windows[at].push(window);
+            }
+        }
+    }
+    Ok(windows)
+}
+
+impl Stand {
+    /// With these lasting connections, if any.
+    pub(crate) fn start(
+        candidate: Candidate,
+        handshake: Handshake,
+        lines: Option<Lines>,
+        place: Place,
+    ) -> Result<Self, Failure> {
+        let server = candidate.start(&[], &["--cpu".into(), place.server_cpu.to_string()])?;
+        let tls = candidate.provider.map(|_| handshake);
+        let mut clients = Clients::start(server.addr, tls, Some(place.client_cpu))?;
+        if let Some(lines) = lines {
+            clients.order(Order::GrowTo(lines))?;
+        }
+        Ok(Self { candidate, server, clients })
+    }
+
+    /// What carrying out this order takes of the server.
+    pub(crate) fn window(&mut self, order: Order) -> Result<Window, Failure> {
+        let (server, clients) = (self.server.pid, [self.clients.pid()]);
+        window::measure(self.candidate, server, &clients, || self.clients.order(order))
+    }
+
+    /// The clients end first: a server that ends would be bad news to them.
+    pub(crate) fn end(self) -> Result<(), Failure> {
+        self.clients.end()?;
+        self.server.end().map_err(|error| self.candidate.failed(error.to_string()))
+    }
 }
 
 pub(crate) fn measure(
@@ -31,87 +79,58 @@ pub(crate) fn measure(
     place: Place,
     asked: &Cli,
 ) -> Result<Vec<Row>, Failure> {
-    let load = Load::start(Some(place.client_cpu))?;
-    let mut stands = Vec::new();
-    for &candidate in candidates {
-        stands.push(stand(scenario, candidate, place, &load)?);
-    }
-    let time = Duration::from_millis(asked.window);
-    for round in 0..=asked.rounds {
-        let order: Vec<usize> = if round % 2 == 0 {
-            (0..stands.len()).collect()
-        } else {
-            (0..stands.len()).rev().collect()
-        };
-        for place in order {
-            let Stand { candidate, server, group, windows } = &mut stands[place];
-            let window = window::measure(*candidate, server, || one(scenario, group, time))?;
-            if round > 0 {
-                windows.push(window);
-            }
+    let kind = scenario.spec().kind;
+    let (lines, handshake, order) = match kind {
+        Kind::Lines(lines) => (Some(lines), Handshake::Full, Order::LinesFor(asked.window)),
+        Kind::Visits { at_a_time, resumed } => {
+            let handshake = if resumed { Handshake::Resumed } else { Handshake::Full };
+            (None, handshake, Order::VisitsFor { millis: asked.window, at_a_time })
         }
-    }
-    let rows = rows(scenario, &stands);
-    // The clients end first: a server that ends would be bad news to them.
-    let servers: Vec<_> = stands.into_iter().map(|stand| (stand.candidate, stand.server)).collect();
-    load.end()?;
-    for (candidate, server) in servers {
-        server.end().map_err(|error| candidate.failed(error.to_string()))?;
-    }
-    Ok(rows)
-}
-
-fn stand(
-    scenario: Scenario,
-    candidate: Candidate,
-    place: Place,
-    load: &Load,
-) -> Result<Stand<'_>, Failure> {
-    let server = candidate.start(&[], &["--cpu".into(), place.server_cpu.to_string()])?;
-    let kind = scenario.kind();
-    let resumed = matches!(kind, Kind::Visits { resumed: true, .. });
-    let tls = candidate.provider.map(|_| credentials::client(resumed));
-    let mut group = load.group(server.addr, tls);
-    if let Kind::Lines(shape) = kind {
-        group.grow_to(shape)?;
-    }
-    Ok(Stand { candidate, server, group, windows: Vec::new() })
-}
-
-/// One window; gives how many messages came back, or how many visits were paid.
-fn one(scenario: Scenario, group: &Group<'_>, time: Duration) -> Result<u64, Failure> {
-    let before = group.done();
-    match scenario.kind() {
-        Kind::Visits { at_a_time, .. } => group.visits_for(time, at_a_time)?,
-        _ => group.lines_for(time)?,
-    }
-    Ok(group.done() - before)
-}
-
-fn rows(scenario: Scenario, stands: &[Stand<'_>]) -> Vec<Row> {
-    let row = |stand: &Stand<'_>| {
-        let base = stands.iter().find(|other| other.candidate == stand.candidate.base());
-        let base = base.expect("each stands beside its base");
-        let pairs: Vec<_> = stand.windows.iter().zip(&base.windows).collect();
-        let disturbed: Vec<_> =
-            pairs.iter().map(|(own, base)| own.is_disturbed() || base.is_disturbed()).collect();
-        let counted = that_count(&disturbed);
-        let spread = |value: &dyn Fn(&Window, &Window) -> f64| {
-            Spread::of(counted.iter().map(|&round| value(pairs[round].0, pairs[round].1)).collect())
-        };
-        let scale = scenario.messages_per_unit();
-        let ratio = spread(&|own, base| own.micros() / base.micros());
-        Row {
-            value: spread(&|own, _| own.micros() * scale),
-            ratio: Some(Ratio { of: base.candidate.name(), spread: ratio }),
-            per_second: Some(spread(&|own, _| own.messages as f64 / own.seconds / scale).median),
-            client: Some(spread(&|own, _| own.client / own.seconds).median),
-            rounds: stand.windows.len(),
-            quiet: disturbed.iter().filter(|disturbed| !**disturbed).count(),
-            detail: String::new(),
-            windows: stand.windows.clone(),
-            ..Row::new(scenario, stand.candidate)
-        }
+        _ => unreachable!("{kind:?} has no clients"),
     };
-    stands.iter().map(row).collect()
+    let start = |&candidate| Stand::start(candidate, handshake, lines, place);
+    let mut stands = candidates.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    let windows = go_round(&mut stands, asked.rounds, |stand| stand.window(order))?;
+    stands.into_iter().try_for_each(Stand::end)?;
+    Ok(rows(scenario, candidates, windows))
+}
+
+fn rows(scenario: Scenario, candidates: &[Candidate], windows: Vec<Vec<Window>>) -> Vec<Row> {
+    let scale = scenario.messages_per_unit();
+    let by_windows = |(&candidate, windows): (&Candidate, &Vec<Window>)| {
+        Measured::of_windows(candidate, windows, scale)
+    };
+    let measured: Vec<_> = candidates.iter().zip(&windows).map(by_windows).collect();
+    let mut rows = compare::rows(Part::whole(scenario), &measured);
+    for (row, windows) in rows.iter_mut().zip(windows) {
+        row.told_by(windows, scale);
+    }
+    rows
+}
+
+impl Row {
+    /// Adds what windows tell besides: how fast it went, and how busy the clients were.
+    pub(crate) fn told_by(&mut self, windows: Vec<Window>, scale: f64) {
+        let all =
+            |value: &dyn Fn(&Window) -> f64| Spread::of(windows.iter().map(value).collect()).median;
+        self.per_second = Some(all(&|own| own.messages as f64 / own.seconds / scale));
+        self.client = Some(all(&|own| own.client / own.seconds));
+        self.windows = windows;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_other_round_goes_the_other_way_and_the_first_does_not_count() {
+        let mut order = Vec::new();
+        let windows = go_round(&mut ['a', 'b', 'c'], 2, |name| {
+            order.push(*name);
+            Ok(order.len())
+        });
+        assert_eq!(order, ['a', 'b', 'c', 'c', 'b', 'a', 'a', 'b', 'c']);
+        assert_eq!(windows.expect("none failed"), [[6, 7], [5, 8], [4, 9]]);
+    }
 }

@@ -1,14 +1,28 @@
-//! The scenarios as data: what is sent, what one unit is, and what it may cost.
+//! The scenarios: what is sent, what one unit is, who takes part, and what it may cost; `specs` has
+//! the data.
 //!
 //! Never: measures.
 
-use crate::candidate::{Candidate, Peer, Provider};
+use crate::candidate::{Candidate, Provider};
+use crate::peer::Peer;
+use crate::specs;
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scenario {
     /// 64-byte echoes on 50 plain connections
     Echo50,
+    /// The same on 1,000
+    Echo1000,
+    /// 1 KiB messages, 16 in flight on each of 50 plain connections
+    Pipe,
+    /// 64 KiB messages on 4 plain connections
+    Bulk,
+    /// Plain connections that come, have one message echoed, and go
+    Churn,
+    /// Resident memory per idle plain connection
+    Idle,
     /// 64-byte echoes on 50 connections with TLS 1.3
     Tlsecho,
     /// Full TLS 1.3 handshakes, each with one echo
@@ -21,12 +35,12 @@ pub(crate) enum Scenario {
     Tlsidle,
     /// Letters from one thread to another: in a busy loop, and to one that sleeps
     Letters,
-    /// User-space instructions per TLS echo and per handshake (needs valgrind and strace)
+    /// User-space instructions per message, connection and handshake (needs valgrind and strace)
     Instructions,
 }
 
 /// Connections that stay, each with so many messages in flight.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Lines {
     pub(crate) connections: usize,
     pub(crate) size: usize,
@@ -55,103 +69,110 @@ pub(crate) enum Goal {
     Value(f64),
 }
 
+/// All there is to know of a scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spec {
+    /// As on the command line.
+    pub(crate) name: &'static str,
+    /// What stands above its table.
+    pub(crate) title: &'static str,
+    /// What the value of a row is, and of what.
+    pub(crate) unit: &'static str,
+    pub(crate) kind: Kind,
+    /// Who takes part, in the order of the table.
+    pub(crate) peers: &'static [Peer],
+    /// Whom each row is compared with, in the same round.
+    pub(crate) base: Peer,
+    pub(crate) tls: bool,
+    /// For this engine.
+    pub(crate) goal: Option<Goal>,
+}
+
 impl Scenario {
-    pub(crate) const ALL: &[Self] = &[
-        Self::Echo50,
-        Self::Tlsecho,
-        Self::Tlschurn,
-        Self::Tlsresume,
-        Self::Tlsbulk,
-        Self::Tlsidle,
-        Self::Letters,
-        Self::Instructions,
-    ];
+    pub(crate) fn spec(self) -> Spec {
+        match self {
+            Self::Echo50 => specs::ECHO50,
+            Self::Echo1000 => specs::ECHO1000,
+            Self::Pipe => specs::PIPE,
+            Self::Bulk => specs::BULK,
+            Self::Churn => specs::CHURN,
+            Self::Idle => specs::IDLE,
+            Self::Tlsecho => specs::TLSECHO,
+            Self::Tlschurn => specs::TLSCHURN,
+            Self::Tlsresume => specs::TLSRESUME,
+            Self::Tlsbulk => specs::TLSBULK,
+            Self::Tlsidle => specs::TLSIDLE,
+            Self::Letters => specs::LETTERS,
+            Self::Instructions => specs::INSTRUCTIONS,
+        }
+    }
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Echo50 => "echo50",
-            Self::Tlsecho => "tlsecho",
-            Self::Tlschurn => "tlschurn",
-            Self::Tlsresume => "tlsresume",
-            Self::Tlsbulk => "tlsbulk",
-            Self::Tlsidle => "tlsidle",
-            Self::Letters => "letters",
-            Self::Instructions => "instructions",
-        }
-    }
-
-    pub(crate) fn is_tls(self) -> bool {
-        !matches!(self, Self::Echo50 | Self::Letters)
-    }
-
-    pub(crate) fn kind(self) -> Kind {
-        match self {
-            Self::Echo50 | Self::Tlsecho => {
-                Kind::Lines(Lines { connections: 50, size: 64, depth: 1 })
-            }
-            Self::Tlsbulk => Kind::Lines(Lines { connections: 4, size: 64 * 1024, depth: 4 }),
-            Self::Tlschurn => Kind::Visits { at_a_time: 16, resumed: false },
-            Self::Tlsresume => Kind::Visits { at_a_time: 16, resumed: true },
-            Self::Tlsidle => Kind::Idle,
-            Self::Letters => Kind::Letters,
-            Self::Instructions => Kind::Instructions,
-        }
-    }
-
-    /// What stands above its table.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Echo50 => "64-byte echo, plain, 50 connections, one in flight on each",
-            Self::Tlsecho => "64-byte echo, TLS 1.3, 50 connections, one in flight on each",
-            Self::Tlschurn => {
-                "connect, full TLS 1.3 handshake, one 64-byte echo, close; 16 at a time"
-            }
-            Self::Tlsresume => {
-                "connect, resumed TLS 1.3 handshake, one 64-byte echo, close; 16 at a time"
-            }
-            Self::Tlsbulk => "64 KiB echo, TLS 1.3, 4 connections, 4 in flight on each",
-            Self::Tlsidle => "idle TLS 1.3 connections, each after one 64-byte echo",
-            Self::Letters => "letters (boxed tasks) from a thread on the second CPU to the first",
-            Self::Instructions => "user-space instructions (callgrind)",
-        }
-    }
-
-    /// What the value of a row is, and of what.
-    pub(crate) fn unit(self) -> &'static str {
-        match self {
-            Self::Echo50 | Self::Tlsecho => "us/echo",
-            Self::Tlschurn | Self::Tlsresume => "us/visit",
-            Self::Tlsbulk => "us/MB",
-            Self::Tlsidle => "bytes",
-            Self::Letters => "ns",
-            Self::Instructions => "instr",
-        }
+        self.spec().name
     }
 
     /// How many messages or visits are one unit.
     pub(crate) fn messages_per_unit(self) -> f64 {
-        match self.kind() {
-            Kind::Lines(lines) if self == Self::Tlsbulk => 1e6 / lines.size as f64,
+        match self.spec() {
+            Spec { kind: Kind::Lines(lines), unit: "us/MB", .. } => 1e6 / lines.size as f64,
             _ => 1.0,
         }
     }
 
-    /// The goals are set with ring; with others the same numbers are shown beside the row.
+    /// The goals of TLS are set with ring; with others the same numbers are shown beside the row.
     pub(crate) fn goal(self, of: Candidate) -> Option<Goal> {
-        if of.peer != Peer::Shardpoll || of.provider.is_none() {
-            return None;
-        }
-        match self {
-            Self::Tlsecho => Some(Goal::Ratio(0.88)),
-            Self::Tlschurn => Some(Goal::Ratio(0.90)),
-            Self::Tlsbulk => Some(Goal::Ratio(0.75)),
-            Self::Tlsidle => Some(Goal::Value(4200.0)),
-            Self::Echo50 | Self::Tlsresume | Self::Letters | Self::Instructions => None,
+        self.spec().goal.filter(|_| of.peer == Peer::Shardpoll)
+    }
+
+    /// Who takes part and is here; and who is not, and why.
+    pub(crate) fn candidates(self, providers: &[Provider]) -> (Vec<Candidate>, Vec<Absent>) {
+        let Spec { peers, tls, .. } = self.spec();
+        let (absent, here) = present(peers);
+        (Candidate::all(&here, if tls { providers } else { &[] }), absent)
+    }
+}
+
+/// One who does not take part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Absent {
+    pub(crate) peer: Peer,
+    pub(crate) why: String,
+}
+
+/// Who is not here, and who is.
+pub(crate) fn present(peers: &[Peer]) -> (Vec<Absent>, Vec<Peer>) {
+    let (mut absent, mut here) = (Vec::new(), Vec::new());
+    for &peer in peers {
+        match peer.missing() {
+            Some(why) => absent.push(Absent { peer, why }),
+            None => here.push(peer),
         }
     }
+    (absent, here)
 }
 
 /// Whether a missed goal fails `--check`.
 pub(crate) fn binds(of: Candidate) -> bool {
-    of.provider == Some(Provider::Ring)
+    of.provider.is_none_or(|provider| provider == Provider::Ring)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_calls_them_by_their_names() {
+        for scenario in Scenario::value_variants() {
+            let value = scenario.to_possible_value().expect("it is not skipped");
+            assert_eq!(value.get_name(), scenario.name());
+        }
+    }
+
+    #[test]
+    fn everybody_is_compared_with_one_who_takes_part() {
+        for scenario in Scenario::value_variants() {
+            let Spec { peers, base, .. } = scenario.spec();
+            assert!(peers.contains(&base) && peers.contains(&Peer::Shardpoll), "{scenario:?}");
+        }
+    }
 }

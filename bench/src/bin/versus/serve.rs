@@ -2,15 +2,18 @@
 //!
 //! Never: prints anything else on standard output.
 
-use crate::candidate::Peer;
 use crate::cli;
 use crate::credentials;
 use crate::failure::Failure;
-use crate::peers::{shardpoll, tokio};
+use crate::peer::Peer;
+use crate::peers::{floor, shardpoll, tokio};
+use crate::specs::TLS;
 use ::shardpoll::raise_descriptor_limit;
 use core_affinity::CoreId;
+use shardpoll_bench::tools;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// What the client may do at most before it is cut off, on every server.
@@ -31,8 +34,15 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
     raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
     let tls = asked.provider.map(credentials::server).transpose()?;
     let patience = Patience { read: Duration::from_secs(asked.read_timeout) };
+    if let Some(why) = asked.peer.missing() {
+        return Err(Failure::NotHere { peer: asked.peer.name(), why });
+    }
+    if tls.is_some() && !TLS.contains(&asked.peer) {
+        return Err(Failure::Usage(format!("{} has no TLS here", asked.peer.name())));
+    }
     match asked.peer {
         Peer::Shardpoll => shardpoll::serve(tls, patience),
+        Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, patience),
         Peer::Tokio => tokio::serve(tls, patience),
         Peer::Bare => unreachable!("the command line does not know it"),
     }
@@ -43,6 +53,17 @@ pub(crate) fn ready(addr: SocketAddr) {
     let line = format!("listening {addr} pid {}\n", std::process::id());
     let mut stdout = io::stdout();
     let _unread = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Gives a socket that is closed at the other end when whoever started this process has gone.
+pub(crate) fn input_end() -> Result<UnixStream, Failure> {
+    let (open, end) = UnixStream::pair().map_err(Failure::io("a socket pair"))?;
+    let wait = move || {
+        until_input_ends();
+        drop(open);
+    };
+    tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))?;
+    Ok(end)
 }
 
 /// Returns when whoever started this process has gone.

@@ -5,9 +5,9 @@
 use crate::candidate::Candidate;
 use crate::failure::Failure;
 use serde::Serialize;
-use shardpoll_bench::child::Child;
 use shardpoll_bench::clock::Clock;
 use shardpoll_bench::cpu::{self, MachineTime};
+use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -74,11 +74,12 @@ struct Look {
     machine: MachineTime,
 }
 
-fn look(server: &Child) -> Result<Look, Failure> {
+fn look(server: u32, clients: &[u32]) -> Result<Look, Failure> {
     let clocks = || {
+        let of_clients = clients.iter().map(|&pid| cpu::process_time(pid));
         Ok(Look {
-            server: at_rest(server.pid)?,
-            client: cpu::own_time()?,
+            server: at_rest(server)?,
+            client: of_clients.sum::<io::Result<_>>()?,
             machine: cpu::machine_time()?,
         })
     };
@@ -86,7 +87,7 @@ fn look(server: &Child) -> Result<Look, Failure> {
 }
 
 /// The server's processor time, as soon as it stands still.
-fn at_rest(pid: u32) -> std::io::Result<Duration> {
+fn at_rest(pid: u32) -> io::Result<Duration> {
     let mut before = cpu::process_time(pid)?;
     for _ in 0..LOOKS_MAX {
         pause(REST);
@@ -105,17 +106,19 @@ pub(crate) fn pause(time: Duration) {
     let _timeout = never.recv_timeout(time);
 }
 
-/// Runs `load` against the server and looks before and after; `load` gives the messages.
+/// Runs `load` against the server, a process, and looks before and after; `load` gives the messages,
+/// and `clients` are all processes that work for it.
 pub(crate) fn measure(
     candidate: Candidate,
-    server: &Child,
+    server: u32,
+    clients: &[u32],
     load: impl FnOnce() -> Result<u64, Failure>,
 ) -> Result<Window, Failure> {
-    let before = look(server)?;
+    let before = look(server, clients)?;
     let clock = Clock::start();
     let messages = load()?;
     let busy = clock.elapsed();
-    let after = look(server)?;
+    let after = look(server, clients)?;
     let passed = clock.elapsed().as_secs_f64();
     if messages == 0 {
         return Err(candidate.failed("did nothing in a window".into()));

@@ -5,5 +5,6 @@
 //!
 //! Never: shares a line of code between two of them that a message passes through.
 
+pub(crate) mod floor;
 pub(crate) mod shardpoll;
 pub(crate) mod tokio;
