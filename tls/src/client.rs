@@ -46,7 +46,9 @@ impl ClientContext {
     /// Takes a finished configuration; all is as it says.
     ///
     /// It is copied once, to be allowed its sessions' keys (`enable_secret_extraction`): they do
-    /// their records themselves. What it holds stays shared with the original. Its sessions have no [`Verdict`](crate::Verdict), and it takes no TLSA records.
+    /// their records themselves. What it holds stays shared with the original.
+    ///
+    /// Its sessions have no [`Verdict`](crate::Verdict), and it takes no TLSA records.
     pub fn new(config: Arc<ClientConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.enable_secret_extraction = true;

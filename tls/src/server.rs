@@ -33,8 +33,8 @@ pub struct ServerContext {
 impl ServerContext {
     /// Takes a finished configuration; its certificates, tickets and all else are as it says.
     ///
-    /// The configuration is copied once, to overhear the host name shown to its `cert_resolver`, and
-    /// to be allowed its sessions' keys (`enable_secret_extraction`): they do their records
+    /// The configuration is copied once, to overhear the host name shown to its `cert_resolver`,
+    /// and to be allowed its sessions' keys (`enable_secret_extraction`): they do their records
     /// themselves. What it holds (store, ticketer, verifier) stays shared with the original.
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);

@@ -31,9 +31,9 @@ use crate::{ClientContext, Error, ServerContext};
 /// write it there.
 const CLEAR_CLOSE_NOTIFY: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
 
-/// After so many calls of `receive` and `send` the records are taken over from rustls. To derive
-/// the keys once more costs as much as ten echoes through rustls; most sessions that live that long
-/// have many before them.
+/// Behind so many calls of `send` the records are taken over from rustls. To derive the keys once
+/// more takes some 48,000 instructions, as many as 22 small echoes save: most sessions that have
+/// said so much say that much more.
 const TAKE_OVER_AFTER: u8 = 16;
 
 /// How far a session has come, by the call that returns it.
@@ -54,8 +54,8 @@ pub enum Progress {
 /// One side of one TLS connection.
 ///
 /// Its methods are of three kinds: bytes come in by [`receive`](Self::receive) or
-/// [`next`](Self::next), and [`end_of_input`](Self::end_of_input); bytes go out by [`start`](Self::start),
-/// [`send`](Self::send) and [`close`](Self::close); the rest looks.
+/// [`next`](Self::next), and [`end_of_input`](Self::end_of_input); bytes go out by
+/// [`start`](Self::start), [`send`](Self::send) and [`close`](Self::close); the rest looks.
 ///
 /// After an error each later call returns the same error, or does nothing.
 pub struct Session {
@@ -77,8 +77,8 @@ pub struct Session {
     output_ended: bool,
     /// Whether the peer expects our records sealed.
     sealing: bool,
-    /// How often it was used since it is established, up to [`TAKE_OVER_AFTER`].
-    used: u8,
+    /// Calls of `send`, up to [`TAKE_OVER_AFTER`].
+    sends: u8,
     /// The most that one record of ours carries, in bytes.
     payload_max: u16,
 }
@@ -100,7 +100,7 @@ impl Session {
             closed: false,
             output_ended: false,
             sealing: false,
-            used: 0,
+            sends: 0,
             payload_max: u16::try_from(payload.clamp(1, RECORD_PAYLOAD)).unwrap_or(1),
         }
     }
@@ -186,8 +186,8 @@ impl Session {
     /// and rustls keeps none of them.
     #[inline]
     fn grow_old(&mut self) -> Result<(), Error> {
-        let young = self.used < TAKE_OVER_AFTER;
-        self.used += u8::from(young);
+        let young = self.sends < TAKE_OVER_AFTER;
+        self.sends += u8::from(young);
         if young || !matches!(self.side, Side::Server(_) | Side::Client(_)) {
             return Ok(());
         }
@@ -219,7 +219,12 @@ impl Session {
         {
             wire.extend_from_slice(&CLEAR_CLOSE_NOTIFY);
         }
+        self.forget_input();
+    }
+
+    fn forget_input(&mut self) {
         self.pending = Vec::new();
+        self.side.forget_input();
     }
 
     /// Appends close_notify to `wire`, once, and goes on receiving until the peer's comes: a
@@ -276,7 +281,7 @@ impl Session {
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        self.pending = Vec::new();
+        self.forget_input();
         self.failure = Some(error.clone());
         error
     }
@@ -307,6 +312,7 @@ impl fmt::Debug for Session {
         let side = if self.side.is_server() { "Server" } else { "Client" };
         f.debug_struct("Session")
             .field("side", &side)
+            .field("own_records", &matches!(self.side, Side::Own(_)))
             .field("established", &self.established)
             .field("peer_closed", &self.peer_closed)
             .field("closed", &self.closed)

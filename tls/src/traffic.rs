@@ -8,8 +8,8 @@
 //! Never: derives a key, or draws one; rustls does. Waits for the rest of a record.
 //!
 //! Invariants:
-//! 1. Under one key no sequence number is used twice: each record counts it up, and it begins anew
-//!    with a new key only. One key seals no more records than its cipher allows.
+//! 1. Under one key no two records are sealed with the same sequence number: each counts it up, and
+//!    it begins anew with a new key only. One key seals no more records than its cipher allows.
 //! 2. Keys of the peer change between two records only, behind a KeyUpdate that ends its record.
 //! 3. A KeyUpdate of ours that is queued leaves before anything sealed behind it.
 
@@ -25,6 +25,8 @@ use rustls::{
     AlertDescription, CommonState, ConnectionTrafficSecrets, ContentType, ExtractedSecrets,
     ProtocolVersion, Tls13CipherSuite,
 };
+
+use zeroize::Zeroize;
 
 use self::control::{Control, Refusal};
 use crate::copy::append;
@@ -102,10 +104,14 @@ impl Traffic {
     ) -> Result<Self, rustls::Error> {
         let (opened, theirs) = secrets.rx;
         let (sealed, ours) = secrets.tx;
+        let mut sealer = sealer(suite, ours)?;
+        if sealed > 0 {
+            count_from_zero(&mut *sealer)?;
+        }
         Ok(Self {
             opener: opener(suite, theirs)?,
             opened,
-            sealer: sealer(suite, ours)?,
+            sealer,
             sealed,
             keys,
             suite,
@@ -218,6 +224,10 @@ impl Traffic {
         self.control.buffered()
     }
 
+    pub(crate) fn forget_input(&mut self) {
+        self.control = Control::default();
+    }
+
     #[inline]
     fn put(
         &mut self,
@@ -279,6 +289,16 @@ fn sealer(
     secrets: ConnectionTrafficSecrets,
 ) -> Result<Box<dyn MessageEncrypter>, rustls::Error> {
     key_and_iv(secrets).map(|(key, iv)| suite.aead_alg.encrypter(key, iv))
+}
+
+/// AWS-LC takes the first number that it sees for that of the first record under its key, and
+/// refuses later ones that do not follow from it. So it is shown the true first one; what it seals
+/// with that is wiped out here, seen by nobody, so the number is as good as unused.
+fn count_from_zero(sealer: &mut dyn MessageEncrypter) -> Result<(), rustls::Error> {
+    let (typ, version) = (ContentType::ApplicationData, ProtocolVersion::TLSv1_2);
+    let nothing = OutboundPlainMessage { typ, version, payload: [][..].into() };
+    sealer.encrypt(nothing, 0)?.encode().zeroize();
+    Ok(())
 }
 
 fn key_and_iv(secrets: ConnectionTrafficSecrets) -> Result<(AeadKey, Iv), rustls::Error> {

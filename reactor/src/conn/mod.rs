@@ -156,17 +156,6 @@ impl Line {
             && self.marks == Marks::NOTHING
     }
 
-    /// The same under TLS, but for the gate: nothing is queued, owed, held back or marked.
-    #[inline]
-    pub(crate) fn is_quietly_sealed(&self) -> bool {
-        match &self.stage {
-            Stage::Open(Channel::Tls(tls)) => {
-                tls.is_quiet() && self.outbox.is_empty() && self.marks == Marks::NOTHING
-            }
-            _ => false,
-        }
-    }
-
     /// Whether an open line has no input and no callback waiting: true after nearly every service.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
@@ -327,17 +316,6 @@ impl Line {
         };
         if *left == 0 {
             self.gate.close(Reason::Credit);
-        }
-    }
-
-    /// Queues what its session has said, beside the application's bytes. The first byte starts the
-    /// send timeout (S92).
-    pub(crate) fn owe(&mut self, wire: &[u8], now: Tick) {
-        let Some(tls) = self.stage.tls_mut() else { return };
-        let owed_nothing = tls.owed.is_empty();
-        tls.owed.extend(wire);
-        if owed_nothing {
-            self.begins_to_wait(now);
         }
     }
 

@@ -58,6 +58,12 @@ impl Side {
         }
     }
 
+    pub(super) fn forget_input(&mut self) {
+        if let Self::Own(own) = self {
+            own.traffic.forget_input();
+        }
+    }
+
     /// Reads the records of `input`; gives how many bytes of it are done with.
     pub(super) fn walk(&mut self, input: &mut [u8], out: &mut Out<'_>) -> Result<usize, Error> {
         match self {

@@ -1,5 +1,5 @@
-//! What is not data: alerts, KeyUpdate, tickets (RFC 8446, sections 4.6 and 6), and how much of it a
-//! peer may send.
+//! What is not data: alerts, KeyUpdate, tickets (RFC 8446, sections 4.6 and 6), and how much of it
+//! a peer may send.
 //!
 //! Never: seals, or sees a cipher.
 //!
