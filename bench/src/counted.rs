@@ -59,7 +59,7 @@ pub fn callgrind(out: &Path, log: &Path) -> Vec<OsString> {
 }
 
 /// System calls by name.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Calls(BTreeMap<String, i64>);
 
 impl Calls {
@@ -97,6 +97,14 @@ impl Calls {
     #[must_use]
     pub fn of(&self, name: &str) -> i64 {
         self.0.get(name).copied().unwrap_or(0)
+    }
+
+    /// The call that was waited with most often, if any was.
+    #[must_use]
+    pub fn most_frequent_wait(&self) -> Option<&str> {
+        let waits = self.0.iter().filter(|(name, calls)| name.starts_with("epoll_") && **calls > 0);
+        let waits = waits.filter(|(name, _)| name.contains("wait"));
+        waits.max_by_key(|(_, calls)| **calls).map(|(name, _)| name.as_str())
     }
 
     /// How many of all.
@@ -169,6 +177,16 @@ mod tests {
         );
         assert_eq!(difference.per(10.0), "sendto 2.000, read 0.100, futex -0.200");
         assert_eq!(difference.per(4000.0), "sendto 0.005, futex -0.001");
+    }
+
+    #[test]
+    fn the_wait_that_was_used_is_known_from_the_one_that_was_tried() {
+        let calls = |pairs: &[(&str, i64)]| {
+            Calls(pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect())
+        };
+        let both = calls(&[("epoll_ctl", 900), ("epoll_pwait2", 1), ("epoll_wait", 80)]);
+        assert_eq!(both.most_frequent_wait(), Some("epoll_wait"));
+        assert_eq!(calls(&[("sendto", 30), ("epoll_wait", 0)]).most_frequent_wait(), None);
     }
 
     #[test]

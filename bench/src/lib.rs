@@ -12,6 +12,7 @@
 //! | [`course`] | one connection's messages as data: what was sent, what must come back |
 //! | [`command_line`] | how a command line is read, and what is said of a mistake in it |
 //! | [`tools`], [`counted`] | strace and callgrind: are they there, and what have they counted |
+//! | [`profile`] | the functions that callgrind has counted in |
 //!
 //! Never: draws load, or knows what may be asked for; the programs in `src/bin` do.
 
@@ -26,4 +27,5 @@ pub mod cpu;
 pub mod machine;
 pub mod memory;
 mod pattern;
+pub mod profile;
 pub mod tools;

@@ -73,7 +73,7 @@ impl Server {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.addr).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("it is not zero");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("it is not zero");
         stream
     }
 
@@ -116,7 +116,8 @@ fn every_server_gives_back_what_it_gets_and_closes_after_the_end() {
                 writer.shutdown(Shutdown::Write).expect("it is open");
             });
             let mut back = Vec::new();
-            stream.read_to_end(&mut back).expect("the server closes in order");
+            let read = stream.read_to_end(&mut back);
+            read.unwrap_or_else(|error| panic!("{peer}: {size} bytes: {error}"));
             write.expect("a thread").join().expect("it has written");
             assert!(back == sent, "{peer}: {size} bytes, {} came back", back.len());
         }
@@ -131,11 +132,12 @@ fn every_server_serves_many_at_once_and_those_who_come_later() {
         let mut streams: Vec<_> = (0..100).map(|_| server.connect()).collect();
         for round in 0..3_u8 {
             for (number, stream) in streams.iter_mut().enumerate() {
-                stream.write_all(&[round, number.to_be_bytes()[7]]).expect("open");
+                let wrote = stream.write_all(&[round, number.to_be_bytes()[7]]);
+                wrote.unwrap_or_else(|error| panic!("{peer}: {error}"));
             }
             for (number, stream) in streams.iter_mut().enumerate() {
                 let mut back = [0; 2];
-                stream.read_exact(&mut back).expect("open");
+                stream.read_exact(&mut back).unwrap_or_else(|error| panic!("{peer}: {error}"));
                 assert_eq!(back, [round, number.to_be_bytes()[7]], "{peer}");
             }
             for stream in streams.iter_mut().step_by(3) {
@@ -151,8 +153,8 @@ fn every_server_but_the_bare_one_cuts_off_who_is_silent() {
     for peer in peers().into_iter().filter(|peer| peer != "floor") {
         let server = Server::start(&peer, &["--read-timeout", "1"]);
         let mut silent = server.connect();
-        silent.write_all(b"here").expect("open");
-        silent.read_exact(&mut [0; 4]).expect("open");
+        silent.write_all(b"here").unwrap_or_else(|error| panic!("{peer}: {error}"));
+        silent.read_exact(&mut [0; 4]).unwrap_or_else(|error| panic!("{peer}: {error}"));
         let cut = silent.read(&mut [0; 1]);
         assert!(matches!(cut, Ok(0)), "{peer}: {cut:?}");
         server.end(&peer);

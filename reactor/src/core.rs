@@ -15,6 +15,7 @@ use crate::conn::{Line, Span, Spans, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::ledger::Ledger;
+use crate::left_out::LeftOut;
 use crate::phase::{Phase, Shutdown};
 use crate::pressure::SEALED_EXTRA;
 use crate::pulse::Pulse;
@@ -28,7 +29,7 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) use crate::callback::Callback;
 pub(crate) use crate::counters::{Counters, Traffic};
-pub(crate) use crate::staging::Staging;
+pub(crate) use crate::staging::{Door, Staging};
 
 /// A user's timer.
 pub(crate) type Task = Box<dyn FnMut(&mut Local<'_>, TimerId) -> Option<Duration>>;
@@ -87,6 +88,7 @@ pub(crate) struct Core {
     /// Handlers that take over when the callback of their line has returned, in order.
     pub(crate) next_handlers: Vec<(ConnId, Box<dyn Handler>)>,
     pub(crate) staging: Staging,
+    pub(crate) left_out: LeftOut,
     pub(crate) config: Config,
     pub(crate) spans: Spans,
     /// What a connection may have queued, and of that staged, in bytes.
@@ -141,6 +143,7 @@ impl Core {
             watches: 0,
             next_handlers: Vec::new(),
             staging: Staging::default(),
+            left_out: LeftOut::default(),
             spans: Spans::new(&config),
             queue_cap: config.queue_cap(),
             staged_cap,
@@ -283,7 +286,7 @@ impl Core {
     ) -> Option<R> {
         let handler = held.as_deref_mut()?;
         self.pulse.call(callback);
-        Some(f(handler, &mut Conn { core: self, id }))
+        Some(f(handler, &mut Conn { core: self, id, lent: &[] }))
     }
 
     /// Calls a handler, and lets the one take over that it may have named.
@@ -307,7 +310,7 @@ impl Core {
     ) -> Option<R> {
         self.pulse.call(callback);
         self.panic_counted = false;
-        let result = catch_unwind(AssertUnwindSafe(|| f(&mut Local { core: self })));
+        let result = catch_unwind(AssertUnwindSafe(|| f(&mut Local { core: self, lent: &[] })));
         let result = match result {
             Ok(result) => Some(result),
             Err(panic) => {

@@ -70,6 +70,7 @@ mod handshakes;
 mod histogram;
 mod id;
 mod ledger;
+mod left_out;
 mod links;
 mod listener;
 mod phase;

@@ -92,7 +92,7 @@ impl Core {
 
     /// Writes what was read from a line to its target.
     pub(crate) fn forward(&mut self, from: ConnId, link: Link, data: &[u8]) {
-        let queued = Conn { core: self, id: link.to }.forward(data);
+        let queued = Conn { core: self, id: link.to, lent: &[] }.forward(data);
         if queued > link.high {
             self.line(from).gate.close(Reason::Linked);
         }

@@ -15,14 +15,16 @@ use crate::id::ConnId;
 pub(crate) const SEALED_EXTRA: usize = 4 * 1024;
 
 impl Core {
-    /// Moves what is staged for a line to its outbox, so that something can be queued behind it.
+    /// Moves what is staged for a line to its outbox, so that something can be queued behind it;
+    /// some of it may lie in the input that its callback was lent.
     #[cold]
-    pub(crate) fn unstage(&mut self, id: ConnId) {
+    pub(crate) fn unstage(&mut self, id: ConnId, lent: &[u8]) {
         if !self.staging.holds_for(id) {
             return;
         }
         self.staging.close();
         if !self.staging.is_empty() {
+            self.staging.settle(lent);
             let line = self.table.served_mut(id);
             if !matches!(line.stage, Stage::Closed(_)) {
                 line.keep(self.staging.as_slice(), self.now);

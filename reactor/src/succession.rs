@@ -3,7 +3,7 @@
 //! Never: calls a handler that was aborted.
 
 use crate::callback::Callback;
-use crate::conn::Marks;
+use crate::conn::{Hears, Marks};
 use crate::core::{Core, Held};
 use crate::id::ConnId;
 
@@ -37,6 +37,7 @@ impl Core {
         }
         let Some(next) = self.take_next_handler(id) else { return };
         let old = held.replace(next);
+        self.line(id).hears = Hears::UNKNOWN;
         self.drop_user_value(old);
         self.call(id, held, Callback::Attach, |h, c| h.on_attach(c));
     }

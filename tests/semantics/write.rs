@@ -1,5 +1,6 @@
 //! write: queues, tells what became of it, and keeps the cap (S56, S57, S69, S72, S73).
 
+use shardpoll::{Conn, Handler};
 use shardpoll_tests::{Event, Peer, Setup, both_worlds, pattern};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,60 @@ both_worlds! {
     a_queue_is_filled_to_its_cap_and_not_beyond,
     a_peer_that_never_reads_costs_at_most_the_cap,
     nothing_is_taken_after_the_end,
+    pieces_of_the_input_leave_as_they_were_written,
+}
+
+/// Writes each piece of input back, in another way each time.
+#[derive(Default)]
+struct Mirror {
+    calls: usize,
+}
+
+impl Handler for Mirror {
+    fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+        let (front, back) = data.split_at(data.len() - data.len() / 4);
+        self.calls += 1;
+        match self.calls % 7 {
+            0 => {
+                conn.write(front);
+                conn.write(back);
+            }
+            1 => {
+                conn.write(front);
+                conn.write_vec(back.to_vec());
+            }
+            2 => {
+                conn.write(front);
+                let id = conn.id();
+                let mut local = conn.local();
+                let mut same = local.conn(id).expect("it is alive");
+                same.write_shared(Arc::from(back));
+            }
+            3 => {
+                let before = conn.backlog();
+                conn.write(data);
+                assert_eq!(conn.backlog(), before + data.len());
+                conn.pause_writes();
+                conn.resume_writes();
+            }
+            _ => {
+                conn.write(data);
+            }
+        }
+    }
+}
+
+fn pieces_of_the_input_leave_as_they_were_written() {
+    // S56: what was written leaves, wherever that lay, and however little the kernel takes
+    let world = Setup::new().start(|_| {});
+    let addr = world.listen_as(|_| Mirror::default());
+    let mut peer = Peer::connect(addr);
+    for round in 0..40 {
+        peer.echo(&pattern(15_000 + round));
+    }
+    peer.echo(&pattern(4 * 1024 * 1024));
+    drop(peer);
+    let _trace = world.finish();
 }
 
 fn the_three_ways_to_write_keep_their_order() {

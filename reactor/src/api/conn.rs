@@ -21,6 +21,8 @@ use std::sync::Arc;
 pub struct Conn<'a> {
     pub(crate) core: &'a mut Core,
     pub(crate) id: ConnId,
+    /// The input that the running callback was given, if it lies in the shard's read buffer.
+    pub(crate) lent: &'a [u8],
 }
 
 /// What became of a write.
@@ -80,7 +82,7 @@ impl Conn<'_> {
     #[cold]
     #[inline(never)]
     fn write_queued(&mut self, data: &[u8]) -> Written {
-        if self.core.staging.take_large(self.id, data, self.core.staged_cap) {
+        if self.core.staging.take_large(self.id, data, self.core.staged_cap, self.lent) {
             return Written::Ok;
         }
         self.queue(data.len(), |line, now| line.keep(data, now))
@@ -104,7 +106,7 @@ impl Conn<'_> {
     }
 
     fn queue(&mut self, len: usize, push: impl FnOnce(&mut Line, Tick)) -> Written {
-        self.core.unstage(self.id);
+        self.core.unstage(self.id, self.lent);
         let now = self.core.now;
         let line = self.core.table.served_mut(self.id);
         if !line.takes_writes() {
@@ -135,7 +137,7 @@ impl Conn<'_> {
 
     /// Queues what came from a link, which has looked for room.
     pub(crate) fn forward(&mut self, data: &[u8]) -> usize {
-        self.core.unstage(self.id);
+        self.core.unstage(self.id, self.lent);
         let now = self.core.now;
         let line = self.core.table.served_mut(self.id);
         line.keep(data, now);
@@ -146,7 +148,7 @@ impl Conn<'_> {
     }
 
     pub(super) fn fail(&mut self, reason: CloseReason) {
-        self.core.unstage(self.id);
+        self.core.unstage(self.id, self.lent);
         self.core.fail(self.id, reason);
     }
 
@@ -155,8 +157,7 @@ impl Conn<'_> {
     #[must_use]
     pub fn backlog(&self) -> usize {
         let core = &*self.core;
-        let staged =
-            if core.staging.holds_for(self.id) { core.staging.as_slice().len() } else { 0 };
+        let staged = if core.staging.holds_for(self.id) { core.staging.len() } else { 0 };
         self.line().queued() + staged
     }
 
@@ -218,7 +219,7 @@ impl Conn<'_> {
 
     /// This shard: its timers and other connections.
     pub fn local(&mut self) -> Local<'_> {
-        Local { core: self.core }
+        Local { core: self.core, lent: self.lent }
     }
 
     pub(super) fn line(&self) -> &Line {

@@ -115,7 +115,7 @@ impl Conn<'_> {
     /// send timeout stops too (S70). Closing the connection sends what is queued all the same
     /// (S75).
     pub fn pause_writes(&mut self) {
-        self.core.unstage(self.id);
+        self.core.unstage(self.id, self.lent);
         self.line_mut().marks.add(Marks::WRITE_LOCK);
     }
 

@@ -4,7 +4,7 @@
 
 use super::{CloseReason, Conn, LinkError, MoveError};
 use crate::id::ConnId;
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 
 /// Decides what happens on one connection.
@@ -29,14 +29,18 @@ pub trait Handler: Any {
     fn on_connect(&mut self, _conn: &mut Conn<'_>) {}
 
     /// A flush is about to begin: the last moment to add bytes to it (S36).
-    fn on_predrain(&mut self, _conn: &mut Conn<'_>) {}
+    fn on_predrain(&mut self, conn: &mut Conn<'_>) {
+        conn.core.left_out.predrain = Some(TypeId::of::<Self>());
+    }
 
     /// All queued bytes have reached the kernel (S37).
     ///
     /// Also once, with nothing sent, after an outgoing connect and after a TLS handshake (S63): a
     /// producer that writes from here starts by itself. Not called for the flush of a closing
     /// connection (S77).
-    fn on_drain(&mut self, _conn: &mut Conn<'_>) {}
+    fn on_drain(&mut self, conn: &mut Conn<'_>) {
+        conn.core.left_out.drain = Some(TypeId::of::<Self>());
+    }
 
     /// More is queued than the high water mark, and the kernel does not take it now: the moment to
     /// stop producing. Not again before [`on_low_water`](Self::on_low_water).

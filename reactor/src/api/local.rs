@@ -19,6 +19,8 @@ use std::time::{Duration, SystemTime};
 /// One shard, lent for one callback.
 pub struct Local<'a> {
     pub(crate) core: &'a mut Core,
+    /// See [`Conn`].
+    pub(crate) lent: &'a [u8],
 }
 
 /// Why a connection or watch could not even be tried; no callback follows (O5).
@@ -85,7 +87,7 @@ impl Local<'_> {
     pub fn conn(&mut self, id: ConnId) -> Option<Conn<'_>> {
         let line = self.core.table.line(id).filter(|_| self.core.is_own(id))?;
         // One that has been told of its end is only waiting to be freed.
-        (!line.told).then_some(Conn { core: self.core, id })
+        (!line.told).then_some(Conn { core: self.core, id, lent: self.lent })
     }
 
     /// Calls `f` with the handler of a connection of this shard.
@@ -106,7 +108,7 @@ impl Local<'_> {
         let mut handler = line.handler.take()?;
         let any: &mut dyn Any = &mut *handler;
         let result = any.downcast_mut::<H>().map(|own| {
-            let conn = &mut Conn { core: self.core, id };
+            let conn = &mut Conn { core: self.core, id, lent: self.lent };
             catch_unwind(AssertUnwindSafe(|| f(own, conn)))
         });
         if let Some(Err(panic)) = result {
@@ -159,7 +161,7 @@ impl Local<'_> {
             self.core.line(id).when_full = then;
         }
         // It is the first that is written: without it the rest is not to be sent.
-        let mut conn = Conn { core: self.core, id };
+        let mut conn = Conn { core: self.core, id, lent: self.lent };
         if in_clear.is_some_and(|preface| conn.write_vec(preface) == Written::Full) {
             self.core.fail(id, CloseReason::BufferFull);
         }

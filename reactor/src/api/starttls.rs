@@ -184,7 +184,7 @@ impl Conn<'_> {
             return Err(StartTlsError::Injected { bytes });
         }
         let session = plan.session().map_err(StartTlsError::Tls)?;
-        self.core.unstage(self.id);
+        self.core.unstage(self.id, self.lent);
         let now = self.core.now;
         let line = self.core.table.served_mut(self.id);
         let clear = std::mem::take(&mut line.outbox);

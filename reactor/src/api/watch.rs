@@ -132,7 +132,7 @@ impl Watch<'_> {
 
     /// The shard it lives on.
     pub fn local(&mut self) -> Local<'_> {
-        Local { core: self.core }
+        Local { core: self.core, lent: &[] }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of a line many times a message, in one byte each: what the kernel last said of its
-//! descriptor, and what makes its service more than a read and a flush.
+//! descriptor, what makes its service more than a read and a flush, and what its handler hears of a
+//! flush.
 //!
 //! Never: decides anything.
 
@@ -14,9 +15,20 @@ pub(crate) struct Ready(u8);
 
 impl Ready {
     pub(crate) const NOTHING: Self = Self(0);
+    // The first two are the kernel's own bits, so that most events need no translation.
     pub(crate) const READABLE: Self = Self(1);
-    pub(crate) const WRITABLE: Self = Self(2);
-    pub(crate) const ENDED: Self = Self(4);
+    pub(crate) const WRITABLE: Self = Self(4);
+    pub(crate) const ENDED: Self = Self(2);
+
+    #[inline]
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
 
     #[inline]
     pub(crate) fn has(self, bits: Self) -> bool {
@@ -83,6 +95,11 @@ impl Marks {
     pub(crate) const HANDSHAKE: Self = Self(128);
 
     #[inline]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    #[inline]
     pub(crate) fn has(self, bits: Self) -> bool {
         self.0 & bits.0 != 0
     }
@@ -97,5 +114,23 @@ impl Marks {
         let due = self.has(bits);
         self.0 &= !bits.0;
         due
+    }
+}
+
+/// What the handler of a line hears of a flush; known from the first that it was told of.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Hears(u8);
+
+impl Hears {
+    pub(crate) const UNKNOWN: Self = Self(0);
+    /// Its type has neither `on_predrain` nor `on_drain`: there is nobody to call.
+    pub(crate) const NOTHING: Self = Self(1);
+    pub(crate) const FLUSHES: Self = Self(2);
+    /// Every bit there is.
+    pub(crate) const ALL: Self = Self(u8::MAX);
+
+    #[inline]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
     }
 }

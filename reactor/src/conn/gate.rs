@@ -31,6 +31,13 @@ pub(crate) enum Reason {
 pub(crate) struct Gate(u8);
 
 impl Gate {
+    pub(crate) const OPEN: Self = Self(0);
+
+    #[inline]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
     /// Whether nothing forbids reading.
     #[inline]
     pub(crate) fn is_open(self) -> bool {

@@ -4,6 +4,7 @@
 //!   mod       Line: the record; what it wants is computed here
 //!   stage     where it is in its life
 //!   bits      what the kernel last said, and what makes a service more than usual
+//!   quiet     whether there is nothing special about it, told by one look
 //!   channel   plain or TLS
 //!   outbox    what it has yet to send
 //!   gate      why it is not read
@@ -33,12 +34,13 @@ mod outbox;
 mod pace;
 mod parcel;
 mod preface;
+mod quiet;
 mod race;
 mod stage;
 mod tuning;
 mod upgrade;
 
-pub(crate) use bits::{Marks, Origin, Ready};
+pub(crate) use bits::{Hears, Marks, Origin, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
@@ -69,11 +71,13 @@ pub(crate) struct Line {
     /// The entry in the timer heap, and the time it stands at.
     pub(crate) entry: Option<TimerId>,
     pub(crate) entry_due: Tick,
+    // These four are looked at together ([`Line::four`]).
     pub(crate) ready: Ready,
     pub(crate) gate: Gate,
+    pub(crate) marks: Marks,
+    pub(crate) hears: Hears,
     /// On the list of lines to serve before the turn ends, or about to be settled anyway.
     pub(crate) on_agenda: bool,
-    pub(crate) marks: Marks,
     /// `on_connect` was called; decides what a handshake's timeout is called (S93).
     pub(crate) connected: bool,
     /// `on_disconnect` was called, or shall not be (S79): as long as there is no handler, too.
@@ -120,8 +124,9 @@ impl Line {
             entry_due: Tick::MAX,
             ready: Ready::NOTHING,
             gate: Gate::default(),
-            on_agenda: false,
             marks: Marks::NOTHING,
+            hears: Hears::UNKNOWN,
+            on_agenda: false,
             connected: false,
             told: false,
             input_ended: false,

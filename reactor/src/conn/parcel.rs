@@ -119,6 +119,7 @@ impl Luggage {
             gate,
             on_agenda: _,
             marks,
+            hears: _,
             connected,
             told: _,
             input_ended,

@@ -9,7 +9,7 @@
 
 use super::Reactor;
 use crate::api::{CloseReason, WhenFull};
-use crate::conn::{Channel, Line, Marks, Ready, Reason, Stage};
+use crate::conn::{Channel, Hears, Line, Marks, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Held, Staging, Traffic};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -30,7 +30,12 @@ impl<S: Sys> Reactor<S> {
     /// the line can be written to, and has nothing but what its callback has just staged.
     #[inline(always)]
     pub(super) fn flush_staged(&mut self, id: ConnId, held: &mut Held) {
-        self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        if self.core.line(id).hears == Hears::UNKNOWN {
+            self.core.learn_hearing(id, held, false);
+        }
+        if self.core.line(id).hears != Hears::NOTHING {
+            self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        }
         let Self { sys, fds, core, .. } = self;
         let Core { staging, traffic, .. } = core;
         let staged = staging.as_slice();
@@ -43,8 +48,7 @@ impl<S: Sys> Reactor<S> {
                     true
                 }
                 result => {
-                    let offered = staged.len();
-                    self.keep_staged(id, result, offered);
+                    self.keep_staged(id, result);
                     false
                 }
             },
@@ -54,15 +58,21 @@ impl<S: Sys> Reactor<S> {
                 self.core.is_drained(id)
             }
         };
-        if drained {
-            self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        if !drained || self.core.line(id).hears == Hears::NOTHING {
+            return;
+        }
+        self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        if self.core.line(id).hears == Hears::UNKNOWN {
+            self.core.learn_hearing(id, held, true);
         }
     }
 
     /// The kernel did not take all that was staged: the rest waits in the outbox.
     #[cold]
-    fn keep_staged(&mut self, id: ConnId, result: io::Result<usize>, offered: usize) {
+    pub(super) fn keep_staged(&mut self, id: ConnId, result: io::Result<usize>) {
+        self.core.staging.settle(&self.rx);
         if let Some(mut out) = self.out(id) {
+            let offered = out.staging.len();
             let taken = out.account(result, offered);
             out.keep_staged(taken);
         }

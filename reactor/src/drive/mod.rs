@@ -37,6 +37,7 @@ mod restart;
 mod sealed;
 mod serve;
 mod signals;
+mod simple;
 #[cfg(feature = "sim")]
 mod simulation;
 mod upgrade;

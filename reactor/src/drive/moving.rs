@@ -178,7 +178,7 @@ impl<S: Sys> Reactor<S> {
         let Some(Travel::Linking(link)) = tuning.travel else { return };
         tuning.travel = None;
         line.untune();
-        if let Err(error) = (Local { core: &mut self.core }).link_as(id, link) {
+        if let Err(error) = (Local { core: &mut self.core, lent: &[] }).link_as(id, link) {
             self.core.pulse.counters.failed_moves.add(1);
             let status = Status::NotLinked(error);
             log::debug!("connection {id}: {status}");

@@ -87,10 +87,18 @@ impl<S: Sys> Reactor<S> {
     /// The read of a line that is simply open did not bring input.
     #[cold]
     pub(super) fn no_input(&mut self, id: ConnId, result: io::Result<usize>) {
-        self.core.staging.close();
         match result {
-            Ok(_) => self.input_ended(id),
-            Err(error) => self.read_failed(id, error),
+            // It is simply open as before.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.core.line(id).ready.clear(Ready::READABLE);
+            }
+            result => {
+                self.core.staging.close();
+                match result {
+                    Ok(_) => self.input_ended(id),
+                    Err(error) => self.read_failed(id, error),
+                }
+            }
         }
     }
 

@@ -93,7 +93,10 @@ impl<S: Sys> Reactor<S> {
             self.core.count_end(id, reason.kind());
             if !told {
                 self.core.run(Callback::Disconnect, |local| {
-                    handler.on_disconnect(&mut Conn { core: &mut *local.core, id }, &reason);
+                    handler.on_disconnect(
+                        &mut Conn { core: &mut *local.core, id, lent: &[] },
+                        &reason,
+                    );
                 });
             }
             self.core.drop_user_value(handler);

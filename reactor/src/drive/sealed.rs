@@ -8,7 +8,7 @@
 use super::Reactor;
 use super::flush::SEAL_BYTES;
 use super::read::{receive, tls_read_size};
-use crate::conn::{Marks, Ready};
+use crate::conn::{Hears, Marks, Ready};
 use crate::core::{Callback, Core, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -53,17 +53,27 @@ impl<S: Sys> Reactor<S> {
             return false;
         }
         if staging.is_empty() {
-            staging.settle();
+            staging.come_to_rest();
             return true;
         }
         if !line.ready.has(Ready::WRITABLE) {
             return false;
         }
-        self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        if line.hears == Hears::UNKNOWN {
+            self.core.learn_hearing(id, held, false);
+        }
+        if self.core.line(id).hears != Hears::NOTHING {
+            self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        }
         match self.send_staged_sealed(id) {
             Sent::All => {
-                self.core.staging.settle();
-                self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+                self.core.staging.come_to_rest();
+                if self.core.line(id).hears != Hears::NOTHING {
+                    self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+                    if self.core.line(id).hears == Hears::UNKNOWN {
+                        self.core.learn_hearing(id, held, true);
+                    }
+                }
             }
             Sent::Some => self.owe_drain(id),
             Sent::Nothing => {

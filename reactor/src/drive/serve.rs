@@ -12,7 +12,7 @@ use super::decrypt::Unread;
 use super::read::receive;
 use crate::api::{CloseReason, PanicPolicy};
 use crate::conn::{Marks, Ready, Stage};
-use crate::core::{Callback, Core, Held, drop_panic};
+use crate::core::{Callback, Core, Door, Held, drop_panic};
 use crate::id::ConnId;
 use crate::sys::{Events, Sys};
 use crate::table::Entry;
@@ -46,21 +46,19 @@ impl<S: Sys> Reactor<S> {
     /// for each event would cost a tenth of a small message.
     pub(super) fn serve_batch(&mut self, events: &Events) {
         let mut held = None;
-        let mut begun = 0;
-        while begun < events.len() {
+        let mut events = events.iter();
+        loop {
             let rest = AssertUnwindSafe(|| {
-                for event in events.iter().skip(begun) {
-                    begun += 1;
-                    // The waker's key names nothing: the turn it has begun is all it wants.
-                    if let Some(id) = ConnId::from_key(event.key) {
-                        self.service(id, Cause::Event(event.ready), &mut held);
-                    }
+                for event in &mut events {
+                    self.serve_event(event, &mut held);
                 }
             });
-            if let Err(panic) = catch_unwind(rest) {
-                self.panicked(panic, held.take());
+            match catch_unwind(rest) {
+                Ok(()) => break,
+                Err(panic) => self.panicked(panic, held.take()),
             }
         }
+        self.core.staging.end();
         self.core.pulse.serve(None, None);
     }
 
@@ -88,23 +86,26 @@ impl<S: Sys> Reactor<S> {
         self.core.pulse.serve(None, None);
     }
 
-    /// What nearly every service needs is written out here; all else is a call away. The line is
-    /// looked up again after callbacks, since a callback may have moved the table.
-    #[inline(always)]
-    fn service(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
+    /// Any service; [`serve_event`](Self::serve_event) is its short cut.
+    #[inline(never)]
+    pub(super) fn service(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         let Self { sys, fds, core, rx, .. } = self;
-        let Core { table, staging, traffic, now, pulse, .. } = core;
+        let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
         let Some(line) = table.line_mut(id) else { return self.serve_other(id, cause) };
         pulse.serve(Some(id), line.listener);
         if let Cause::Event(ready) = cause {
             line.ready.add(ready);
         }
         std::mem::swap(held, &mut line.handler);
-        let writable = line.ready.has(Ready::WRITABLE);
         let simple = line.is_simple() && !matches!(cause, Cause::Owed(_));
-        let direct = simple && line.outbox.is_empty();
-        let room = if direct || line.may_stage() { core.first_room } else { 0 };
-        staging.begin(id, room, direct);
+        let door = if simple && line.outbox.is_empty() {
+            Door::Direct
+        } else if line.may_stage() {
+            Door::Open
+        } else {
+            Door::Closed
+        };
+        staging.begin(id, *first_room, door);
         match fds.get(id.slot()) {
             _ if !simple => self.take_in_other(id, held, cause),
             Some(Some(fd)) if line.ready.has(Ready::READABLE) => {
@@ -118,14 +119,22 @@ impl<S: Sys> Reactor<S> {
             }
             _ => {}
         }
-        let staging = &self.core.staging;
+        self.finish(id, held);
+    }
+
+    /// The rest of a service whose input has been taken.
+    #[inline(never)]
+    pub(super) fn finish(&mut self, id: ConnId, held: &mut Held) {
+        let Core { table, staging, .. } = &mut self.core;
+        // What comes from here on may use the read buffer, or be asked what is staged.
+        staging.settle(&self.rx);
         if !staging.is_direct() {
             self.flush_other(id, held);
-        } else if writable && !staging.is_empty() {
+        } else if !staging.is_empty() && table.served_mut(id).ready.has(Ready::WRITABLE) {
             self.flush_staged(id, held);
         }
         if !self.core.staging.is_empty() {
-            self.core.unstage(id);
+            self.core.unstage(id, &[]);
         }
         self.conclude(id, held);
     }
@@ -149,6 +158,7 @@ impl<S: Sys> Reactor<S> {
     /// An event for something else than a line.
     #[cold]
     fn serve_other(&mut self, id: ConnId, cause: Cause) {
+        self.core.staging.end();
         match (self.core.table.entry_mut(id), cause) {
             (Some(Entry::Listener(listener)), _) => {
                 let listener = Some(listener.id);
@@ -214,7 +224,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Also carries the end of the line on, and frees it.
     #[inline(never)]
-    fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
+    pub(super) fn conclude_other(&mut self, id: ConnId, held: &mut Held) {
         // No flush follows, so what is written from now on is queued.
         self.core.staging.close();
         self.tell_water(id, held);
@@ -258,6 +268,7 @@ impl<S: Sys> Reactor<S> {
         let message = panic_message(&*panic);
         drop_panic(panic);
         let served = self.core.staging.line();
+        self.core.staging.settle(&self.rx);
         let callback = self.core.pulse.calling();
         self.core.count_panic(served);
         let Some(id) = served else {
@@ -304,7 +315,7 @@ impl<S: Sys> Reactor<S> {
             self.core.line(id).marks.add(Marks::ATTACH);
         }
         self.hold_back_undelivered(id);
-        self.core.unstage(id);
+        self.core.unstage(id, &[]);
         self.begin_session(id, held);
         // It was called just before an attempt to send, which is made now; else a handler that
         // always panics there would never be sent for.
@@ -314,7 +325,7 @@ impl<S: Sys> Reactor<S> {
                 self.tell_drained(id, held);
             }
         }
-        self.core.unstage(id);
+        self.core.unstage(id, &[]);
         if self.core.line(id).told {
             // It was its last callback, and it has had it.
             drop(held.take());

@@ -101,16 +101,21 @@ impl Events {
     }
 }
 
+// The bits of both are the same, so that most events are only taken over.
+const _: () = assert!(Ready::READABLE.bits() as libc::c_int == libc::EPOLLIN);
+const _: () = assert!(Ready::WRITABLE.bits() as libc::c_int == libc::EPOLLOUT);
+
 #[inline]
 fn decode(raw: &libc::epoll_event) -> Event {
-    let (key, events) = (raw.u64, raw.events as libc::c_int);
-    let mut ready = Ready::NOTHING;
-    if events & libc::EPOLLIN != 0 {
-        ready.add(Ready::READABLE);
-    }
-    if events & libc::EPOLLOUT != 0 {
-        ready.add(Ready::WRITABLE);
-    }
+    let (key, events) = (raw.u64, raw.events);
+    const BOTH: u8 = Ready::READABLE.bits() | Ready::WRITABLE.bits();
+    let ready = Ready::from_bits(events.to_le_bytes()[0] & BOTH);
+    let only_both = events & !u32::from(BOTH) == 0;
+    Event { key, ready: if only_both { ready } else { with_end(events as libc::c_int, ready) } }
+}
+
+#[cold]
+fn with_end(events: libc::c_int, mut ready: Ready) -> Ready {
     // Urgent data ends a read early as well, and no event comes for what lies behind it.
     let ends = libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR | libc::EPOLLPRI;
     if events & ends != 0 {
@@ -120,7 +125,7 @@ fn decode(raw: &libc::epoll_event) -> Event {
             ready.add(Ready::WRITABLE);
         }
     }
-    Event { key, ready }
+    ready
 }
 
 /// Ends the wait of one loop from outside.

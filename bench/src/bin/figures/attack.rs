@@ -141,7 +141,7 @@ fn starved(program: &Path) -> Result<[Figure; 2], Failure> {
         served.len()
     );
     let name = "% of a CPU while descriptors are used up";
-    let cpu = Figure { name, value: percent, goal: Some(1.0), digits: 2, detail };
+    let cpu = Figure { name, value: percent, goal: Some(1.0), digits: 2, detail, held: None };
     let mut times = Vec::new();
     for _ in 0..ACCEPTS {
         let clock = Clock::start();
@@ -195,7 +195,7 @@ fn timed(name: &'static str, mut times: Vec<Duration>) -> Figure {
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     let [median, slowest] = [times[times.len() / 2], times[times.len() - 1]].map(millis);
     let detail = format!("the median of {}; the slowest {slowest:.2} ms", times.len());
-    Figure { name, value: median, goal: Some(100.0), digits: 2, detail }
+    Figure { name, value: median, goal: Some(100.0), digits: 2, detail, held: None }
 }
 
 /// Beyond a limit of connections: what each costs that is turned away.
@@ -222,7 +222,7 @@ fn turned_away(program: &Path) -> Result<Figure, Failure> {
     let value = spent.as_secs_f64() * 1e6 / f64::from(TURNED_AWAY);
     let detail = format!("{TURNED_AWAY} of them, the kernel's part included; the one was served");
     let name = "CPU us per connection turned away";
-    Ok(Figure { name, value, goal: None, digits: 1, detail })
+    Ok(Figure { name, value, goal: None, digits: 1, detail, held: None })
 }
 
 /// Peers that never read: the peak of the server's memory.
@@ -255,5 +255,5 @@ fn deaf(program: &Path) -> Result<Figure, Failure> {
     let value = bytes as f64 / f64::from(1 << 20);
     let detail = format!("{} descriptors open at the end; {QUEUE_CAP}", open[0]);
     let name = "MiB of memory with 10,000 who never read";
-    Ok(Figure { name, value, goal: Some(MEMORY_CAP_MIB), digits: 1, detail })
+    Ok(Figure { name, value, goal: Some(MEMORY_CAP_MIB), digits: 1, detail, held: None })
 }

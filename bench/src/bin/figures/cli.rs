@@ -2,13 +2,18 @@
 //!
 //! Never: carries anything out.
 
+use crate::subject::Subject;
 use clap::{Parser, ValueEnum};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 const HELP: &str = "\
 Before it: cargo build --release -p shardpoll-bench (the figures are those of its shardload).
 
-Exit codes: 0 done, 1 --check and a goal is missed, 2 cannot be done as asked, 3 a tool is missing";
+A row that has a budget is compared with it: 2 % over is too much (10 % where another compiler was
+used). A budget is lowered or raised by `figures guards --record REASON` alone.
+
+Exit codes: 0 done, 1 --check and a goal or budget is missed, 2 cannot be done as asked, 3 a tool is missing";
 
 /// What an echo, a turn and an idle connection cost: counts and bytes, each beside its goal.
 #[derive(Parser, Debug)]
@@ -17,26 +22,53 @@ pub(crate) struct Cli {
     /// Which figures
     #[arg(value_enum, default_value = "all")]
     pub(crate) what: What,
-    /// End with exit code 1 when a goal is missed
+    /// End with exit code 1 when a goal is missed, or a budget exceeded
     #[arg(long)]
     pub(crate) check: bool,
     /// Print one JSON object instead of the text
     #[arg(long)]
     pub(crate) json: bool,
+    /// Make what is measured now the budget of each row that has moved; say why
+    #[arg(long, value_name = "REASON", conflicts_with = "check", value_parser = reason)]
+    pub(crate) record: Option<String>,
+    /// The file of the budgets
+    #[arg(long, value_name = "FILE", default_value = BUDGETS)]
+    pub(crate) budgets: PathBuf,
     /// Be the clients of `closeall`
     #[arg(long, hide = true)]
     pub(crate) clients_of: Option<SocketAddr>,
     /// Likewise, over TLS
     #[arg(long, hide = true, requires = "clients_of")]
     pub(crate) tls: bool,
+    /// Be what is counted
+    #[arg(long, hide = true, requires = "times")]
+    pub(crate) subject: Option<Subject>,
+    /// So often
+    #[arg(long, hide = true, requires = "subject")]
+    pub(crate) times: Option<u64>,
+}
+
+/// Where the sources are that this program was built of.
+const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/budgets.json");
+
+/// What a budget's change is for, in one line.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_one_line = text.chars().all(|c| !c.is_control());
+    if is_one_line && text.chars().any(char::is_alphabetic) {
+        return Ok(text.into());
+    }
+    Err("want one line that says why".into())
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum What {
     /// System calls per echo (needs strace)
     Syscalls,
-    /// User-space instructions per echo and per connection (needs valgrind and strace)
+    /// User-space instructions per echo, connection, timer and letter (needs valgrind and strace)
     Instructions,
+    /// Both of these: the rows that have budgets
+    Guards,
     /// Resident memory per idle connection
     Memory,
     /// Operations on the timer heap over 100,000 echoes
@@ -50,7 +82,16 @@ pub(crate) enum What {
 
 impl Cli {
     pub(crate) fn wants(&self, what: What) -> bool {
-        self.what == what || self.what == What::All && what != What::Attack
+        match self.what {
+            What::All => what != What::Attack,
+            What::Guards => matches!(what, What::Syscalls | What::Instructions),
+            only => only == what,
+        }
+    }
+
+    /// Whether each row that has a budget is measured.
+    pub(crate) fn wants_every_guard(&self) -> bool {
+        self.wants(What::Syscalls) && self.wants(What::Instructions)
     }
 }
 
@@ -70,5 +111,17 @@ mod tests {
         assert!(all.wants(What::Heap) && all.wants(What::Syscalls) && !all.wants(What::Attack));
         let one = Cli::parse_from(["figures", "memory"]);
         assert!(one.wants(What::Memory) && !one.wants(What::Heap));
+        assert!(all.wants_every_guard() && !one.wants_every_guard());
+    }
+
+    #[test]
+    fn no_budget_is_changed_without_a_reason() {
+        for none in ["", "  ", "...", "one\ntwo"] {
+            let asked = Cli::try_parse_from(["figures", "guards", "--record", none]);
+            assert!(asked.is_err(), "{none:?}");
+        }
+        assert!(Cli::try_parse_from(["figures", "guards", "--record"]).is_err());
+        let asked = Cli::parse_from(["figures", "guards", "--record", " a field less "]);
+        assert_eq!(asked.record.as_deref(), Some("a field less"));
     }
 }

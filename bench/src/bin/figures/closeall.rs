@@ -64,7 +64,7 @@ fn figure(name: &'static str, tls: bool) -> Result<Figure, Failure> {
     if missing > 0 || connected != CONNECTIONS || told != connected {
         return Err(Failure::Missed(vec![format!("{name}: {told} were told; {detail}")]));
     }
-    Ok(Figure { name, value: missing as f64, goal: Some(0.0), digits: 0, detail })
+    Ok(Figure { name, value: missing as f64, goal: Some(0.0), digits: 0, detail, held: None })
 }
 
 /// How it went.

@@ -1,13 +1,13 @@
 //! Many connections, TLS or plain, from this process, by the engine's own client on one shard.
 //!
-//! Never: sends more than one message on a connection.
+//! Never: sends a message on a connection before the last one is back.
 
 use crate::driver::{SIZE, message};
 use crate::failure::Failure;
 use shardpoll::tls::ClientContext;
 use shardpoll::tls::rustls::ProtocolVersion;
 use shardpoll::tls::rustls::pki_types::ServerName;
-use shardpoll::{CloseReason, Conn, Connect, Engine, Handler, Local, Pinning};
+use shardpoll::{CloseReason, Conn, ConnId, Connect, Engine, Handler, Local, Pinning};
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -18,17 +18,18 @@ const DIALS_AT_A_TIME: usize = 50;
 /// How long one connection may take until its echo is back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `Ok`: one more echo is back. `Err`: one connection is over, and why.
-type News = Result<(), String>;
+/// `Ok`: an echo is back on this connection. `Err`: one is over, and why.
+type News = Result<ConnId, String>;
 
-/// Connections, each of which has had one echo.
+/// Connections, each of which has had an echo.
 #[derive(Debug)]
 pub(crate) struct Crowd {
     engine: Engine,
     addr: SocketAddr,
     /// `None`: plain.
     context: Option<ClientContext>,
-    open: usize,
+    open: Vec<ConnId>,
+    round: u64,
     news: Receiver<News>,
     tell: Sender<News>,
 }
@@ -38,41 +39,71 @@ impl Crowd {
         let engine = Engine::builder().shards(1).pinning(Pinning::None).start()?;
         let (tell, news) = mpsc::channel();
         let context = tls.then(ClientContext::insecure);
-        Ok(Self { engine, addr, context, open: 0, news, tell })
+        Ok(Self { engine, addr, context, open: Vec::new(), round: 0, news, tell })
     }
 
     /// Opens connections until there are this many, with one echo on each new one.
     pub(crate) fn grow_to(&mut self, connections: usize) -> Result<(), Failure> {
-        while self.open < connections {
-            let count = DIALS_AT_A_TIME.min(connections - self.open);
+        while self.open.len() < connections {
+            let count = DIALS_AT_A_TIME.min(connections - self.open.len());
             self.dial(count)?;
             for _ in 0..count {
-                let news = self.news.recv_timeout(PATIENCE);
-                news.unwrap_or_else(|error| Err(error.to_string())).map_err(went_wrong)?;
+                let new = self.echoed()?;
+                self.open.push(new);
             }
-            self.open += count;
         }
         Ok(())
     }
 
+    /// One message on every connection, sent by one turn of the loop, then all echoes; so many
+    /// times.
+    pub(crate) fn rounds(&mut self, count: u64) -> Result<(), Failure> {
+        for _ in 0..count {
+            self.round += 1;
+            let (open, round) = (self.open.clone(), self.round);
+            self.run(move |local| {
+                for id in open {
+                    // One that is over has told so.
+                    let _over = local.with(id, |visitor: &mut Visitor, conn| {
+                        visitor.begin(conn, round);
+                    });
+                }
+            })?;
+            for _ in 0..self.open.len() {
+                self.echoed()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection on which the next echo is back.
+    fn echoed(&self) -> Result<ConnId, Failure> {
+        let news = self.news.recv_timeout(PATIENCE);
+        news.unwrap_or_else(|error| Err(error.to_string())).map_err(went_wrong)
+    }
+
+    fn run(&self, task: impl FnOnce(&mut Local<'_>) + Send + 'static) -> Result<(), Failure> {
+        self.engine.remote().run(0, task).map_err(|undelivered| went_wrong(undelivered.to_string()))
+    }
+
     fn dial(&self, count: usize) -> Result<(), Failure> {
         let (addr, context, tell) = (self.addr, self.context.clone(), self.tell.clone());
-        let (numbers, own) = (self.open..self.open + count, tell.clone());
-        let dial = move |local: &mut Local<'_>| {
+        let open = self.open.len();
+        let (numbers, own) = (open..open + count, tell.clone());
+        self.run(move |local| {
             for number in numbers {
                 let mut connect = Connect::to(addr);
                 if let Some(context) = &context {
                     let name = ServerName::try_from("localhost").expect("it is a name");
                     connect = connect.tls(context.clone(), name);
                 }
-                let (message, tell) = (message(number as u64, 0), tell.clone());
-                let visitor = Visitor { message, back: 0, tls: context.is_some(), tell };
+                let (number, tls, tell) = (number as u64, context.is_some(), tell.clone());
+                let visitor = Visitor { number, message: [0; SIZE], back: SIZE, tls, tell };
                 if let Err(refused) = local.connect(connect, visitor) {
                     let _gone = own.send(Err(refused.to_string()));
                 }
             }
-        };
-        self.engine.remote().run(0, dial).map_err(|undelivered| went_wrong(undelivered.to_string()))
+        })
     }
 
     /// Ends them all, which the other side has most likely done before.
@@ -95,13 +126,22 @@ fn went_wrong(why: String) -> Failure {
     Failure::Echo { why }
 }
 
-/// One connection: sends one message, checks its echo, and stays.
+/// One connection: sends a message when it is told, checks its echo, and stays.
 struct Visitor {
+    number: u64,
     message: [u8; SIZE],
     /// How many bytes of the echo are back.
     back: usize,
     tls: bool,
     tell: Sender<News>,
+}
+
+impl Visitor {
+    fn begin(&mut self, conn: &mut Conn<'_>, round: u64) {
+        self.message = message(self.number, round);
+        self.back = 0;
+        conn.write(&self.message);
+    }
 }
 
 impl Handler for Visitor {
@@ -111,7 +151,7 @@ impl Handler for Visitor {
         if self.tls && version != Some(ProtocolVersion::TLSv1_3) {
             let _gone = self.tell.send(Err("not TLS 1.3 was agreed on".into()));
         }
-        conn.write(&self.message);
+        self.begin(conn, 0);
     }
 
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
@@ -122,7 +162,7 @@ impl Handler for Visitor {
         }
         self.back += data.len();
         if self.back == self.message.len() {
-            let _gone = self.tell.send(Ok(()));
+            let _gone = self.tell.send(Ok(conn.id()));
         }
     }
 

@@ -30,13 +30,17 @@ pub(crate) enum Failure {
     Server { why: String },
     /// The echo was not what was sent, or did not come.
     Echo { why: String },
+    /// A program that does one operation did not.
+    Subject { why: String },
+    /// The file of the budgets cannot be read or written.
+    Budgets { path: PathBuf, why: String },
     /// More connections than this process may have descriptors for.
     Descriptors { connections: usize, needed: u64, limit: u64 },
     /// The engine in this process could not start or listen.
     Start(StartError),
     /// Something of this process or this machine went wrong.
     Io { what: &'static str, source: io::Error },
-    /// The figures are there, and these miss their goals.
+    /// The figures are there, and these miss their goals or budgets.
     Missed(Vec<String>),
 }
 
@@ -65,6 +69,8 @@ impl Failure {
             | Self::Tool(_)
             | Self::Server { .. }
             | Self::Echo { .. }
+            | Self::Subject { .. }
+            | Self::Budgets { .. }
             | Self::Descriptors { .. }
             | Self::Start(_)
             | Self::Io { .. } => 2,
@@ -116,6 +122,8 @@ impl fmt::Display for Failure {
             Self::Tool(error) => error.fmt(f),
             Self::Server { why } => write!(f, "the server {why}"),
             Self::Echo { why } => write!(f, "the echo failed: {why}"),
+            Self::Subject { why } => write!(f, "a counted program: {why}"),
+            Self::Budgets { path, why } => write!(f, "{}: {why}", path.display()),
             Self::Descriptors { connections, needed, limit } => write!(
                 f,
                 "{connections} connections need {needed} descriptors here and as many in the \
@@ -123,7 +131,7 @@ impl fmt::Display for Failure {
             ),
             Self::Start(error) => error.fmt(f),
             Self::Io { what, source } => write!(f, "{what}: {source}"),
-            Self::Missed(names) => write!(f, "goals missed: {}", names.join("; ")),
+            Self::Missed(names) => write!(f, "missed: {}", names.join("; ")),
         }
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn measure() -> Result<Section, Failure> {
             "the counter stood at {start}, at {before} with {CONNECTIONS} connections open, and at \
              {after} after {echoes} echoes"
         ),
+        held: None,
     };
     let how = format!(
         "an engine with one shard in this process, read timeout {} s, {CONNECTIONS} connections in \

@@ -56,7 +56,14 @@ fn figure(name: &'static str, goal: f64, [few, many]: [Resident; 2]) -> Figure {
         many.all / 1024,
         per_connection(few.anonymous, many.anonymous),
     );
-    Figure { name, value: per_connection(few.all, many.all), goal: Some(goal), digits: 0, detail }
+    Figure {
+        name,
+        value: per_connection(few.all, many.all),
+        goal: Some(goal),
+        digits: 0,
+        detail,
+        held: None,
+    }
 }
 
 fn plain(program: &Path) -> Result<[Resident; 2], Failure> {

@@ -4,10 +4,11 @@
 
 use crate::driver::Driver;
 use crate::failure::Failure;
-use crate::report::{Figure, Section};
+use crate::report::{Figure, Held, Section};
 use crate::server;
 use shardpoll_bench::counted::{self, Calls, HOLD_MICROS, Trace};
 use shardpoll_bench::tools::{self, STRACE, Scratch};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Connections, rounds of the shorter and the longer run, and whether the server is held.
@@ -25,22 +26,24 @@ pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
     let scratch = Scratch::new().map_err(Failure::io("a folder for the tools' output"))?;
     let ready = difference(program, &scratch, READY)?;
     let alone = difference(program, &scratch, ALONE)?;
-    let per_echo = |name, shape: Shape, goal, calls: &Calls| {
+    let per_echo = |row, name, shape: Shape, goal, calls: &Calls| {
         let echoes = shape.echoes();
         let value = calls.total() as f64 / echoes;
         let detail = format!("{}; over {echoes} echoes", calls.per(echoes));
-        Figure { name, value, goal: Some(goal), digits: 3, detail }
+        let held = Some(held(row, calls));
+        Figure { name, value, goal: Some(goal), digits: 3, detail, held }
     };
     let control = ready.of("epoll_ctl").abs() + alone.of("epoll_ctl").abs();
     let figures = vec![
-        per_echo("50 connections, all ready at once", READY, 2.03, &ready),
-        per_echo("1 connection", ALONE, 3.02, &alone),
+        per_echo("syscalls.echo50", "50 connections, all ready at once", READY, 2.03, &ready),
+        per_echo("syscalls.echo1", "1 connection", ALONE, 3.02, &alone),
         Figure {
             name: "epoll_ctl in both, in all",
             value: control as f64,
             goal: Some(0.0),
             digits: 0,
             detail: "calls, not calls per echo".into(),
+            held: Some(held("syscalls.epoll_ctl", &alone)),
         },
     ];
     let how = format!(
@@ -56,6 +59,12 @@ pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
         HOLD_MICROS / 1000,
     );
     Ok(Section { title: "System calls per 64-byte echo", figures, how })
+}
+
+/// Held to a budget on the path that these calls show.
+fn held(row: &'static str, calls: &Calls) -> Held {
+    let wait = calls.most_frequent_wait().unwrap_or("no wait").into();
+    Held { row, path: wait, compiler: None, functions: BTreeMap::new() }
 }
 
 impl Shape {

@@ -13,15 +13,12 @@ use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::report::Row;
 use crate::scenario::{Goal, Lines, Scenario, present};
-use crate::specs::TLS;
+use crate::specs::{FEW, TLS};
 use shardpoll_bench::counted::{self, Calls, Trace};
 use shardpoll_bench::tools::{self, STRACE, Scratch, VALGRIND};
 
 const ECHO: Lines = Lines { connections: 50, size: 64, depth: 1 };
 const PIPE: Lines = Lines { connections: 50, size: 1024, depth: 16 };
-
-/// Who is counted without TLS: callgrind knows neither io_uring nor every runtime's calls.
-const PEERS: &[Peer] = &[Peer::Shardpoll, Peer::Floor, Peer::FloorEt, Peer::Tokio];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum What {
@@ -89,7 +86,7 @@ pub(crate) fn measure(providers: &[Provider]) -> Result<Vec<Row>, Failure> {
     }
     let mut rows = Vec::new();
     for count in counts() {
-        let (_, peers) = present(if count.tls { TLS } else { PEERS });
+        let (_, peers) = present(if count.tls { TLS } else { FEW });
         let candidates = Candidate::all(&peers, if count.tls { providers } else { &[] });
         rows.extend(compare(&count, &candidates)?);
     }

@@ -8,11 +8,12 @@
 //! | `peer`, `candidate` | who takes part: the engines, and with whose TLS |
 //! | `serve`, `peers` | a server, in a process of its own: ours, and each peer's |
 //! | `credentials` | the same TLS configuration for every server; the client's |
-//! | `clients`, `load`, `line`, `visit` | the clients, in a process of their own, and what orders them |
+//! | `clients`, `load`, `line`, `visit` | the clients, in a process of their own |
 //! | `window`, `rounds` | one look at one server; going round and round over all of them |
+//! | `scale` | many connections beside few |
 //! | `idle`, `instructions` | what needs no clock: memory, and callgrind's counts |
 //! | `letters` | one thread to another: ours, tokio's channel, a bare channel |
-//! | `spread`, `compare` | median and quartiles, which rounds count; from values to rows with ratios |
+//! | `spread`, `compare` | medians, which rounds count; from values to rows |
 //! | `report` | the tables, and a line of JSON for each row |
 //!
 //! Never: compares times of different rounds; this machine is not the same a second later.
@@ -34,6 +35,7 @@ mod peer;
 mod peers;
 mod report;
 mod rounds;
+mod scale;
 mod scenario;
 mod serve;
 mod specs;
@@ -81,6 +83,7 @@ fn carry_out(asked: Cli) -> Result<(), Failure> {
             Kind::Lines(_) | Kind::Visits { .. } => {
                 rounds::measure(scenario, &candidates, place, &asked)?
             }
+            Kind::Scale(sizes) => scale::measure(scenario, sizes, &candidates, place, &asked)?,
             Kind::Idle => idle::measure(scenario, &candidates, place)?,
             Kind::Letters => letters::measure(place, &asked)?,
             Kind::Instructions => instructions::measure(&asked.providers())?,

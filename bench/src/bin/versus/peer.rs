@@ -2,6 +2,7 @@
 //!
 //! Never: serves; `peers` does, or a program of the peer's own.
 
+use crate::peers::monoio;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -14,8 +15,22 @@ pub(crate) enum Peer {
     Floor,
     /// No engine: bare edge-triggered epoll, with a read timeout
     FloorEt,
+    /// mio, with a tree of deadlines
+    Mio,
     /// tokio's current-thread runtime; with TLS, tokio-rustls on it
     Tokio,
+    /// tokio's multi-thread runtime, with one worker
+    TokioMulti,
+    /// monoio over epoll
+    Monoio,
+    /// monoio over io_uring
+    MonoioUring,
+    /// glommio, over io_uring
+    Glommio,
+    /// libuv: a C program of its own
+    Libuv,
+    /// libevent: a C program of its own
+    Libevent,
     /// No engine: a crossbeam channel, an eventfd and epoll, and nothing else; for `letters`
     #[value(skip)]
     Bare,
@@ -27,7 +42,14 @@ impl Peer {
             Self::Shardpoll => "shardpoll",
             Self::Floor => "floor",
             Self::FloorEt => "floor-et",
+            Self::Mio => "mio",
             Self::Tokio => "tokio",
+            Self::TokioMulti => "tokio-multi",
+            Self::Monoio => "monoio",
+            Self::MonoioUring => "monoio-uring",
+            Self::Glommio => "glommio",
+            Self::Libuv => "libuv",
+            Self::Libevent => "libevent",
             Self::Bare => "channel, eventfd, epoll",
         }
     }
@@ -39,13 +61,30 @@ impl Peer {
 
     /// The program that serves in its place, if it is not this one.
     pub(crate) fn program(self) -> Option<PathBuf> {
-        None
+        let name = match self {
+            Self::Libuv => "libuv",
+            Self::Libevent => "libevent",
+            _ => return None,
+        };
+        // target/release/versus, target/peers/libuv.
+        let own = std::env::current_exe().ok()?;
+        Some(own.parent()?.parent()?.join("peers").join(name))
     }
 
     /// Why it cannot take part on this machine, if it cannot.
     pub(crate) fn missing(self) -> Option<String> {
-        let program = self.program().filter(|program| !program.is_file())?;
-        Some(format!("no {}; scripts/install-peers.sh makes it", program.display()))
+        match self {
+            Self::Glommio if cfg!(not(feature = "glommio")) => {
+                Some("built without it: build with --features peers,glommio".into())
+            }
+            Self::MonoioUring | Self::Glommio if !monoio::has_uring() => {
+                Some("the kernel has no io_uring, or forbids it (kernel.io_uring_disabled)".into())
+            }
+            _ => {
+                let program = self.program().filter(|program| !program.is_file())?;
+                Some(format!("no {}; scripts/install-peers.sh makes it", program.display()))
+            }
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) enum Scenario {
     Echo50,
     /// The same on 1,000
     Echo1000,
+    /// The same on 15,000, beside 50
+    Echo15000,
     /// 1 KiB messages, 16 in flight on each of 50 plain connections
     Pipe,
     /// 64 KiB messages on 4 plain connections
@@ -55,6 +57,8 @@ pub(crate) enum Kind {
         at_a_time: u64,
         resumed: bool,
     },
+    /// Echoes with few connections, and with many.
+    Scale([usize; 2]),
     Idle,
     Letters,
     Instructions,
@@ -93,6 +97,7 @@ impl Scenario {
         match self {
             Self::Echo50 => specs::ECHO50,
             Self::Echo1000 => specs::ECHO1000,
+            Self::Echo15000 => specs::ECHO15000,
             Self::Pipe => specs::PIPE,
             Self::Bulk => specs::BULK,
             Self::Churn => specs::CHURN,

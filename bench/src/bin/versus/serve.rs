@@ -6,14 +6,18 @@ use crate::cli;
 use crate::credentials;
 use crate::failure::Failure;
 use crate::peer::Peer;
-use crate::peers::{floor, shardpoll, tokio};
+#[cfg(feature = "glommio")]
+use crate::peers::glommio;
+use crate::peers::{floor, mio, monoio, shardpoll, tokio};
 use crate::specs::TLS;
 use ::shardpoll::raise_descriptor_limit;
 use core_affinity::CoreId;
 use shardpoll_bench::tools;
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 /// What the client may do at most before it is cut off, on every server.
@@ -43,7 +47,14 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
     match asked.peer {
         Peer::Shardpoll => shardpoll::serve(tls, patience),
         Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, patience),
-        Peer::Tokio => tokio::serve(tls, patience),
+        Peer::Mio => mio::serve(patience),
+        Peer::Tokio | Peer::TokioMulti => tokio::serve(asked.peer, tls, patience),
+        Peer::Monoio | Peer::MonoioUring => monoio::serve(asked.peer, patience),
+        #[cfg(feature = "glommio")]
+        Peer::Glommio => glommio::serve(patience),
+        #[cfg(not(feature = "glommio"))]
+        Peer::Glommio => unreachable!("it is missing"),
+        Peer::Libuv | Peer::Libevent => exec(asked),
         Peer::Bare => unreachable!("the command line does not know it"),
     }
 }
@@ -64,6 +75,32 @@ pub(crate) fn input_end() -> Result<UnixStream, Failure> {
     };
     tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))?;
     Ok(end)
+}
+
+/// Ends this process when whoever started it has gone.
+pub(crate) fn exit_with_input() -> Result<(), Failure> {
+    let wait = || {
+        until_input_ends();
+        std::process::exit(0);
+    };
+    tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))
+}
+
+/// A port of the kernel's choice.
+pub(crate) fn listen() -> Result<(TcpListener, SocketAddr), Failure> {
+    let listen = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.local_addr().map(|addr| (listener, addr))
+    };
+    listen().map_err(Failure::io("cannot listen"))
+}
+
+/// Becomes the peer's own program.
+fn exec(asked: &cli::Serve) -> Result<(), Failure> {
+    let program = asked.peer.program().expect("it has one");
+    let seconds = asked.read_timeout.to_string();
+    let error = Command::new(program).args(["--read-timeout", &seconds]).exec();
+    Err(Failure::Io { what: "the peer's program", source: error })
 }
 
 /// Returns when whoever started this process has gone.

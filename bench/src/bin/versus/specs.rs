@@ -6,7 +6,30 @@ use crate::peer::Peer;
 use crate::scenario::{Goal, Kind, Lines, Spec};
 
 /// Everybody who echoes without TLS.
-pub(crate) const PLAIN: &[Peer] = &[Peer::Shardpoll, Peer::Floor, Peer::FloorEt, Peer::Tokio];
+pub(crate) const PLAIN: &[Peer] = &[
+    Peer::Shardpoll,
+    Peer::Floor,
+    Peer::FloorEt,
+    Peer::Mio,
+    Peer::Tokio,
+    Peer::TokioMulti,
+    Peer::Monoio,
+    Peer::MonoioUring,
+    Peer::Glommio,
+    Peer::Libuv,
+    Peer::Libevent,
+];
+
+/// The cheapest of them, and those that callgrind can count.
+pub(crate) const FEW: &[Peer] = &[
+    Peer::Shardpoll,
+    Peer::Floor,
+    Peer::FloorEt,
+    Peer::Mio,
+    Peer::Tokio,
+    Peer::Libuv,
+    Peer::Libevent,
+];
 
 /// Everybody who echoes with TLS.
 pub(crate) const TLS: &[Peer] = &[Peer::Shardpoll, Peer::Tokio];
@@ -45,6 +68,15 @@ pub(crate) const ECHO1000: Spec = Spec {
     name: "echo1000",
     title: "64-byte echo, plain, 1,000 connections, one in flight on each",
     kind: lines(1000, 64, 1),
+    ..BESIDE_FLOOR
+};
+
+/// Its last part has the goal.
+pub(crate) const ECHO15000: Spec = Spec {
+    name: "echo15000",
+    title: "64-byte echo, plain, one in flight on each of 50 connections, and of 15,000",
+    kind: Kind::Scale([50, 15_000]),
+    peers: FEW,
     ..BESIDE_FLOOR
 };
 

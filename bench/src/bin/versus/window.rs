@@ -106,8 +106,8 @@ pub(crate) fn pause(time: Duration) {
     let _timeout = never.recv_timeout(time);
 }
 
-/// Runs `load` against the server, a process, and looks before and after; `load` gives the messages,
-/// and `clients` are all processes that work for it.
+/// Runs `load` against the server, a process, and looks before and after; `load` gives the
+/// messages, and `clients` are all processes that work for it.
 pub(crate) fn measure(
     candidate: Candidate,
     server: u32,

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::api::{Config, Conn, Connect, incoming};
+use crate::core::Door;
 use crate::drive::Simulation;
 use crate::sys::SimPeer;
 use std::time::Duration;
@@ -143,7 +144,7 @@ fn a_change_of_stage_past_its_only_way_is_found() {
 fn bytes_that_stay_staged_and_timers_that_are_forgotten_are_found() {
     let mut broken = Broken::new();
     let id = broken.id;
-    broken.world.reactor().core.staging.begin(id, 100, true);
+    broken.world.reactor().core.staging.begin(id, 100, Door::Direct);
     assert!(broken.world.reactor().core.staging.take(id, b"lost"));
     broken.is_found("bytes are staged between turns");
     let mut broken = Broken::new();

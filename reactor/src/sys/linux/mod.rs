@@ -8,6 +8,7 @@
 //! 2. Every descriptor made here is close-on-exec, and owned by an `OwnedFd` or `File` at once.
 
 mod address;
+mod call;
 mod cpu;
 mod limits;
 mod option;
@@ -79,6 +80,17 @@ where
     usize: TryFrom<T>,
 {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// The same of a call whose errno comes as it is.
+#[inline(always)]
+fn or_error(result: i64) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| errno(result))
+}
+
+#[cold]
+fn errno(result: i64) -> io::Error {
+    io::Error::from_raw_os_error(c_int::try_from(-result).unwrap_or(libc::EIO))
 }
 
 #[inline]
@@ -323,19 +335,14 @@ impl Sys for Linux {
 
     #[inline(always)]
     fn recv(&mut self, fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<usize> {
-        let (fd, bytes, len) = (fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
-        // By number, as `send` below: the C library's functions are cancellation points, which in a
-        // process with threads costs some 50 instructions a call.
-        // SAFETY: `buffer` may be written for its whole length; no address is asked for.
-        check(unsafe { libc::syscall(libc::SYS_recvfrom, fd, bytes, len, 0, NO_ADDR, NO_ADDR) })
+        // SAFETY: `buffer` may be written for its whole length.
+        or_error(unsafe { call::recv(fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len()) })
     }
 
     #[inline(always)]
     fn send(&mut self, fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
-        let (fd, bytes, len) = (fd.as_raw_fd(), bytes.as_ptr(), bytes.len());
-        let flags = libc::MSG_NOSIGNAL;
-        // SAFETY: `bytes` may be read for its whole length; no address is given.
-        check(unsafe { libc::syscall(libc::SYS_sendto, fd, bytes, len, flags, NO_ADDR, 0_usize) })
+        // SAFETY: `bytes` may be read for its whole length.
+        or_error(unsafe { call::send(fd.as_raw_fd(), bytes.as_ptr(), bytes.len()) })
     }
 
     fn at_end(&mut self, fd: &OwnedFd) -> io::Result<bool> {

@@ -6,5 +6,9 @@
 //! Never: shares a line of code between two of them that a message passes through.
 
 pub(crate) mod floor;
+#[cfg(feature = "glommio")]
+pub(crate) mod glommio;
+pub(crate) mod mio;
+pub(crate) mod monoio;
 pub(crate) mod shardpoll;
 pub(crate) mod tokio;

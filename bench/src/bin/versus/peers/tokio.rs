@@ -1,5 +1,5 @@
-//! tokio: the current-thread runtime, a task and a buffer for each connection; with TLS,
-//! tokio-rustls.
+//! tokio: the current-thread runtime, or the multi-thread one with one worker; a task and a buffer
+//! for each connection; with TLS, tokio-rustls.
 //!
 //! The read timeout is `tokio::time::timeout` round each read, as its users write it. Writes have
 //! none, where this engine has one: that is in tokio's favour.
@@ -7,6 +7,7 @@
 //! Never: reads less than there is room for.
 
 use crate::failure::Failure;
+use crate::peer::Peer;
 use crate::serve::{Patience, ready, until_input_ends};
 use shardpoll::tls::rustls::ServerConfig;
 use shardpoll_bench::tools;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -24,18 +26,24 @@ const READ_BYTES: usize = 16 * 1024;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(crate) fn serve(tls: Option<Arc<ServerConfig>>, patience: Patience) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::io("tokio's runtime"))?;
+pub(crate) fn serve(
+    peer: Peer,
+    tls: Option<Arc<ServerConfig>>,
+    patience: Patience,
+) -> Result<(), Failure> {
+    let mut builder = match peer {
+        Peer::TokioMulti => Builder::new_multi_thread(),
+        _ => Builder::new_current_thread(),
+    };
+    let runtime =
+        builder.worker_threads(1).enable_all().build().map_err(Failure::io("tokio's runtime"))?;
     let (end, ended) = oneshot::channel();
     let wait = move || {
         until_input_ends();
         let _gone = end.send(());
     };
     tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))?;
-    let serve = async {
+    let serve = async move {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         ready(listener.local_addr()?);
         tokio::select! {
@@ -43,7 +51,15 @@ pub(crate) fn serve(tls: Option<Arc<ServerConfig>>, patience: Patience) -> Resul
             _ = ended => Ok(()),
         }
     };
-    runtime.block_on(serve).map_err(Failure::io("tokio's listener"))
+    // On the worker, where there is one: the thread that waits for all this would be a second.
+    let served = match peer {
+        Peer::TokioMulti => {
+            let joined = runtime.block_on(async { tokio::spawn(serve).await });
+            joined.unwrap_or_else(|error| Err(error.into()))
+        }
+        _ => runtime.block_on(serve),
+    };
+    served.map_err(Failure::io("tokio's listener"))
 }
 
 async fn accept(

@@ -1,0 +1,126 @@
+//! The service of nearly every event: a line that is simply open has input, and what its handler
+//! writes goes out at once.
+//!
+//! Never: does what [`super::serve`] would not have done; what is in any way special is left to it.
+//!
+//! Invariants:
+//! 1. A line that comes here has an entry in the timer heap at or before its deadline, or is on the
+//!    agenda, and input only puts the deadline off: nothing has to be armed.
+
+use super::Reactor;
+use super::serve::Cause;
+use crate::api::Conn;
+use crate::conn::Ready;
+use crate::core::{Callback, Core, Door, Held};
+use crate::id::ConnId;
+use crate::sys::{Event, Sys};
+use std::io;
+
+impl<S: Sys> Reactor<S> {
+    /// Serves what an event speaks of. The line is looked up again after its callback, which may
+    /// have moved the table.
+    #[inline(always)]
+    pub(super) fn serve_event(&mut self, event: Event, held: &mut Held) {
+        // The waker's key names nothing: the turn it has begun is all it wants.
+        let Some(id) = ConnId::from_key(event.key) else { return };
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
+        let (Some(line), Some(Some(fd))) = (table.line_mut(id), fds.get(id.slot())) else {
+            return self.service(id, Cause::Event(event.ready), held);
+        };
+        if !line.is_ready_by(event.ready) {
+            return self.service(id, Cause::Event(event.ready), held);
+        }
+        pulse.serve(Some(id), line.listener);
+        pulse.call(Callback::Incoming);
+        std::mem::swap(held, &mut line.handler);
+        staging.begin(id, *first_room, Door::Direct);
+        let count = match sys.recv(fd, rx) {
+            Ok(count @ 1..) => count,
+            other => return self.without_input(id, event.ready, held, other),
+        };
+        let data = if count < rx.len() {
+            // Saves the read that would only fail: new input is a new edge.
+            line.ready = Ready::WRITABLE;
+            &rx[..count]
+        } else {
+            line.ready.add(event.ready);
+            &rx[..]
+        };
+        line.last_read = *now;
+        traffic.bytes_in += count as u64;
+        if let Some(handler) = held {
+            handler.on_incoming(&mut Conn { core, id, lent: data }, data);
+        }
+        let Core { table, staging, traffic, .. } = core;
+        let line = table.served_mut(id);
+        if !staging.is_direct() || !line.is_quiet() {
+            return self.finish_simple(id, held);
+        }
+        let staged = staging.as_slice();
+        if staged.is_empty() {
+            if staging.is_lent() {
+                return self.finish_simple(id, held);
+            }
+        } else {
+            match sys.send(fd, staged) {
+                Ok(taken) if taken == staged.len() => {
+                    traffic.bytes_out += taken as u64;
+                    staging.clear_copied();
+                }
+                result => return self.keep_rest(id, held, result),
+            }
+        }
+        std::mem::swap(held, &mut line.handler);
+    }
+
+    /// The read has not brought input.
+    #[cold]
+    #[inline(never)]
+    fn without_input(
+        &mut self,
+        id: ConnId,
+        event: Ready,
+        held: &mut Held,
+        result: io::Result<usize>,
+    ) {
+        self.core.line(id).ready.add(event);
+        self.no_input(id, result);
+        self.finish(id, held);
+    }
+
+    /// The callback has lent, or there may be more input: still simple. All else is not.
+    #[inline(never)]
+    fn finish_simple(&mut self, id: ConnId, held: &mut Held) {
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, staging, traffic, agenda, .. } = core;
+        let line = table.served_mut(id);
+        let simple = staging.is_direct() && line.is_quiet_but_readable();
+        let (true, Some(Some(fd))) = (simple, fds.get(id.slot())) else {
+            return self.finish(id, held);
+        };
+        if !staging.is_empty() {
+            let piece = staging.piece(rx);
+            match sys.send(fd, piece) {
+                Ok(taken) if taken == piece.len() => {
+                    traffic.bytes_out += taken as u64;
+                    staging.clear();
+                }
+                result => return self.keep_rest(id, held, result),
+            }
+        }
+        if line.ready.has(Ready::READABLE) && !line.on_agenda {
+            line.on_agenda = true;
+            agenda.push(id);
+        }
+        std::mem::swap(held, &mut line.handler);
+    }
+
+    /// The kernel has not taken all that was written: the rest waits, and so does what is read.
+    #[cold]
+    #[inline(never)]
+    fn keep_rest(&mut self, id: ConnId, held: &mut Held, result: io::Result<usize>) {
+        self.keep_staged(id, result);
+        self.conclude_other(id, held);
+    }
+}
