@@ -75,7 +75,7 @@ pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
     let figures = vec![
         told(
             "echo, 50 ready at once, read timeout 60s",
-            Some(300.0),
+            Some(250.0),
             &on,
             events(&on),
             held(&on, "echo50"),
