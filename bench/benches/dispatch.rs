@@ -1,9 +1,9 @@
 //! What a boxed handler costs beside one whose type is known: the proof for handlers as objects.
 //!
 //! The handlers do next to nothing, which shows the box at its worst. `one_type` is what the
-//! predictor sees in a server with one protocol; `four_types`, in an order without a pattern, is the
-//! worst there can be, and beside it stands what a loop generic over its handler would need then:
-//! an enum of four.
+//! predictor sees in a server with one protocol; `four_types`, in an order without a pattern, is
+//! the worst there can be, and beside it stands what a loop generic over its handler would need
+//! then: an enum of four.
 //!
 //! The box is taken out of its place for the call, and put back, as the loop does it.
 //!

@@ -1,8 +1,9 @@
 //! Which functions the instructions were counted in, read from the file that callgrind writes.
 //!
 //! What the compiler has put into another function counts there, and with link-time optimisation
-//! that is most of a loop. So what was inlined from another source file is told apart, by that file:
-//! `serve` is what stands in serve's own file, `reactor/core.rs, in serve` what came from there.
+//! that is most of a loop. So what was inlined from another source file is told apart, by that
+//! file: `serve` is what stands in serve's own file, `reactor/core.rs, in serve` what came from
+//! there.
 //!
 //! Never: gives a function what it has called; these are its own instructions.
 

@@ -165,7 +165,8 @@ impl Budgets {
         judged
     }
 
-    /// Makes what was measured the budgets of these rows, all that there are; says what has changed.
+    /// Makes what was measured the budgets of these rows, all that there are; says what has
+    /// changed.
     ///
     /// A row that stands where it stood keeps its budget, reason and date; those of other paths are
     /// left alone.

@@ -13,7 +13,8 @@ Before it: cargo build --release -p shardpoll-bench (the figures are those of it
 A row that has a budget is compared with it: 2 % over is too much (10 % where another compiler was
 used). A budget is lowered or raised by `figures guards --record REASON` alone.
 
-Exit codes: 0 done, 1 --check and a goal or budget is missed, 2 cannot be done as asked, 3 a tool is missing";
+Exit codes: 0 done, 1 --check and a goal or budget is missed, 2 cannot be done as asked,
+3 a tool is missing";
 
 /// What an echo, a turn and an idle connection cost: counts and bytes, each beside its goal.
 #[derive(Parser, Debug)]

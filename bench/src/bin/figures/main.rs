@@ -5,7 +5,8 @@
 //! | `cli` | what may be asked for |
 //! | `failure` | why there is no figure, and the exit code of each reason |
 //! | `attack` | what descriptors used up, and peers that never read, cost; not part of `all` |
-//! | `syscalls`, `instructions`, `operations`, `memory`, `heap`, `closeall` | one kind of figure each |
+//! | `syscalls`, `instructions`, `operations` | one kind of figure each: what is counted |
+//! | `memory`, `heap`, `closeall` | likewise |
 //! | `counting`, `subject` | a program under callgrind; the small ones that do one operation |
 //! | `budget` | what counted rows took before, in `bench/budgets.json`, and the verdict |
 //! | `driver`, `crowd` | the clients: plain blocking sockets; and the engine's own client |
