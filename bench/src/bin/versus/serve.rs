@@ -46,7 +46,7 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
     }
     match asked.peer {
         Peer::Shardpoll => shardpoll::serve(tls, patience),
-        Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, patience),
+        Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, tls, patience),
         Peer::Mio => mio::serve(patience),
         Peer::Tokio | Peer::TokioMulti => tokio::serve(asked.peer, tls, patience),
         Peer::Monoio | Peer::MonoioUring => monoio::serve(asked.peer, patience),
