@@ -36,8 +36,8 @@ pub(crate) type Task = Box<dyn FnMut(&mut Local<'_>, TimerId) -> Option<Duration
 
 /// What is due when an entry of the timer heap comes up.
 pub(crate) enum Due {
-    /// A limit of this connection, or nothing: its true deadline is computed then.
-    Line(ConnId),
+    /// A limit of the connection in this slot, or nothing: its true deadline is computed then.
+    Slot(u32),
     /// This listener has rested long enough.
     Listener(ConnId),
     /// This watch has been paused long enough.
@@ -183,20 +183,20 @@ impl Core {
         }
     }
 
-    /// Moves the entry of a line in the timer heap if its deadline has become earlier; a later one
-    /// is found when the entry comes up.
+    /// Moves the alarm of a line if its deadline has become earlier; a later one is found when the
+    /// alarm comes up.
     #[inline]
     pub(crate) fn arm(&mut self, id: ConnId) {
         let Self { table, timers, spans, .. } = self;
-        let line = table.served_mut(id);
+        let (line, alarm) = table.served_with_alarm(id);
         let (due, _) = line.deadline(spans);
-        if due < line.entry_due {
-            line.entry_due = due;
-            match line.entry {
+        if due < alarm.due {
+            alarm.due = due;
+            match alarm.entry {
                 Some(entry) => {
                     timers.reschedule(entry, due);
                 }
-                None => line.entry = Some(timers.insert(due, Due::Line(id))),
+                None => alarm.entry = Some(timers.insert(due, Due::Slot(id.slot_number()))),
             }
         }
     }

@@ -69,6 +69,7 @@ impl Index<CloseKind> for Closes {
 pub(crate) struct CloseCounts([Count; CloseKind::ALL.len()]);
 
 impl CloseCounts {
+    #[inline]
     pub(crate) fn add(&self, kind: CloseKind) {
         self.0[kind as usize].add(1);
     }

@@ -88,6 +88,13 @@ impl ConnId {
         (self.0.get() >> GENERATION_BITS) as usize & (MAX_SLOTS - 1)
     }
 
+    /// As the table counts them.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a slot's number has 22 bits")]
+    pub(crate) fn slot_number(self) -> u32 {
+        self.slot() as u32
+    }
+
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the low half is the generation")]
     pub(crate) fn generation(self) -> u32 {

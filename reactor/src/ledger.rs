@@ -53,10 +53,10 @@ impl Core {
     /// Shows others what is not counted where they can see it.
     #[inline]
     pub(crate) fn show_traffic(&self) {
-        let Self { pulse, traffic, timers, .. } = self;
+        let Self { pulse, traffic, timers, table, .. } = self;
         pulse.counters.bytes_in.set(traffic.bytes_in);
         pulse.counters.bytes_out.set(traffic.bytes_out);
-        pulse.counters.timers.set(timers.len() as u64);
+        pulse.counters.timers.set((timers.len() - table.spare_alarms()) as u64);
         pulse.counters.timer_operations.set(timers.operations());
     }
 
@@ -65,21 +65,27 @@ impl Core {
         self.entry_of(id);
     }
 
+    #[inline]
     fn entry_of(&mut self, id: ListenerId) -> &mut ListenerEntry {
-        let Self { ledger, pulse, .. } = self;
-        let listeners = &mut ledger.listeners;
         // Numbers that are given out in order are their places.
         let number = id.number() as usize;
-        let at = match listeners.get(number) {
+        let at = match self.ledger.listeners.get(number) {
             Some(known) if known.id == id => number,
-            _ => listeners.iter().position(|known| known.id == id).unwrap_or_else(|| {
-                let counts = pulse.listener(id);
-                let begun = counts.handshakes.value() + counts.failed_handshakes.value();
-                listeners.push(ListenerEntry { id, begun, under_way: 0, counts });
-                listeners.len() - 1
-            }),
+            _ => self.find_entry(id),
         };
-        &mut listeners[at]
+        &mut self.ledger.listeners[at]
+    }
+
+    #[cold]
+    fn find_entry(&mut self, id: ListenerId) -> usize {
+        let Self { ledger, pulse, .. } = self;
+        let listeners = &mut ledger.listeners;
+        listeners.iter().position(|known| known.id == id).unwrap_or_else(|| {
+            let counts = pulse.listener(id);
+            let begun = counts.handshakes.value() + counts.failed_handshakes.value();
+            listeners.push(ListenerEntry { id, begun, under_way: 0, counts });
+            listeners.len() - 1
+        })
     }
 
     /// A line has come to be on this loop.
@@ -91,6 +97,7 @@ impl Core {
     }
 
     /// A line is no more on this loop.
+    #[inline]
     pub(crate) fn count_gone(&mut self, listener: Option<ListenerId>) {
         self.pulse.counters.open.take_one();
         if let Some(id) = listener {
@@ -99,10 +106,13 @@ impl Core {
     }
 
     /// The kernel has accepted a connection, and it has become a line.
+    #[inline]
     pub(crate) fn count_accepted(&mut self, listener: ListenerId) {
         self.pulse.counters.accepted.add(1);
-        self.entry_of(listener).counts.accepted.add(1);
-        self.count_open(Some(listener));
+        self.pulse.counters.open.add(1);
+        let counts = &self.entry_of(listener).counts;
+        counts.accepted.add(1);
+        counts.open.add(1);
     }
 
     /// A line has ended; only the first reason counts.
@@ -121,6 +131,16 @@ impl Core {
             let ListenerEntry { begun, under_way, counts, .. } = self.entry_of(id);
             counts.closed_by.add(kind);
             count_failed(&counts.failed_handshakes, *begun, &counts.handshakes, *under_way);
+        }
+    }
+
+    /// As [`count_end`](Self::count_end), for a line that no handshake is counted of, and whose end
+    /// has not been counted.
+    #[inline]
+    pub(crate) fn count_plain_end(&mut self, listener: Option<ListenerId>, kind: CloseKind) {
+        self.pulse.counters.closed_by.add(kind);
+        if let Some(id) = listener {
+            self.entry_of(id).counts.closed_by.add(kind);
         }
     }
 

@@ -120,6 +120,15 @@ impl Listener {
         !self.resting && !self.paused && !self.deaf && self.ending.is_none()
     }
 
+    /// Whether its connections begin as plain as they can: no limit, no header, no TLS.
+    #[inline]
+    pub(crate) fn asks_nothing(&self) -> bool {
+        let ListenerOptions { tls, read_size, proxy, min_rate, max_lifetime, .. } = &self.options;
+        let plain = tls.is_none() && proxy.is_none();
+        let free = read_size.is_none() && min_rate.is_none() && max_lifetime.is_none();
+        plain && free && !self.counted && !self.ends_all
+    }
+
     /// Whether its acceptor is yet to be asked, even if it has ended.
     pub(crate) fn is_needed(&self) -> bool {
         Rc::strong_count(&self.prefaces) > 1

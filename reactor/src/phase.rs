@@ -65,6 +65,12 @@ impl Phase {
         matches!(self, Self::Quitting { .. })
     }
 
+    /// Whether the loop does not end.
+    #[inline]
+    pub(crate) fn serves(self) -> bool {
+        matches!(self, Self::Serving)
+    }
+
     /// Whether a line that is established now is to be told of the drain.
     pub(crate) fn tells(self) -> bool {
         matches!(self, Self::Accepting { .. } | Self::Refusing { .. })

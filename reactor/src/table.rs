@@ -6,11 +6,13 @@
 //! 1. A slot's generation changes whenever its entry is taken out, so an old id finds nothing.
 //! 2. The generation of an id is never 0; a slot that has used all others is never given out again.
 //! 3. `live` is the number of occupied slots.
+//! 4. `spare` is the number of slots that have an alarm and no line.
 
 use crate::conn::{Attempt, Line};
 use crate::id::{ConnId, MAX_SLOTS};
 use crate::listener::Listener;
 use crate::watch::Watched;
+use shardpoll_timers::{Tick, TimerId};
 use std::num::NonZeroU32;
 
 /// What a slot holds.
@@ -27,7 +29,20 @@ pub(crate) enum Entry {
 
 struct Slot {
     generation: u32,
+    alarm: Alarm,
     entry: Entry,
+}
+
+/// The entry of a slot in the timer heap, and the time it stands at; it serves one line of the slot
+/// after the other. Until it comes up it stays where it is, also when its line is gone: most lines
+/// live for less than their deadlines, and so cost the heap nothing.
+pub(crate) struct Alarm {
+    pub(crate) entry: Option<TimerId>,
+    pub(crate) due: Tick,
+}
+
+impl Alarm {
+    pub(crate) const NONE: Self = Self { entry: None, due: Tick::MAX };
 }
 
 // Idle connections are counted by the hundred thousand: three cache lines, no more. (The simulation
@@ -40,6 +55,7 @@ pub(crate) struct Table {
     slots: Vec<Slot>,
     first_vacant: u32,
     live: usize,
+    spare: usize,
     shard: u16,
     /// What a slot begins with, and where it is used up.
     first_generation: NonZeroU32,
@@ -47,7 +63,8 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(shard: u16, first_generation: NonZeroU32) -> Self {
-        Self { slots: Vec::new(), first_vacant: NO_SLOT, live: 0, shard, first_generation }
+        let (slots, first_vacant) = (Vec::new(), NO_SLOT);
+        Self { slots, first_vacant, live: 0, spare: 0, shard, first_generation }
     }
 
     /// Occupied slots.
@@ -56,37 +73,71 @@ impl Table {
         self.live
     }
 
+    /// Entries of the timer heap that no line has now.
+    #[inline]
+    pub(crate) fn spare_alarms(&self) -> usize {
+        self.spare
+    }
+
     /// Whether all slots are taken.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.first_vacant == NO_SLOT && self.slots.len() >= MAX_SLOTS
     }
 
     /// `None`, and the entry is dropped, when the table is full.
+    #[inline(always)]
     pub(crate) fn insert(&mut self, entry: Entry) -> Option<ConnId> {
         let index = self.first_vacant;
         let (index, generation) = if let Some(slot) = self.slots.get_mut(index as usize) {
             if let Entry::Vacant(next) = slot.entry {
                 self.first_vacant = next;
             }
-            slot.entry = entry;
+            let has_alarm = slot.alarm.entry.is_some();
+            self.spare -= usize::from(has_alarm && matches!(entry, Entry::Line(_)));
+            // What is vacant owns nothing: to drop it would be a look for nothing.
+            std::mem::forget(std::mem::replace(&mut slot.entry, entry));
             (index, slot.generation)
         } else {
-            let index = u32::try_from(self.slots.len()).ok().filter(|_| !self.is_full())?;
-            let generation = self.first_generation.get();
-            self.slots.push(Slot { generation, entry });
-            (index, generation)
+            self.append(entry)?
         };
         self.live += 1;
         ConnId::new(self.shard, index, generation)
     }
 
+    /// Puts an entry into a slot that has never been.
+    #[inline(never)]
+    fn append(&mut self, entry: Entry) -> Option<(u32, u32)> {
+        let index = u32::try_from(self.slots.len()).ok().filter(|_| !self.is_full())?;
+        let generation = self.first_generation.get();
+        self.slots.push(Slot { generation, alarm: Alarm::NONE, entry });
+        Some((index, generation))
+    }
+
     /// Takes the entry out; from here on its id is dead.
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Entry> {
+        let (entry, vacant) = self.vacate(id)?;
+        Some(std::mem::replace(entry, vacant))
+    }
+
+    /// As [`remove`](Self::remove); what nobody wants is dropped where it is.
+    #[inline]
+    pub(crate) fn discard(&mut self, id: ConnId) {
+        if let Some((entry, vacant)) = self.vacate(id) {
+            *entry = vacant;
+        }
+    }
+
+    /// The entry of an id that is dead now, and what is to take its place.
+    #[inline(always)]
+    fn vacate(&mut self, id: ConnId) -> Option<(&mut Entry, Entry)> {
         let slot = self.slots.get_mut(id.slot())?;
         if slot.generation != id.generation() || matches!(slot.entry, Entry::Vacant(_)) {
             return None;
         }
         self.live -= 1;
+        let has_alarm = slot.alarm.entry.is_some();
+        self.spare += usize::from(has_alarm && matches!(slot.entry, Entry::Line(_)));
         // 0 is no generation, so 1 follows the largest.
         slot.generation = slot.generation.checked_add(1).unwrap_or(1);
         let next = if slot.generation == self.first_generation.get() {
@@ -97,7 +148,35 @@ impl Table {
             let index = u32::try_from(id.slot()).expect("a slot's number has 22 bits");
             std::mem::replace(&mut self.first_vacant, index)
         };
-        Some(std::mem::replace(&mut slot.entry, Entry::Vacant(next)))
+        Some((&mut slot.entry, Entry::Vacant(next)))
+    }
+
+    /// Where the alarm of a slot is in the heap, and when it comes up.
+    #[cfg(feature = "sim")]
+    pub(crate) fn alarm(&self, id: ConnId) -> (Option<TimerId>, Tick) {
+        let Alarm { entry, due } = self.slots[id.slot()].alarm;
+        (entry, due)
+    }
+
+    /// [`spare_alarms`](Self::spare_alarms), counted.
+    #[cfg(feature = "sim")]
+    pub(crate) fn count_spare(&self) -> usize {
+        let is_spare =
+            |slot: &&Slot| slot.alarm.entry.is_some() && !matches!(slot.entry, Entry::Line(_));
+        self.slots.iter().filter(is_spare).count()
+    }
+
+    /// The alarm of a slot has come up: whose it is, unless it has no line now, and so no alarm
+    /// any more.
+    pub(crate) fn rings_for(&mut self, slot: u32) -> Option<ConnId> {
+        let (shard, number) = (self.shard, slot);
+        let slot = self.slots.get_mut(slot as usize)?;
+        if matches!(slot.entry, Entry::Line(_)) {
+            return ConnId::new(shard, number, slot.generation);
+        }
+        slot.alarm = Alarm::NONE;
+        self.spare -= 1;
+        None
     }
 
     #[inline]
@@ -138,6 +217,20 @@ impl Table {
         debug_assert_eq!(slot.generation, id.generation(), "a line is freed by its service only");
         match &mut slot.entry {
             Entry::Line(line) => line,
+            _ => unreachable!("a line is freed by its service only"),
+        }
+    }
+
+    /// As [`served_mut`](Self::served_mut), with the alarm of its slot.
+    ///
+    /// # Panics
+    /// As [`served_mut`](Self::served_mut).
+    #[inline(always)]
+    pub(crate) fn served_with_alarm(&mut self, id: ConnId) -> (&mut Line, &mut Alarm) {
+        let slot = &mut self.slots[id.slot()];
+        debug_assert_eq!(slot.generation, id.generation(), "a line is freed by its service only");
+        match &mut slot.entry {
+            Entry::Line(line) => (line, &mut slot.alarm),
             _ => unreachable!("a line is freed by its service only"),
         }
     }
@@ -225,6 +318,28 @@ mod tests {
         assert_eq!(largest.generation(), u32::MAX);
         assert!(table.remove(largest).is_some());
         assert_eq!(table.insert(entry()).expect("room").generation(), 1);
+    }
+
+    #[test]
+    fn an_alarm_stays_with_its_slot_and_is_spare_while_no_line_is_there() {
+        let mut heap = shardpoll_timers::Heap::new();
+        let mut table = Table::new(0, NonZeroU32::MIN);
+        let first = table.insert(entry()).expect("room");
+        let due = Tick::from_nanos(7);
+        let timer = Some(heap.insert(due, ()));
+        *table.served_with_alarm(first).1 = Alarm { entry: timer, due };
+        assert_eq!(table.spare_alarms(), 0);
+        table.discard(first);
+        assert_eq!(table.spare_alarms(), 1);
+        let second = table.insert(entry()).expect("room");
+        let alarm = table.served_with_alarm(second).1;
+        assert_eq!((alarm.entry, alarm.due), (timer, due));
+        assert_eq!((table.spare_alarms(), table.rings_for(0)), (0, Some(second)));
+        assert!(table.remove(second).is_some());
+        let attempt = Attempt { line: second, to: ([127, 0, 0, 1], 1).into() };
+        table.insert(Entry::Attempt(attempt)).expect("room");
+        assert_eq!((table.spare_alarms(), table.rings_for(0)), (1, None));
+        assert_eq!(table.spare_alarms(), 0);
     }
 
     #[test]

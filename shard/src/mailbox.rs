@@ -9,6 +9,10 @@
 //! behind a sleeping shard. The sender that clears the flag wakes the shard, which is a write to an
 //! eventfd, so a sleep costs at most one write however many letters come.
 //!
+//! The flag stays set for as long as nobody clears it. A shard that was woken by something else,
+//! and finds it set, knows that nobody has posted: it looks at no channel, neither after its wait
+//! nor before the next one.
+//!
 //! An order is never lost: it may carry a connection. Whoever sends one first takes a ticket; a
 //! shard that ends gives no more tickets if, and only if, it has received as many orders as there
 //! were tickets, in one step. So each is carried out, or given back to its sender.
@@ -25,7 +29,8 @@
 //! but through `sync`.
 //!
 //! Invariants:
-//! 1. A shard waits only if, after `parked` was set, both channels were empty.
+//! 1. A shard waits only if, after `parked` was set, both channels were empty, and `parked` has not
+//!    been cleared since.
 //! 2. Whoever turns `parked` from true to false from outside wakes the shard.
 //! 3. Of a mailbox that is closed every order has been received.
 //! 4. Once the shard has ended and its senders have returned, the mailbox is empty.
@@ -145,8 +150,21 @@ impl<T, O> Drop for Inbox<T, O> {
 }
 
 impl<T, O> Inbox<T, O> {
+    /// Whether an announcement stands, which nobody has answered by a letter: there is nothing to
+    /// read.
+    #[inline]
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        self.announced.get() && self.parked.load(Ordering::Relaxed)
+    }
+
     /// Announces a wait; false when there is something to read, and so nothing to wait for.
+    #[inline]
     pub(crate) fn park(&self) -> bool {
+        // Whoever posts now sees the flag that was set before.
+        self.is_undisturbed() || self.announce()
+    }
+
+    fn announce(&self) -> bool {
         // A shard that is busy leaves the flag alone, which its senders look at for each letter.
         if !self.is_empty() {
             return false;

@@ -169,15 +169,19 @@ impl<S: Sys> Worker<S> {
         let Self { reactor, inbox, vitals, .. } = self;
         let wait = if inbox.park() { wait_at_most } else { Some(Duration::ZERO) };
         let mut tasks = TASKS_PER_TURN;
-        let turn = reactor.turn_with(wait, |local| {
-            inbox.unpark();
-            let Some(task) = inbox.next_task() else { return false };
-            // Before it is done: one that panics counts too.
-            tasks = tasks.saturating_sub(task.weight());
-            vitals.count_letter();
-            task.carry_out(local);
-            tasks > 0
-        })?;
+        let turn = reactor.turn_while(
+            wait,
+            || !inbox.is_undisturbed(),
+            |local| {
+                inbox.unpark();
+                let Some(task) = inbox.next_task() else { return false };
+                // Before it is done: one that panics counts too.
+                tasks = tasks.saturating_sub(task.weight());
+                vitals.count_letter();
+                task.carry_out(local);
+                tasks > 0
+            },
+        )?;
         self.carry_out_orders();
         self.share.after_turn(&mut self.reactor);
         let turn = if turn == Turn::Drained { self.end() } else { turn };
@@ -188,7 +192,15 @@ impl<S: Sys> Worker<S> {
         Ok(turn)
     }
 
+    #[inline]
     fn carry_out_orders(&mut self) {
+        if !self.inbox.is_undisturbed() {
+            self.carry_out_waiting_orders();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_out_waiting_orders(&mut self) {
         while let Some(order) = self.inbox.next_order() {
             // What its sender posted before it is waiting by now; an order overtakes nothing.
             self.do_waiting_tasks();

@@ -7,6 +7,7 @@ mod lib {
     };
     pub(crate) use shuttle::sync::mpsc::{Sender, channel};
     pub(crate) use shuttle::thread::spawn;
+    pub(crate) use std::sync::atomic::AtomicBool as Rung;
     pub(crate) use std::sync::atomic::Ordering;
 
     /// As the machine does it.
@@ -31,7 +32,7 @@ mod play;
 mod sync;
 
 use crate::planted::{Bug, finds};
-use crate::shape::{ONE_LETTER, Shape, TWO_LETTERS};
+use crate::shape::{AN_EVENT, ONE_LETTER, Shape, TWO_LETTERS};
 use shuttle::scheduler::{RandomScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, Runner};
 use std::collections::HashSet;
@@ -129,6 +130,13 @@ fn no_state_of_two_senders_with_two_letters_leaves_one_behind() {
 }
 
 #[test]
+fn no_state_of_a_shard_that_is_woken_by_an_event_leaves_a_letter_behind() {
+    let states = every_state(|| play::play(AN_EVENT));
+    println!("{states} states");
+    assert!(states > 1_000, "{states}");
+}
+
+#[test]
 fn no_state_of_a_shard_that_ends_loses_an_order_or_leaves_a_task() {
     let states = every_state(|| play::end(1));
     println!("{states} states");
@@ -137,13 +145,13 @@ fn no_state_of_a_shard_that_ends_loses_an_order_or_leaves_a_task() {
 
 #[test]
 fn no_random_schedule_of_four_senders_leaves_a_letter_behind() {
-    let shape = Shape { senders: 4, letters: 3, capacity: 12, orders: false };
+    let shape = Shape { senders: 4, letters: 3, capacity: 12, orders: false, events: 1 };
     random("four senders", move || play::play(shape));
 }
 
 #[test]
 fn no_random_schedule_with_a_full_mailbox_and_orders_tells_anyone_wrong() {
-    let shape = Shape { senders: 2, letters: 3, capacity: 2, orders: true };
+    let shape = Shape { senders: 2, letters: 3, capacity: 2, orders: true, events: 1 };
     random("a full mailbox and orders", move || play::play(shape));
 }
 

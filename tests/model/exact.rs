@@ -1,6 +1,7 @@
 //! Every schedule of few threads, by loom.
 
 mod lib {
+    pub(crate) use loom::sync::atomic::AtomicBool as Rung;
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
     pub(crate) use loom::sync::mpsc::{Sender, channel};
     pub(crate) use loom::thread::spawn;
@@ -43,7 +44,7 @@ mod play;
 mod sync;
 
 use crate::planted::{Bug, finds};
-use crate::shape::{ONE_LETTER, Shape, THREE_LETTERS, TWO_LETTERS};
+use crate::shape::{AN_EVENT, ONE_LETTER, Shape, THREE_LETTERS, TWO_LETTERS};
 use std::sync::Arc;
 
 /// Every schedule in which a thread that could go on is interrupted at most so often (`None`: every
@@ -73,6 +74,13 @@ fn no_schedule_of_two_senders_with_three_letters_and_two_interruptions_leaves_on
     let played = every_schedule(THREE_LETTERS, Some(2));
     println!("{played} schedules");
     assert!(played > 10_000, "{played}");
+}
+
+#[test]
+fn no_schedule_of_a_shard_that_is_woken_by_an_event_leaves_a_letter_behind() {
+    let played = every_schedule(AN_EVENT, Some(2));
+    println!("{played} schedules");
+    assert!(played > 1_000, "{played}");
 }
 
 #[test]

@@ -1,24 +1,33 @@
 //! Senders, a shard that reads as `Worker::turn` does, and what must be true of them in every
 //! schedule.
 
-use super::lib::{Sender, arrive, channel, note, spawn, thread};
+use super::lib::{Rung, Sender, arrive, channel, note, spawn, thread};
 use super::mailbox::{Inbox, Mailbox, mailbox};
 use crate::shape::Shape;
 use shardpoll::Undelivered;
 use shardpoll_reactor::Wake;
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// An eventfd's double: a ring before the wait ends the wait.
 struct Bell {
     rung: Sender<()>,
-    /// Rung, and not heard yet.
-    pending: Arc<AtomicBool>,
+    /// Rung, and not heard yet. Where memory is weak it is an atomic of the world, since whoever
+    /// hears the bell sees what was done before it was rung: a write to an eventfd and the wait
+    /// that reports it take the same lock.
+    pending: Arc<Rung>,
     /// How often it was rung, and how often the shard has announced a wait.
     rings: Arc<AtomicUsize>,
     waits: Arc<AtomicUsize>,
+}
+
+impl Bell {
+    fn new(rung: Sender<()>) -> Self {
+        let pending = Arc::new(Rung::new(false));
+        Self { rung, pending, rings: Arc::default(), waits: Arc::default() }
+    }
 }
 
 impl Clone for Bell {
@@ -113,7 +122,7 @@ impl Read {
 pub(crate) fn play(shape: Shape) {
     SHARD.set(Some(thread()));
     let (rung, ear) = channel();
-    let bell = Bell { rung, pending: Arc::default(), rings: Arc::default(), waits: Arc::default() };
+    let bell = Bell::new(rung);
     let (mailbox, inbox) = mailbox(shape.capacity, bell.clone());
     let mailbox = Arc::new(mailbox);
     let senders: Vec<_> = (0..shape.senders)
@@ -124,14 +133,24 @@ pub(crate) fn play(shape: Shape) {
         })
         .collect();
     let mut read = Read { tasks: Vec::new(), of: vec![(0, None); shape.senders] };
+    // An event ends the first waits.
+    let mut events = shape.events;
     while !read.is_all(shape) {
-        arrive((&read.tasks, &read.of));
+        arrive((&read.tasks, &read.of, events));
         bell.waits.fetch_add(1, SeqCst);
         if inbox.park() {
-            note("sleeps");
-            ear.recv().expect("the bell lives");
-            bell.pending.store(false, SeqCst);
-            note("awake");
+            if events > 0 {
+                events -= 1;
+            } else {
+                note("sleeps");
+                ear.recv().expect("the bell lives");
+                bell.pending.swap(false, SeqCst);
+                note("awake");
+            }
+        }
+        // Only an event leaves it so; to ask makes many more schedules.
+        if shape.events > 0 && inbox.is_undisturbed() {
+            continue;
         }
         inbox.unpark();
         while read.task(&inbox) {
@@ -172,7 +191,7 @@ impl Drop for Counted {
 /// When that is not so.
 pub(crate) fn end(senders: usize) {
     let (rung, _ear) = channel();
-    let bell = Bell { rung, pending: Arc::default(), rings: Arc::default(), waits: Arc::default() };
+    let bell = Bell::new(rung);
     let (mailbox, inbox) = mailbox::<Counted, Last, _>(senders, bell);
     let (mailbox, given_back) = (Arc::new(mailbox), Arc::new(AtomicUsize::new(0)));
     let dropped = Arc::new(AtomicUsize::new(0));

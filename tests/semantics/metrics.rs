@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 both_worlds! {
     each_end_is_counted_once_by_its_reason,
     bytes_are_counted_both_ways,
+    connections_that_come_and_go_leave_the_timer_heap_alone,
     a_handshake_is_counted_by_what_came_of_it,
 }
 
@@ -77,6 +78,25 @@ fn bytes_are_counted_both_ways() {
     let after = counters(&world);
     assert_eq!((after.bytes_in, after.bytes_out), (5, 300_000));
     assert!(after.turns > before.turns && after.events > before.events);
+    let _trace = world.finish();
+}
+
+fn connections_that_come_and_go_leave_the_timer_heap_alone() {
+    let mut world = Setup::new().echo();
+    let visit = |world: &mut World| {
+        let (mut peer, _) = world.connect_and_wait();
+        peer.echo(b"hello");
+        assert_eq!(counters(world).timers, 1);
+        peer.finish();
+        world.wait_for_end();
+        while counters(world).open > 0 {}
+        assert_eq!(counters(world).timers, 0, "nobody is left who has one");
+        counters(world).timer_operations
+    };
+    let first = visit(&mut world);
+    for _ in 0..10 {
+        assert_eq!(visit(&mut world), first);
+    }
     let _trace = world.finish();
 }
 

@@ -12,6 +12,7 @@ both_worlds! {
     a_paused_connection_has_no_read_timeout_and_a_resumed_one_a_whole_one,
     a_pause_in_on_read_timeout_with_keep_stops_the_clock,
     no_read_timeout_is_none,
+    whoever_comes_after_another_has_a_whole_read_timeout,
     an_overdue_silence_is_not_judged_while_input_waits,
     an_overdue_silence_that_is_an_end_is_told_as_the_end,
     output_does_not_break_a_peers_silence,
@@ -137,6 +138,22 @@ fn a_pause_in_on_read_timeout_with_keep_stops_the_clock() {
     peer.expect_silence(WAIT * 3);
     let want = [Event::Connect, Event::ReadTimeout, Event::ended("closed on request")];
     assert_eq!(world.finish().only(), want);
+}
+
+fn whoever_comes_after_another_has_a_whole_read_timeout() {
+    // The alarm of the first one comes up in the second one's time.
+    let mut world = Setup::new().config(|c| c.read_timeout = Some(WAIT)).start(|_| {});
+    let mut peer = world.connect();
+    world.wait_for_event(&Event::Connect);
+    peer.expect_silence(WAIT / 4);
+    peer.finish();
+    world.wait_for_end();
+    let mut next = world.connect();
+    let begin = world.wait_for_event(&Event::Connect);
+    let fired = world.wait_for_event(&Event::ReadTimeout);
+    assert!(at(&fired, &begin) >= WAIT, "early: {:?}", at(&fired, &begin));
+    next.expect_end();
+    let _trace = world.finish();
 }
 
 fn no_read_timeout_is_none() {

@@ -59,6 +59,12 @@ impl Origin {
     /// Its end has been counted.
     pub(crate) const END_COUNTED: Self = Self(4);
 
+    /// Whether the census knows of it.
+    #[inline]
+    pub(crate) fn is_counted(self) -> bool {
+        self.has(Self(Self::ENTERED.0 | Self::PEER_ENTERED.0))
+    }
+
     pub(crate) fn has(self, bits: Self) -> bool {
         self.0 & bits.0 != 0
     }

@@ -1,14 +1,16 @@
 //! When a connection is too old: computed from its state, never set.
 //!
-//! A connection has one entry in the timer heap. Reading stores `last_read`, sending stores
-//! `last_progress`, and nothing else happens: the entry is moved at once only when the true
-//! deadline became *earlier*; an entry that comes up too early is put back at the true deadline. So
-//! a busy connection costs one heap operation per timeout period, and the timeout is still exact.
+//! A connection has one entry in the timer heap: the alarm of its slot. Reading stores
+//! `last_read`, sending stores `last_progress`, and nothing else happens: the alarm is moved at
+//! once only when the true deadline became *earlier*; one that comes up too early is put back at
+//! the true deadline. It stays when the connection goes, for the next one in the slot. So a busy
+//! connection, or many short ones in its place, cost one heap operation per timeout period, and the
+//! timeout is still exact.
 //!
 //! Never: reads a clock or touches the heap.
 //!
 //! Invariants:
-//! 1. `entry_due` is at or before the true deadline whenever the loop waits (the loop's `settle`).
+//! 1. The alarm is at or before the true deadline whenever the loop waits (the loop's `settle`).
 
 use super::stage::{LINGER, Stage};
 use super::{Line, Reason};

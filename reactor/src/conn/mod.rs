@@ -54,7 +54,7 @@ pub(crate) use upgrade::Upgrade;
 
 use crate::api::{Addr, CloseReason, Credit, Handler, WhenFull};
 use crate::id::ListenerId;
-use shardpoll_timers::{Tick, TimerId};
+use shardpoll_timers::Tick;
 use std::rc::Rc;
 
 /// The record of one connection.
@@ -68,9 +68,6 @@ pub(crate) struct Line {
     pub(crate) last_read: Tick,
     /// When output last moved, or the stage began.
     pub(crate) last_progress: Tick,
-    /// The entry in the timer heap, and the time it stands at.
-    pub(crate) entry: Option<TimerId>,
-    pub(crate) entry_due: Tick,
     // These four are looked at together ([`Line::four`]).
     pub(crate) ready: Ready,
     pub(crate) gate: Gate,
@@ -104,6 +101,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    #[inline]
     pub(crate) fn new(
         stage: Stage,
         handler: Option<Box<dyn Handler>>,
@@ -120,8 +118,6 @@ impl Line {
             opened: now,
             last_read: now,
             last_progress: now,
-            entry: None,
-            entry_due: Tick::MAX,
             ready: Ready::NOTHING,
             gate: Gate::default(),
             marks: Marks::NOTHING,
@@ -159,6 +155,12 @@ impl Line {
         matches!(self.stage, Stage::Open(Channel::Plain))
             && self.gate.is_open()
             && self.marks == Marks::NOTHING
+    }
+
+    /// Whether nothing keeps a simple line whose peer has finished.
+    #[inline]
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.outbox.is_empty() && self.tuning.is_none()
     }
 
     /// Whether an open line has no input and no callback waiting: true after nearly every service.

@@ -12,7 +12,7 @@ use super::journey::Journey;
 use super::{Channel, Gate, Line, Marks, Origin, Outbox, Ready, Stage, Tuning};
 use crate::api::{Addr, Handler, LinkOptions, MoveError, Status, WhenFull};
 use crate::id::{ConnId, ListenerId};
-use shardpoll_timers::{Tick, TimerId};
+use shardpoll_timers::Tick;
 use std::rc::Rc;
 
 /// A handler that may be sent to another thread.
@@ -77,12 +77,6 @@ pub(crate) struct Luggage {
     journey: Journey,
 }
 
-/// What a line leaves behind in its loop.
-pub(crate) struct LeftBehind {
-    pub(crate) entry: Option<TimerId>,
-    pub(crate) counted: usize,
-}
-
 // What crosses threads may do so by its types, not by a promise.
 const _: fn() = || {
     fn is_send<T: Send>() {}
@@ -104,8 +98,9 @@ impl Line {
 }
 
 impl Luggage {
-    /// Packs a line that [may leave](Line::may_leave).
-    pub(crate) fn pack(line: Line, handler: SendHandler) -> (Self, LeftBehind) {
+    /// Packs a line that [may leave](Line::may_leave); gives how much of what it has queued its
+    /// shard has counted, too.
+    pub(crate) fn pack(line: Line, handler: SendHandler) -> (Self, usize) {
         let Line {
             handler: _,
             stage,
@@ -113,8 +108,6 @@ impl Luggage {
             opened,
             last_read,
             last_progress,
-            entry,
-            entry_due: _,
             ready,
             gate,
             on_agenda: _,
@@ -158,7 +151,7 @@ impl Luggage {
             #[cfg(feature = "sim")]
             journey,
         };
-        (luggage, LeftBehind { entry, counted })
+        (luggage, counted)
     }
 
     /// The line as it was, for another loop, and our address on it.

@@ -92,7 +92,17 @@ impl fmt::Debug for TlsDial {
 }
 
 impl super::Line {
-    /// Goes to another stage: the only way there is, so that the simulation sees each.
+    /// As [`enter`](Self::enter), from a stage that owns nothing: to drop it would be a look for
+    /// nothing.
+    #[inline(always)]
+    pub(crate) fn enter_from_plain(&mut self, stage: Stage) {
+        debug_assert!(matches!(self.stage, Stage::Open(Channel::Plain)), "a stage is lost");
+        #[cfg(feature = "sim")]
+        self.journey.enter(&stage);
+        std::mem::forget(std::mem::replace(&mut self.stage, stage));
+    }
+
+    /// Goes to another stage: the only way there is but one, so that the simulation sees each.
     #[inline(always)]
     pub(crate) fn enter(&mut self, stage: Stage) {
         #[cfg(feature = "sim")]

@@ -7,13 +7,14 @@ use super::Reactor;
 use super::serve::Cause;
 use crate::api::{Addr, CloseReason, Peer, Welcome, WhenExhausted};
 use crate::conn::{Channel, Line, Marks, Preface, Ready, Stage, TlsChannel};
-use crate::core::{Callback, Held};
+use crate::core::{Callback, Core, Held, drop_panic};
 use crate::id::ConnId;
 use crate::listener::{Acceptor, Listener, ListenerOptions};
 use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use shardpoll_tls::{ServerContext, Session};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// What an error of accept means for the listener.
@@ -52,16 +53,16 @@ impl AcceptError {
 }
 
 impl<S: Sys> Reactor<S> {
-    pub(super) fn accept(&mut self, key: ConnId) {
+    pub(super) fn accept(&mut self, key: ConnId, held: &mut Held) {
+        let Self { sys, fds, core, .. } = self;
+        let Some(listener) = core.table.listener_mut(key) else { return };
         // It may have been paused since the kernel was last told, or earlier in this batch.
-        if !self.core.table.listener_mut(key).is_some_and(|listener| listener.is_accepting()) {
-            return;
-        }
-        let Some(Some(fd)) = self.fds.get(key.slot()) else {
+        let (id, true) = (listener.id, listener.is_accepting()) else { return };
+        let Some(Some(fd)) = fds.get(key.slot()) else {
             return;
         };
-        match self.sys.accept(fd) {
-            Ok((fd, addr)) => self.pass_or_admit(key, fd, addr),
+        match sys.accept(fd) {
+            Ok((fd, addr)) => self.pass_or_admit(key, id, fd, addr, held),
             Err(error) if AcceptError::of(&error) == AcceptError::Passing => {
                 log::trace!("accept: {error}");
             }
@@ -96,6 +97,85 @@ impl<S: Sys> Reactor<S> {
                 Err(error) => log::debug!("no descriptor to keep in reserve: {error}"),
             }
         }
+    }
+
+    /// Admits a connection by the short way, if it may take it.
+    ///
+    /// Only while a batch of events is served, which looks after `held` when user code panics.
+    #[inline(always)]
+    pub(super) fn admit_any(&mut self, key: ConnId, fd: S::Fd, addr: Addr, held: &mut Held) {
+        let Core { table, phase, .. } = &mut self.core;
+        let room = !table.is_full();
+        match table.listener_mut(key) {
+            Some(listener) if room && phase.serves() && listener.asks_nothing() => {
+                self.admit_plain(key, fd, addr, held);
+            }
+            _ => self.admit(key, fd, addr),
+        }
+    }
+
+    /// As [`admit`](Self::admit), at a listener that asks nothing, of a loop that serves.
+    #[inline(always)]
+    fn admit_plain(&mut self, key: ConnId, fd: S::Fd, addr: Addr, held: &mut Held) {
+        let Self { sys, core, .. } = self;
+        let Core { table, pulse, config, now, panic_counted, .. } = core;
+        let Some(listener) = table.listener_mut(key) else { return };
+        let (from, now) = (listener.id, *now);
+        let local = listener_addr(sys, listener, &fd);
+        let when_full = listener.options.when_full.unwrap_or(config.when_full);
+        let Some(accept) = &mut listener.accept else { return };
+        let peer = Peer { addr, listener: from, proxy: None };
+        pulse.call(Callback::Accept);
+        *panic_counted = false;
+        // An acceptor is lent nothing of the loop, so it can be called where it is.
+        match catch_unwind(AssertUnwindSafe(|| accept.accept(&peer))) {
+            Ok(handler) => *held = Some(handler),
+            Err(panic) => {
+                self.core.count_panic(None);
+                drop_panic(panic);
+            }
+        }
+        let stage = Stage::Open(Channel::Plain);
+        let mut line = Line::new(stage, None, peer.addr, Some(from), now);
+        line.local = local;
+        line.when_full = when_full;
+        // A fresh socket can be written to, though the first event is yet to come.
+        line.ready.add(Ready::WRITABLE);
+        let Some(id) = self.core.table.insert(Entry::Line(line)) else {
+            return self.core.drop_user_value(held.take());
+        };
+        let registered = self.sys.register(&fd, Interest::Stream, id.key());
+        self.set_fd(id, fd);
+        self.core.count_accepted(from);
+        if let Some(router) = self.balancer() {
+            router.entered();
+        }
+        match registered {
+            Ok(()) if held.is_some() => self.begin(id, held),
+            registered => self.end_at_once(id, held.take(), registered.err()),
+        }
+    }
+
+    /// A connection whose acceptor has panicked, or that cannot be watched, ends as it begins.
+    #[cold]
+    fn end_at_once(&mut self, id: ConnId, handler: Held, unwatched: Option<io::Error>) {
+        let line = self.core.line(id);
+        line.handler = handler;
+        if line.handler.is_none() {
+            line.told = true;
+            line.fail(CloseReason::HandlerPanic);
+        }
+        if let Some(error) = unwatched {
+            self.not_watched(id, error);
+        }
+        self.serve(id, Cause::Asked);
+    }
+
+    #[cold]
+    fn not_watched(&mut self, id: ConnId, error: io::Error) {
+        log::warn!("connection {id}: cannot be watched: {error}");
+        self.core.pulse.counters.accept_failures.add(1);
+        self.core.line(id).fail(CloseReason::Io(error));
     }
 
     pub(super) fn admit(&mut self, key: ConnId, fd: S::Fd, addr: Addr) {
@@ -158,13 +238,11 @@ impl<S: Sys> Reactor<S> {
         self.set_fd(id, fd);
         self.core.line(id).set_lifetime(id, max_lifetime);
         self.core.count_accepted(from);
-        if let Some(router) = &mut self.router {
+        if let Some(router) = self.balancer() {
             router.entered();
         }
         if let Err(error) = registered {
-            log::warn!("connection {id}: cannot be watched: {error}");
-            self.core.pulse.counters.accept_failures.add(1);
-            self.core.line(id).fail(CloseReason::Io(error));
+            self.not_watched(id, error);
         }
         let with_all = self.core.table.listener_mut(key).is_some_and(|listener| listener.ends_all);
         if with_all || self.core.phase.quits() {
@@ -215,6 +293,7 @@ impl<S: Sys> Reactor<S> {
 
 /// Our address on a connection: the listener's, and only one that listens on every address has to
 /// ask.
+#[inline(always)]
 fn listener_addr<S: Sys>(sys: &mut S, listener: &mut Listener, fd: &S::Fd) -> Option<Rc<Addr>> {
     if listener.is_wildcard {
         let addr = sys.local_addr(fd).ok()?;

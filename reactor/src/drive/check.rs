@@ -82,6 +82,8 @@ impl<S: Sys> Reactor<S> {
         let marked = lines().filter(|line| line.marks.has(Marks::HANDSHAKE)).count();
         let live = self.core.handshakes.live;
         hold(live == marked, || format!("{live} handshakes are counted, not {marked}"))?;
+        let (spare, found) = (self.core.table.spare_alarms(), self.core.table.count_spare());
+        hold(spare == found, || format!("{spare} alarms are counted as spare, not {found}"))?;
         self.check_counters(lines().count() as u64)?;
         // A snapshot is in the order of slots.
         for (slot, fd) in self.fds.iter().enumerate() {
@@ -108,6 +110,16 @@ impl<S: Sys> Reactor<S> {
         let accepted = listeners.iter().map(|(_, counters)| counters.accepted).sum();
         let from = counters.accepted;
         hold(from == accepted, || format!("{from} were accepted, of listeners {accepted}"))
+    }
+
+    /// The alarm of a line's slot is in the heap; gives when it comes up.
+    fn check_alarm(&self, id: ConnId) -> Result<Tick, String> {
+        let (entry, due) = self.core.table.alarm(id);
+        let due_in_heap = |entry| self.core.timers.due(entry).unwrap_or(Tick::ZERO);
+        let stands = entry.map_or(Tick::MAX, due_in_heap);
+        let same = stands == due || entry.is_some() && due < stands;
+        hold(same, || format!("{id}: its alarm stands at {stands:?}, not {due:?}"))?;
+        Ok(stands)
     }
 
     /// A listener or a watch.
@@ -216,15 +228,11 @@ impl<S: Sys> Reactor<S> {
         let counted = line.counted;
         hold(counted == queued, || format!("{id}: {counted} bytes are counted, not {queued}"))?;
         self.check_links(id, line)?;
-        let stands =
-            line.entry.map_or(Tick::MAX, |entry| core.timers.due(entry).unwrap_or(Tick::ZERO));
-        let entry_due = line.entry_due;
-        let same = stands == entry_due || line.entry.is_some() && entry_due < stands;
-        hold(same, || format!("{id}: its entry stands at {stands:?}, not {entry_due:?}"))?;
+        let stands = self.check_alarm(id)?;
         let (due, limit) = line.deadline(&core.spans);
         // A line that is on the agenda is settled before the loop waits.
         let in_time = listed || stands <= due.max(core.now);
-        hold(in_time, || format!("{id}: {limit:?} is due at {due:?}, its entry at {stands:?}"))
+        hold(in_time, || format!("{id}: {limit:?} is due at {due:?}, its alarm at {stands:?}"))
     }
 }
 

@@ -16,16 +16,16 @@ use std::io;
 use std::rc::Rc;
 
 impl<S: Sys> Reactor<S> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn carry_out_wishes(&mut self) {
         if !self.core.wishes.is_empty() {
-            let wishes = std::mem::take(&mut self.core.wishes);
-            self.carry_out(wishes);
+            self.carry_out();
         }
     }
 
-    fn carry_out(&mut self, wishes: Vec<Wish>) {
-        for wish in wishes {
+    #[inline(never)]
+    fn carry_out(&mut self) {
+        for wish in std::mem::take(&mut self.core.wishes) {
             match wish {
                 Wish::Connect(id, dial) => self.dial(id, dial),
                 Wish::Option(id, option) => self.set_option(id, option),

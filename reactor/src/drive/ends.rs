@@ -7,11 +7,10 @@
 
 use super::Reactor;
 use crate::api::CloseReason;
-use crate::conn::{Channel, Fin, Marks, Ready, Reason, Stage};
-use crate::core::{Callback, Held};
+use crate::conn::{Channel, Fin, Marks, Origin, Ready, Reason, Stage};
+use crate::core::{Callback, Core, Door, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
-use crate::table::Entry;
 
 impl<S: Sys> Reactor<S> {
     /// Callbacks that are due without an event, in their order (S112, S114).
@@ -31,6 +30,45 @@ impl<S: Sys> Reactor<S> {
                 self.tell_drain_begin(id, held);
             }
         }
+    }
+
+    /// The first service of a line that was open at once, and owes nothing but `on_connect`.
+    #[inline]
+    pub(super) fn begin(&mut self, id: ConnId, held: &mut Held) {
+        let Core { table, staging, pulse, first_room, .. } = &mut self.core;
+        let line = table.served_mut(id);
+        pulse.serve(Some(id), line.listener);
+        line.connected = true;
+        staging.begin(id, *first_room, Door::Direct);
+        self.core.call(id, held, Callback::Connect, |h, c| h.on_connect(c));
+        if !self.core.staging.is_direct() {
+            self.flush_other(id, held);
+        } else if !self.core.staging.is_empty() {
+            self.flush_staged(id, held);
+        }
+        if !self.core.staging.is_empty() {
+            self.core.unstage(id, &[]);
+        }
+        self.conclude(id, held);
+    }
+
+    /// The whole end of a line that was simple, and owes nothing: its peer has finished, and that
+    /// is told.
+    pub(super) fn part(&mut self, id: ConnId, held: &mut Held) {
+        let reason = CloseReason::PeerClosed;
+        let line = self.core.line(id);
+        line.input_ended = true;
+        line.told = true;
+        line.origin.add(Origin::END_COUNTED);
+        line.enter_from_plain(Stage::Closed(CloseReason::PeerClosed));
+        let listener = line.listener;
+        self.core.count_plain_end(listener, reason.kind());
+        log::debug!("connection {id}: ended: {reason}");
+        self.core.call(id, held, Callback::Disconnect, |h, c| h.on_disconnect(c, &reason));
+        self.core.pulse.call(Callback::Drop);
+        drop(held.take());
+        self.core.staging.end();
+        self.free(id, None);
     }
 
     /// The line is flushing or closed: carries its end on.
@@ -165,33 +203,36 @@ impl<S: Sys> Reactor<S> {
         while let Some(next) = self.core.take_next_handler(id) {
             self.core.drop_user_value(next);
         }
-        let Some(Entry::Line(line)) = self.core.table.remove(id) else {
+        let Some(line) = self.core.table.line_mut(id) else {
             return;
         };
+        let (listener, opened, race) = (line.listener, line.opened, line.race.take());
         self.core.queued -= line.counted;
-        self.leave(line.listener, &line.peer, line.origin);
-        if let Some(entry) = line.entry {
-            self.core.timers.remove(entry);
+        #[cfg(feature = "sim")]
+        self.transitions.close(std::mem::take(&mut line.journey));
+        if let Some(line) = self.core.table.line(id).filter(|line| line.origin.is_counted()) {
+            self.leave(listener, &line.peer, line.origin);
         }
-        if let (Some(router), Some(_)) = (&mut self.router, line.listener) {
-            router.left(Some(self.core.now.saturating_since(line.opened)));
+        self.core.table.discard(id);
+        let now = self.core.now;
+        if let (Some(router), Some(_)) = (self.balancer(), listener) {
+            router.left(Some(now.saturating_since(opened)));
         }
-        for attempt in line.race.into_iter().flat_map(|race| race.running) {
-            self.drop_attempt(attempt);
+        if let Some(race) = race {
+            race.running.into_iter().for_each(|attempt| self.drop_attempt(attempt));
         }
         self.close_fd(id);
         if !self.ended_listeners.is_empty() {
             self.forget_ended_listeners();
         }
-        #[cfg(feature = "sim")]
-        self.transitions.close(line.journey);
         self.core.pulse.counters.closed.add(1);
-        self.core.count_gone(line.listener);
+        self.core.count_gone(listener);
     }
 
     pub(super) fn close_fd(&mut self, id: ConnId) {
-        if let Some(fd) = self.fds.get_mut(id.slot()) {
-            self.descriptor_freed |= fd.take().is_some();
+        if let Some(fd) = self.fds.get_mut(id.slot()).and_then(Option::take) {
+            self.sys.close(fd);
+            self.descriptor_freed = true;
         }
     }
 }

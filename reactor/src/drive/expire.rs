@@ -1,6 +1,6 @@
 //! Due timers: limits of connections, rests of listeners, pauses of watches, users' timers.
 //!
-//! Never: trusts an entry: a line's true deadline is computed when its entry comes up.
+//! Never: trusts an alarm: a line's true deadline is computed when its slot's comes up.
 
 use super::Reactor;
 use super::serve::{Cause, Owed};
@@ -10,13 +10,14 @@ use crate::core::{Callback, Due, Task};
 use crate::id::{ConnId, TimerId};
 use crate::proxy::ProxyError;
 use crate::sys::Sys;
+use crate::table::Alarm;
 use shardpoll_timers::{Tick, TimerId as HeapId};
 
 impl<S: Sys> Reactor<S> {
     pub(super) fn expire(&mut self) {
         while let Some((timer, due)) = self.core.timers.pop_due() {
             match due {
-                Due::Line(id) => self.line_due(timer, id),
+                Due::Slot(slot) => self.slot_due(timer, slot),
                 Due::Listener(id) => {
                     self.core.timers.retire(timer);
                     self.end_rest(id);
@@ -54,21 +55,21 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn line_due(&mut self, timer: HeapId, id: ConnId) {
+    fn slot_due(&mut self, timer: HeapId, slot: u32) {
         let core = &mut self.core;
-        let Some(line) = core.table.line_mut(id) else {
+        let Some(id) = core.table.rings_for(slot) else {
             return core.timers.retire(timer);
         };
+        let (line, alarm) = core.table.served_with_alarm(id);
         line.excuse(core.last_turn);
         let (due, limit) = line.deadline(&core.spans);
         if due > core.now && due != Tick::MAX {
-            line.entry_due = due;
-            // Nobody stops a line's entry but the line, so it is armed again.
-            let _refused = core.timers.rearm(timer, due, Due::Line(id));
+            alarm.due = due;
+            // Nobody removes an alarm, so it is armed again.
+            let _refused = core.timers.rearm(timer, due, Due::Slot(slot));
             return;
         }
-        line.entry = None;
-        line.entry_due = Tick::MAX;
+        *alarm = Alarm::NONE;
         core.timers.retire(timer);
         if due == Tick::MAX {
             return;

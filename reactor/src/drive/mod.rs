@@ -220,6 +220,21 @@ impl<S: Sys> Reactor<S> {
     pub fn turn_with(
         &mut self,
         wait_at_most: Option<Duration>,
+        outside: impl FnMut(&mut Local<'_>) -> bool,
+    ) -> io::Result<Turn> {
+        self.turn_while(wait_at_most, || true, outside)
+    }
+
+    /// As [`turn_with`](Self::turn_with), but `outside` is called only while `waits` says that
+    /// there is work.
+    ///
+    /// # Errors
+    /// As [`turn`](Self::turn).
+    #[inline]
+    pub fn turn_while(
+        &mut self,
+        wait_at_most: Option<Duration>,
+        waits: impl Fn() -> bool,
         mut outside: impl FnMut(&mut Local<'_>) -> bool,
     ) -> io::Result<Turn> {
         let until = self.wait_until(wait_at_most);
@@ -244,7 +259,7 @@ impl<S: Sys> Reactor<S> {
         self.events = events;
         self.expire();
         // One that panics has had its call all the same.
-        while self.core.run(Callback::Letter, &mut outside).unwrap_or(true) {}
+        while waits() && self.core.run(Callback::Letter, &mut outside).unwrap_or(true) {}
         self.carry_out_wishes();
         self.work_off_agenda();
         self.carry_out_wishes();
@@ -314,7 +329,15 @@ impl<S: Sys> Reactor<S> {
         !self.core.agenda.is_empty() || !self.core.wishes.is_empty()
     }
 
+    #[inline(always)]
     fn work_off_agenda(&mut self) {
+        if !self.core.agenda.is_empty() {
+            self.serve_agenda();
+        }
+    }
+
+    #[inline(never)]
+    fn serve_agenda(&mut self) {
         let mut agenda = std::mem::take(&mut self.core.agenda);
         for id in agenda.drain(..) {
             // It may have been freed since it was put there, or served by an event.
@@ -328,6 +351,7 @@ impl<S: Sys> Reactor<S> {
         self.core.agenda = agenda;
     }
 
+    #[inline(always)]
     fn set_fd(&mut self, id: ConnId, fd: S::Fd) {
         let slot = id.slot();
         if self.fds.len() <= slot {

@@ -26,6 +26,13 @@ impl<S: Sys> Reactor<S> {
         self.router = Some(router);
     }
 
+    /// Who is told where connections live, if they could live elsewhere.
+    #[inline]
+    pub(super) fn balancer(&mut self) -> Option<&mut Box<dyn Router<S::Fd>>> {
+        let others = self.core.shards > 1;
+        self.router.as_mut().filter(|_| others)
+    }
+
     /// A line was at rest when its last service ended; if it still is, it leaves.
     pub(super) fn carry_out_move(&mut self, id: ConnId) {
         let Some(line) = self.core.table.line_mut(id) else { return };
@@ -64,11 +71,8 @@ impl<S: Sys> Reactor<S> {
             log::debug!("connection {id}: cannot be unregistered: {error}");
         }
         let Some(Entry::Line(line)) = self.core.table.remove(id) else { return };
-        let (luggage, left) = Luggage::pack(line, handler);
-        self.core.queued -= left.counted;
-        if let Some(entry) = left.entry {
-            self.core.timers.remove(entry);
-        }
+        let (luggage, counted) = Luggage::pack(line, handler);
+        self.core.queued -= counted;
         self.core.pulse.counters.moved_out.add(1);
         self.core.count_gone(luggage.listener());
         let (to, link) = (moving.to, moving.link);
@@ -76,7 +80,7 @@ impl<S: Sys> Reactor<S> {
         let parcel = Parcel { fd, was: id, to, link, heard, luggage: Box::new(luggage) };
         let refused = match &mut self.router {
             Some(router) => {
-                if parcel.is_accepted() {
+                if parcel.is_accepted() && self.core.shards > 1 {
                     router.left(None);
                 }
                 router.send(parcel).err()
@@ -117,7 +121,7 @@ impl<S: Sys> Reactor<S> {
         self.core.pulse.counters.moved_in.add(1);
         let listener = self.core.line(id).listener;
         self.core.count_open(listener);
-        if let (Some(router), true) = (&mut self.router, accepted) {
+        if let (Some(router), true) = (self.balancer(), accepted) {
             router.entered();
         }
         if let Err(error) = registered {
@@ -192,20 +196,29 @@ impl<S: Sys> Reactor<S> {
 /// Connections that were accepted for others.
 impl<S: Sys> Reactor<S> {
     /// A connection was accepted: it is served here, unless the router has it.
-    pub(super) fn pass_or_admit(&mut self, key: ConnId, fd: S::Fd, addr: Addr) {
-        let listener = self.core.table.listener_mut(key).map(|listener| listener.id);
-        let (Some(router), Some(listener)) = (&mut self.router, listener) else {
-            return self.admit(key, fd, addr);
+    #[inline(always)]
+    pub(super) fn pass_or_admit(
+        &mut self,
+        key: ConnId,
+        listener: ListenerId,
+        fd: S::Fd,
+        addr: Addr,
+        held: &mut Held,
+    ) {
+        let Some(router) = self.balancer() else {
+            return self.admit_any(key, fd, addr, held);
         };
         match router.pass(Fresh { listener, fd, addr, refused: false }) {
-            Some(Fresh { fd, addr, .. }) => self.admit_and_settle(key, fd, addr),
+            Some(Fresh { fd, addr, .. }) => {
+                self.admit_any(key, fd, addr, held);
+                self.settle_passes();
+            }
             None => self.core.pulse.counters.passed_on.add(1),
         }
     }
 
-    fn admit_and_settle(&mut self, key: ConnId, fd: S::Fd, addr: Addr) {
-        self.admit(key, fd, addr);
-        if let Some(router) = &mut self.router {
+    fn settle_passes(&mut self) {
+        if let Some(router) = self.balancer() {
             router.settled();
         }
     }
@@ -224,10 +237,11 @@ impl<S: Sys> Reactor<S> {
         let found = key.and_then(|key| Some((key, self.core.table.listener_mut(key)?)));
         match found {
             Some((key, listener)) if fresh.refused || takes && !listener.paused => {
-                if let Some(router) = &mut self.router {
+                if let Some(router) = self.balancer() {
                     router.taken();
                 }
-                self.admit_and_settle(key, fresh.fd, fresh.addr);
+                self.admit(key, fresh.fd, fresh.addr);
+                self.settle_passes();
                 Ok(())
             }
             _ => {

@@ -6,6 +6,7 @@ use super::Reactor;
 use super::serve::Cause;
 use crate::api::CloseReason;
 use crate::conn::Stage;
+use crate::core::Due;
 use crate::id::ConnId;
 use crate::phase::Phase;
 use crate::sys::Sys;
@@ -143,6 +144,9 @@ impl<S: Sys> Reactor<S> {
         core.timers.start_turn(Tick::MAX);
         while let Some((timer, due)) = core.timers.pop_due() {
             core.timers.retire(timer);
+            if let Due::Slot(slot) = due {
+                core.table.rings_for(slot);
+            }
             core.drop_user_value(due);
         }
         core.show_traffic();

@@ -86,20 +86,24 @@ impl<S: Sys> Reactor<S> {
 
     /// The read of a line that is simply open did not bring input.
     #[cold]
-    pub(super) fn no_input(&mut self, id: ConnId, result: io::Result<usize>) {
+    pub(super) fn no_input(&mut self, id: ConnId, held: &mut Held, result: io::Result<usize>) {
         match result {
-            // It is simply open as before.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // It is simply open as before.
                 self.core.line(id).ready.clear(Ready::READABLE);
+                return self.conclude(id, held);
             }
             result => {
                 self.core.staging.close();
                 match result {
+                    Ok(_) if self.core.line(id).owes_nothing() => return self.part(id, held),
                     Ok(_) => self.input_ended(id),
                     Err(error) => self.read_failed(id, error),
                 }
             }
         }
+        self.flush_other(id, held);
+        self.conclude_other(id, held);
     }
 
     /// Input of a line that is not simply open.
@@ -142,7 +146,7 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn input_ended(&mut self, id: ConnId) {
+    pub(super) fn input_ended(&mut self, id: ConnId) {
         let line = self.core.line(id);
         line.input_ended = true;
         line.ready.clear(Ready::READABLE);

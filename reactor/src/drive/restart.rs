@@ -78,7 +78,7 @@ impl<S: Sys> Reactor<S> {
         let (handler, listener, opened) = (line.handler.take(), line.listener, line.opened);
         let now = self.core.now;
         self.core.pulse.counters.closed.add(1);
-        if let (Some(router), Some(_)) = (&mut self.router, listener) {
+        if let (Some(router), Some(_)) = (self.balancer(), listener) {
             router.left(Some(now.saturating_since(opened)));
         }
         let line = self.core.line(id);

@@ -40,7 +40,8 @@ impl<S: Sys> Reactor<S> {
         }
         match receive(sys, fd, &mut wide_rx[..size], line, *now, traffic) {
             Ok(count @ 1..) => self.decrypt_open(id, held, true, count),
-            other => self.no_input(id, other),
+            Ok(_) => self.input_ended(id),
+            Err(error) => self.read_failed(id, error),
         }
     }
 

@@ -91,7 +91,9 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn service(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
-        let Some(line) = table.line_mut(id) else { return self.serve_other(id, cause) };
+        let Some(line) = table.line_mut(id) else {
+            return self.serve_other(id, cause, held);
+        };
         pulse.serve(Some(id), line.listener);
         if let Cause::Event(ready) = cause {
             line.ready.add(ready);
@@ -114,7 +116,7 @@ impl<S: Sys> Reactor<S> {
                         let data = &rx[..count];
                         core.call(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
                     }
-                    other => self.no_input(id, other),
+                    other => return self.no_input(id, held, other),
                 }
             }
             _ => {}
@@ -141,7 +143,7 @@ impl<S: Sys> Reactor<S> {
 
     /// The output side of a line that is not simply open, or has something in its outbox.
     #[inline(never)]
-    fn flush_other(&mut self, id: ConnId, held: &mut Held) {
+    pub(super) fn flush_other(&mut self, id: ConnId, held: &mut Held) {
         if self.flush_sealed(id, held) {
             return;
         }
@@ -156,14 +158,14 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// An event for something else than a line.
-    #[cold]
-    fn serve_other(&mut self, id: ConnId, cause: Cause) {
+    #[inline(never)]
+    fn serve_other(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
         self.core.staging.end();
         match (self.core.table.entry_mut(id), cause) {
             (Some(Entry::Listener(listener)), _) => {
                 let listener = Some(listener.id);
                 self.core.pulse.serve(None, listener);
-                self.accept(id);
+                self.accept(id, held);
             }
             (Some(Entry::Watch(_)), Cause::Event(ready)) => {
                 self.core.pulse.serve(None, None);
@@ -211,11 +213,11 @@ impl<S: Sys> Reactor<S> {
 
     /// Ends a service: makes sure that something will bring the loop back to the line.
     #[inline(always)]
-    fn conclude(&mut self, id: ConnId, held: &mut Held) {
+    pub(super) fn conclude(&mut self, id: ConnId, held: &mut Held) {
         let Core { table, staging, spans, .. } = &mut self.core;
-        let line = table.served_mut(id);
+        let (line, alarm) = table.served_with_alarm(id);
         let at_rest = staging.is_direct() && line.is_idle();
-        if !at_rest || line.read_deadline(spans) < line.entry_due {
+        if !at_rest || line.read_deadline(spans) < alarm.due {
             return self.conclude_other(id, held);
         }
         staging.end();

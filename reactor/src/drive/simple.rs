@@ -85,8 +85,7 @@ impl<S: Sys> Reactor<S> {
         result: io::Result<usize>,
     ) {
         self.core.line(id).ready.add(event);
-        self.no_input(id, result);
-        self.finish(id, held);
+        self.no_input(id, held, result);
     }
 
     /// The callback has lent, or there may be more input: still simple. All else is not.

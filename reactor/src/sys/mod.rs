@@ -293,6 +293,12 @@ pub trait Sys: 'static {
     /// `WouldBlock` while it is still pending; else why it failed.
     fn connected(&mut self, fd: &Self::Fd) -> io::Result<()>;
 
+    /// Closes a descriptor, as to drop it does.
+    #[inline]
+    fn close(&mut self, fd: Self::Fd) {
+        drop(fd);
+    }
+
     /// Takes input; 0 is the end of it.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ fn family_bytes(family: c_int) -> [u8; FAMILY_LEN] {
 }
 
 impl RawAddr {
+    #[inline]
     pub(super) fn empty() -> Self {
         Self { bytes: [0; 128], len: 128 }
     }
@@ -83,6 +84,7 @@ impl RawAddr {
         raw
     }
 
+    #[inline]
     pub(super) fn parse(&self) -> io::Result<Addr> {
         fn part<const N: usize>(bytes: &[u8; 128], at: usize) -> [u8; N] {
             std::array::from_fn(|i| bytes[at + i])

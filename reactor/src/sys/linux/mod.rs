@@ -37,13 +37,16 @@ use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// For system calls that could name a peer: none.
 const NO_ADDR: *const libc::sockaddr = ptr::null();
+
+/// For waits that could change the signals that are blocked: they do not.
+const NO_MASK: *const libc::sigset_t = ptr::null();
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -132,6 +135,7 @@ impl Linux {
         self.control(libc::EPOLL_CTL_ADD, &*self.wake, EPOLLIN | EPOLLET, WAKE_KEY)
     }
 
+    #[inline]
     fn control(&self, verb: c_int, fd: &impl AsRawFd, mask: c_int, key: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: mask as u32, u64: key };
         // SAFETY: `event` lives through the call, which copies it.
@@ -155,7 +159,7 @@ impl Linux {
                     raw.as_mut_ptr(),
                     raw.len(),
                     time_ptr,
-                    ptr::null::<libc::sigset_t>(),
+                    NO_MASK,
                     0_usize,
                 )
             };
@@ -171,9 +175,12 @@ impl Linux {
         let millis = nanos
             .map_or(-1, |n| c_int::try_from(n.div_ceil(NANOS_PER_MILLI)).unwrap_or(c_int::MAX));
         let room = c_int::try_from(raw.len()).unwrap_or(c_int::MAX);
-        let epoll = self.epoll.as_raw_fd();
-        // SAFETY: `raw` has room for `room` events.
-        let result = unsafe { libc::epoll_wait(epoll, raw.as_mut_ptr(), room, millis) };
+        let (epoll, raw, mask) = (self.epoll.as_raw_fd(), raw.as_mut_ptr(), NO_MASK);
+        // By number, as `recv` is: the C library's function is a cancellation point.
+        // SAFETY: `raw` has room for `room` events, and no signal mask is given.
+        let result = unsafe {
+            libc::syscall(libc::SYS_epoll_pwait, epoll, raw, room, millis, mask, 0_usize)
+        };
         check(result)
     }
 }
@@ -269,6 +276,7 @@ impl Sys for Linux {
         self.epoll.try_clone()
     }
 
+    #[inline]
     fn register(&mut self, fd: &OwnedFd, interest: Interest, key: u64) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_ADD, fd, mask(interest), key)
     }
@@ -293,6 +301,7 @@ impl Sys for Linux {
         self.control(libc::EPOLL_CTL_DEL, &fd, 0, WAKE_KEY)
     }
 
+    #[inline]
     fn accept(&mut self, listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
         socket::accept(listener)
     }
@@ -331,6 +340,15 @@ impl Sys for Linux {
 
     fn connected(&mut self, fd: &OwnedFd) -> io::Result<()> {
         socket::connected(fd)
+    }
+
+    #[inline]
+    fn close(&mut self, fd: OwnedFd) {
+        let fd = fd.into_raw_fd();
+        // By number, as `recv` below. What it says is of no use: the descriptor is gone all the
+        // same (close(2)).
+        // SAFETY: takes no pointer; `fd` was owned, and is nobody's now.
+        let _gone = unsafe { libc::syscall(libc::SYS_close, fd) };
     }
 
     #[inline(always)]

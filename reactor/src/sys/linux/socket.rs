@@ -134,12 +134,15 @@ pub(super) fn adopt(stream: OwnedFd) -> io::Result<OwnedFd> {
     Ok(stream)
 }
 
+#[inline]
 pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
     let mut addr = RawAddr::empty();
     let (bytes, len) = addr.as_mut_ptrs();
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // By number, as `recv` is: the C library's function is a cancellation point.
     // SAFETY: `bytes` has room for the 128 bytes that `len` says; both live through the call.
-    let fd = own(unsafe { libc::accept4(listener.as_raw_fd(), bytes, len, flags) })?;
+    let fd = unsafe { libc::syscall(libc::SYS_accept4, listener.as_raw_fd(), bytes, len, flags) };
+    let fd = own(c_int::try_from(fd).expect("the kernel gives an int"))?;
     Ok((fd, addr.parse()?))
 }
 
