@@ -31,7 +31,7 @@ mkdir -p "$target"
 # NAME PKG-CONFIG-NAME
 while read -r name library; do
     read -ra flags <<<"$(pkg-config --cflags --libs "$library")"
-    gcc -std=gnu11 -O3 -Wall -Wextra -Werror -pthread -o "$target/$name" "bench/peers/$name.c" \
+    gcc -std=gnu11 -O3 -Wall -Wextra -Werror -o "$target/$name" "bench/peers/$name.c" \
         "${flags[@]}"
     echo "$target/$name: $library $(pkg-config --modversion "$library")"
 done <<'END'

@@ -45,6 +45,13 @@ static void happened(struct bufferevent *conn, short events, void *unused)
     }
 }
 
+static void input_ended(evutil_socket_t input, short events, void *base)
+{
+    (void)input;
+    (void)events;
+    event_base_loopbreak(base);
+}
+
 static void connected(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *addr,
                       int length, void *base)
 {
@@ -76,6 +83,9 @@ int main(int argc, char **argv)
     if (!listener
         || getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&addr, &length) != 0)
         fail("libevent cannot listen");
+    struct event *input = event_new(base, 0, EV_READ, input_ended, base);
+    if (!input || event_add(input, NULL) != 0)
+        fail("standard input is neither a pipe nor a terminal");
     listening(ntohs(addr.sin_port));
     return event_base_dispatch(base) < 0;
 }

@@ -35,6 +35,14 @@ static void hang_up(struct conn *conn)
     uv_close((uv_handle_t *)&conn->timer, closed);
 }
 
+static void input_ended(uv_poll_t *input, int status, int events)
+{
+    (void)input;
+    (void)status;
+    (void)events;
+    exit(0);
+}
+
 static void too_silent(uv_timer_t *timer)
 {
     hang_up(timer->data);
@@ -121,6 +129,10 @@ int main(int argc, char **argv)
         || uv_listen((uv_stream_t *)&listener, 1024, connected) != 0
         || uv_tcp_getsockname(&listener, (struct sockaddr *)&addr, &length) != 0)
         fail("libuv cannot listen");
+    uv_poll_t input;
+    if (uv_poll_init(loop, &input, 0) != 0
+        || uv_poll_start(&input, UV_READABLE | UV_DISCONNECT, input_ended) != 0)
+        fail("standard input is neither a pipe nor a terminal");
     listening(ntohs(addr.sin_port));
     return uv_run(loop, UV_RUN_DEFAULT);
 }

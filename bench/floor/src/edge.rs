@@ -14,7 +14,6 @@ use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// Milliseconds from one sweep to the next.
@@ -28,11 +27,11 @@ const ENDS: u32 = (EPOLLRDHUP | EPOLLHUP | EPOLLERR).cast_unsigned();
 /// What there is to read for.
 const READS: u32 = EPOLLIN.cast_unsigned() | ENDS;
 
-/// Serves until the other end of `stop` is closed; cuts off who is silent for `read_timeout`.
+/// Serves until there is something to read, or the end, at `stop`: a pipe or a socket; cuts off who is silent for `read_timeout`.
 ///
 /// # Errors
 /// When there is no epoll, or waiting fails.
-pub fn serve(listener: &TcpListener, stop: &UnixStream, read_timeout: Duration) -> io::Result<()> {
+pub fn serve(listener: &TcpListener, stop: &impl AsFd, read_timeout: Duration) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let patience = u64::try_from(read_timeout.as_millis()).unwrap_or(u64::MAX);
     let epoll = Epoll::new()?;

@@ -10,13 +10,12 @@ use libc::{EPOLLIN, EPOLLOUT};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 
-/// Serves until the other end of `stop` is closed.
+/// Serves until there is something to read, or the end, at `stop`: a pipe or a socket.
 ///
 /// # Errors
 /// When there is no epoll, or waiting fails.
-pub fn serve(listener: &TcpListener, stop: &UnixStream) -> io::Result<()> {
+pub fn serve(listener: &TcpListener, stop: &impl AsFd) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new()?;
     epoll.add(listener.as_fd(), EPOLLIN, LISTENER)?;

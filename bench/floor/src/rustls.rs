@@ -12,7 +12,6 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,13 +55,14 @@ enum Turn {
     Over,
 }
 
-/// Serves until the other end of `stop` is closed; cuts off who is silent for `read_timeout`.
+/// Serves until there is something to read, or the end, at `stop`: a pipe or a socket; cuts off who
+/// is silent for `read_timeout`.
 ///
 /// # Errors
 /// When there is no epoll, waiting fails, or the configuration cannot work.
 pub fn serve(
     listener: &TcpListener,
-    stop: &UnixStream,
+    stop: &impl AsFd,
     read_timeout: Duration,
     config: &Arc<ServerConfig>,
 ) -> io::Result<()> {

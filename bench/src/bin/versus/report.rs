@@ -132,6 +132,7 @@ impl Row {
         if !self.detail.is_empty() {
             let _infallible = write!(line, "   {}", self.detail);
         }
+        line.truncate(line.trim_end().len());
         line.push('\n');
         line
     }
@@ -244,17 +245,10 @@ impl Report {
         mut rows: Vec<Row>,
         absent: &[Absent],
     ) -> Result<(), Failure> {
-        let columns = Columns::of(&rows);
-        let (name, title) = (scenario.name(), scenario.spec().title);
-        let mut text = format!("\n{name}: {title}\n{}\n", columns.head(scenario));
-        for row in &mut rows {
-            row.judge();
-            text.push_str(&row.text(columns));
-            self.missed.extend(row.missed());
-        }
-        for Absent { peer, why } in absent {
-            let _infallible = writeln!(text, "{:<24}not here: {why}", peer.name());
-        }
+        rows.iter_mut().for_each(Row::judge);
+        self.missed.extend(rows.iter().filter_map(Row::missed));
+        let name = scenario.name();
+        let text = table(scenario, &rows, absent);
         print(&text)?;
         rows.iter().try_for_each(|row| self.line(row))?;
         absent.iter().try_for_each(|Absent { peer, why }| {
@@ -266,6 +260,19 @@ impl Report {
     pub(crate) fn end(self) -> Vec<String> {
         self.missed
     }
+}
+
+fn table(scenario: Scenario, rows: &[Row], absent: &[Absent]) -> String {
+    let columns = Columns::of(rows);
+    let (name, title) = (scenario.name(), scenario.spec().title);
+    let mut text = format!("\n{name}: {title}\n{}\n", columns.head(scenario));
+    for row in rows {
+        text.push_str(&row.text(columns));
+    }
+    for Absent { peer, why } in absent {
+        let _infallible = writeln!(text, "{:<24}not here: {why}", peer.name());
+    }
+    text
 }
 
 /// Who is here, and who is not, and why.
@@ -284,4 +291,77 @@ fn print(text: &str) -> Result<(), Failure> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(Failure::io("standard output"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    /// A row with everything that a scenario may give.
+    fn row(scenario: Scenario, candidate: Candidate, timed: bool) -> Row {
+        let spread = Spread { median: 1.5, q1: 1.25, q3: 1.75 };
+        let mut row = Row {
+            what: "a unit",
+            value: spread,
+            ratio: Some(Ratio { of: "floor", spread }),
+            library: Some(Ratio { of: "mio", spread }),
+            rounds: if timed { 16 } else { 1 },
+            per_second: timed.then_some(1000.0),
+            client: timed.then_some(0.5),
+            ..Row::new(scenario, candidate)
+        };
+        row.judge();
+        row
+    }
+
+    #[test]
+    fn figures_end_where_their_titles_do_in_every_table() {
+        for &scenario in Scenario::value_variants() {
+            for timed in [true, false] {
+                let peers = scenario.spec().peers;
+                let rows: Vec<_> =
+                    peers.iter().map(|&p| row(scenario, Candidate::plain(p), timed)).collect();
+                let text = table(scenario, &rows, &[]);
+                let mut lines = text.lines().skip(2);
+                let head = lines.next().expect("a head");
+                assert_eq!(lines.clone().count(), rows.len(), "{text}");
+                for line in lines {
+                    let figures = line.get(..head.len()).expect("as long as the head");
+                    let ends = |text: &str| -> Vec<usize> {
+                        let gap = |at: &usize| text[*at..].starts_with("  ");
+                        (1..text.len())
+                            .filter(gap)
+                            .filter(|at| !text[..*at].ends_with(' '))
+                            .collect()
+                    };
+                    // The first two columns are names, and begin where their titles do.
+                    let [titles, figures] = [ends(head), ends(figures)];
+                    assert_eq!(titles[2..], figures[2..], "{text}");
+                    assert!(line.len() == head.len() || line[head.len()..].starts_with("   "));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_goal_is_met_or_missed_by_what_it_is_set_for() {
+        let row = |candidate: Peer, scenario| row(scenario, Candidate::plain(candidate), true);
+        // Its ratio is 1.5, its value as well.
+        let bulk = row(Peer::Shardpoll, Scenario::Bulk);
+        assert_eq!(bulk.goal, Some(("ratio", 0.65, false)));
+        assert!(bulk.missed().is_some_and(|told| told.starts_with("bulk: a unit: shardpoll: ")));
+        let idle = row(Peer::Shardpoll, Scenario::Idle);
+        assert_eq!((idle.goal, idle.missed()), (Some(("value", 300.0, true)), None));
+        assert_eq!(row(Peer::Mio, Scenario::Bulk).goal, None);
+    }
+
+    #[test]
+    fn who_is_not_here_is_told_with_the_reason() {
+        let absent = [Absent { peer: Peer::Libuv, why: "no such file".into() }];
+        let rows = [row(Scenario::Echo50, Candidate::plain(Peer::Shardpoll), true)];
+        let text = table(Scenario::Echo50, &rows, &absent);
+        let last = text.lines().last().expect("a line");
+        assert!(last.starts_with("libuv ") && last.ends_with("not here: no such file"), "{text}");
+    }
 }

@@ -17,7 +17,10 @@ use crate::scenario::{Goal, Lines, Scenario};
 use crate::window::{Place, Window};
 
 /// A window with many is so many times as long: each connection is to have its turn, and again.
-const LONGER: u64 = 3;
+const LONGER: u64 = 2;
+
+/// It has half as many rounds: its windows are long, and two for each candidate.
+const FEWER: u32 = 2;
 
 /// A candidate's windows, by round.
 struct Pair {
@@ -45,7 +48,9 @@ pub(crate) fn measure(
             stands.push((stand, Order::LinesFor(millis)));
         }
     }
-    let windows = go_round(&mut stands, asked.rounds, |(stand, order)| stand.window(*order))?;
+    let windows = go_round(&mut stands, (asked.rounds / FEWER).max(2), |(stand, order)| {
+        stand.window(*order)
+    })?;
     stands.into_iter().try_for_each(|(stand, _)| stand.end())?;
     let mut windows = windows.into_iter();
     let pair = |&candidate: &Candidate| Pair {

@@ -13,12 +13,15 @@ use crate::specs::TLS;
 use ::shardpoll::raise_descriptor_limit;
 use core_affinity::CoreId;
 use shardpoll_bench::tools;
+use socket2::SockRef;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// What the client may do at most before it is cut off, on every server.
 #[derive(Clone, Copy, Debug)]
@@ -66,17 +69,6 @@ pub(crate) fn ready(addr: SocketAddr) {
     let _unread = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Gives a socket that is closed at the other end when whoever started this process has gone.
-pub(crate) fn input_end() -> Result<UnixStream, Failure> {
-    let (open, end) = UnixStream::pair().map_err(Failure::io("a socket pair"))?;
-    let wait = move || {
-        until_input_ends();
-        drop(open);
-    };
-    tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))?;
-    Ok(end)
-}
-
 /// Ends this process when whoever started it has gone.
 pub(crate) fn exit_with_input() -> Result<(), Failure> {
     let wait = || {
@@ -86,10 +78,12 @@ pub(crate) fn exit_with_input() -> Result<(), Failure> {
     tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))
 }
 
-/// A port of the kernel's choice.
+/// A port of the kernel's choice. The standard library lets 128 wait, fewer than come at times, and
+/// who finds no room tries again after a second; so there is more room, as libraries make it.
 pub(crate) fn listen() -> Result<(TcpListener, SocketAddr), Failure> {
     let listen = || {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        SockRef::from(&listener).listen(BACKLOG)?;
         listener.local_addr().map(|addr| (listener, addr))
     };
     listen().map_err(Failure::io("cannot listen"))

@@ -4,9 +4,10 @@
 
 use crate::failure::Failure;
 use crate::peer::Peer;
-use crate::serve::{Patience, input_end, listen, ready};
+use crate::serve::{Patience, listen, ready};
 use shardpoll::tls::rustls::ServerConfig;
 use shardpoll_floor::{edge, level, rustls};
+use std::io;
 use std::sync::Arc;
 
 pub(crate) fn serve(
@@ -15,7 +16,9 @@ pub(crate) fn serve(
     patience: Patience,
 ) -> Result<(), Failure> {
     let (listener, addr) = listen()?;
-    let stop = input_end()?;
+    // Without a thread that waits for the end: the C library's calls are dearer in a process that
+    // has ever had two.
+    let stop = io::stdin();
     ready(addr);
     let served = match tls {
         Some(config) => rustls::serve(&listener, &stop, patience.read, &config),

@@ -4,13 +4,15 @@
 //! Never: looks at the clock more than once a turn.
 
 use crate::failure::Failure;
-use crate::serve::{Patience, input_end, listen, ready};
+use crate::serve::{Patience, listen, ready};
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::net::{TcpListener, TcpStream};
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 use shardpoll_bench::clock::Clock;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// As much as this engine reads at once.
@@ -45,21 +47,19 @@ struct Server {
 
 pub(crate) fn serve(patience: Patience) -> Result<(), Failure> {
     let (listener, addr) = listen()?;
-    let stop = input_end()?;
     ready(addr);
     let serve = || {
         listener.set_nonblocking(true)?;
-        stop.set_nonblocking(true)?;
-        run(TcpListener::from_std(listener), UnixStream::from_std(stop), patience.read)
+        run(TcpListener::from_std(listener), patience.read)
     };
     serve().map_err(Failure::io("mio's loop"))
 }
 
-fn run(mut listener: TcpListener, mut stop: UnixStream, patience: Duration) -> io::Result<()> {
+fn run(mut listener: TcpListener, patience: Duration) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(EVENTS);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-    poll.registry().register(&mut stop, STOP, Interest::READABLE)?;
+    poll.registry().register(&mut SourceFd(&io::stdin().as_raw_fd()), STOP, Interest::READABLE)?;
     let clock = Clock::start();
     let mut server = Server {
         conns: Vec::new(),

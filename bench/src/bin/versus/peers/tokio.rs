@@ -4,20 +4,24 @@
 //! The read timeout is `tokio::time::timeout` round each read, as its users write it. Writes have
 //! none, where this engine has one: that is in tokio's favour.
 //!
+//! No thread of its own waits for its end: the C library's calls are dearer in a process that has
+//! ever had two.
+//!
 //! Never: reads less than there is room for.
 
 use crate::failure::Failure;
 use crate::peer::Peer;
-use crate::serve::{Patience, ready, until_input_ends};
+use crate::serve::{Patience, ready};
 use shardpoll::tls::rustls::ServerConfig;
-use shardpoll_bench::tools;
+use std::io::stdin;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::net::unix::pipe;
 use tokio::runtime::Builder;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -37,18 +41,13 @@ pub(crate) fn serve(
     };
     let runtime =
         builder.worker_threads(1).enable_all().build().map_err(Failure::io("tokio's runtime"))?;
-    let (end, ended) = oneshot::channel();
-    let wait = move || {
-        until_input_ends();
-        let _gone = end.send(());
-    };
-    tools::thread("input", wait).map_err(Failure::io("cannot start a thread"))?;
     let serve = async move {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let input = pipe::Receiver::from_owned_fd(stdin().as_fd().try_clone_to_owned()?)?;
         ready(listener.local_addr()?);
         tokio::select! {
             result = accept(&listener, tls, patience) => result,
-            _ = ended => Ok(()),
+            _ = input.readable() => Ok(()),
         }
     };
     // On the worker, where there is one: the thread that waits for all this would be a second.
