@@ -28,6 +28,7 @@ on_each_provider! {
     data_is_lent_where_it_lies,
     tickets_that_come_late_are_kept,
     a_key_update_may_come_in_two_records,
+    what_has_begun_and_can_only_be_refused_is_not_kept,
     what_breaks_the_protocol_is_answered_with_its_alert,
     a_header_that_cannot_be_is_refused_at_once,
     what_a_peer_may_do_has_its_measure,
@@ -250,6 +251,28 @@ fn a_key_update_may_come_in_two_records() {
     pair.client.send(b"data");
     let error = pair.server.refuse(pair.client.owed());
     assert_eq!(peer_error(&error), &rustls::Error::DecryptError);
+}
+
+fn what_has_begun_and_can_only_be_refused_is_not_kept() {
+    let unexpected = |got_type| rustls::Error::InappropriateHandshakeMessage {
+        expect_types: vec![HandshakeType::KeyUpdate],
+        got_type,
+    };
+    let headers: &[([u8; 4], rustls::Error)] = &[
+        ([1, 0, 0xff, 0], unexpected(HandshakeType::ClientHello)),
+        ([4, 0, 1, 0], unexpected(HandshakeType::NewSessionTicket)),
+        ([24, 0, 1, 0], InvalidMessage::InvalidKeyUpdate.into()),
+    ];
+    for (header, error) in headers {
+        let mut pair = forging_client();
+        for byte in &header[..3] {
+            pair.client.send(&forged(HANDSHAKE, &[*byte]));
+        }
+        assert_eq!(pair.server.feed(pair.client.owed()), Progress::Open);
+        pair.client.send(&forged(HANDSHAKE, &header[3..]));
+        assert_eq!(peer_error(&pair.server.refuse(pair.client.owed())), error);
+        assert_eq!(pair.server.session.buffered(), 0);
+    }
 }
 
 fn what_breaks_the_protocol_is_answered_with_its_alert() {

@@ -4,8 +4,8 @@
 //! Never: seals, or sees a cipher.
 //!
 //! Invariants:
-//! 1. What is kept is the beginning of one handshake message, of 64 KiB at most, and no memory
-//!    when there is none.
+//! 1. What is kept is the beginning of one handshake message: at a server of 4 bytes at most, at a
+//!    client of 64 KiB, a ticket. No memory is kept when there is none.
 
 use rustls::{AlertDescription, ContentType, Error, HandshakeType, InvalidMessage, PeerMisbehaved};
 
@@ -140,40 +140,59 @@ impl Traffic {
     fn take_handshake(&mut self, payload: &[u8]) -> Result<(), Refusal> {
         let mut messages = std::mem::take(&mut self.control.handshake);
         messages.extend_from_slice(payload);
-        let mut rest = &messages[..];
-        while let Some(&[kind, high, middle, low]) = rest.first_chunk::<MESSAGE_HEADER>() {
-            let len = MESSAGE_HEADER + u32::from_be_bytes([0, high, middle, low]) as usize;
-            if len > HANDSHAKE_MAX {
-                return Err(Error::from(InvalidMessage::HandshakePayloadTooLarge).into());
-            }
-            if len > rest.len() {
+        let mut at = 0;
+        while let Some(header) = messages[at..].first_chunk::<MESSAGE_HEADER>() {
+            // Judged by its header: what can only be refused is not kept until it is whole.
+            let (kind, len) = self.check_message(*header)?;
+            let body = at + MESSAGE_HEADER;
+            if body + len > messages.len() {
                 break;
             }
-            let (message, behind) = rest.split_at(len);
-            rest = behind;
-            self.take_message(kind.into(), &message[MESSAGE_HEADER..], rest.is_empty())?;
+            at = body + len;
+            self.take_message(kind, &messages[body..at], at == messages.len())?;
         }
-        if !rest.is_empty() {
-            self.control.handshake = rest.to_vec();
+        if at < messages.len() {
+            messages.drain(..at);
+            self.control.handshake = messages;
         }
         Ok(())
     }
 
+    /// Gives the type of a message and the length of its body.
+    fn check_message(
+        &self,
+        header: [u8; MESSAGE_HEADER],
+    ) -> Result<(HandshakeType, usize), Refusal> {
+        let [kind, high, middle, low] = header;
+        let (got_type, len) = (kind.into(), u32::from_be_bytes([0, high, middle, low]) as usize);
+        if MESSAGE_HEADER + len > HANDSHAKE_MAX {
+            return Err(Error::from(InvalidMessage::HandshakePayloadTooLarge).into());
+        }
+        match (got_type, &self.keys) {
+            (HandshakeType::KeyUpdate, _) if len == 1 => Ok((got_type, len)),
+            (HandshakeType::KeyUpdate, _) => {
+                Err(Error::from(InvalidMessage::InvalidKeyUpdate).into())
+            }
+            (HandshakeType::NewSessionTicket, Keys::Client(_)) => Ok((got_type, len)),
+            _ => {
+                let expect_types = vec![HandshakeType::KeyUpdate];
+                Err(Error::InappropriateHandshakeMessage { expect_types, got_type }.into())
+            }
+        }
+    }
+
+    /// Takes a message whose header has been checked.
     fn take_message(
         &mut self,
         kind: HandshakeType,
         body: &[u8],
         is_last: bool,
     ) -> Result<(), Refusal> {
-        match (kind, &mut self.keys) {
-            (HandshakeType::KeyUpdate, _) => self.take_key_update(body, is_last),
-            (HandshakeType::NewSessionTicket, Keys::Client(keys)) => {
+        match &mut self.keys {
+            Keys::Client(keys) if kind == HandshakeType::NewSessionTicket => {
                 Ok(keys.handle_new_session_ticket(body)?)
             }
-            (got_type, _) => {
-                let expect_types = vec![HandshakeType::KeyUpdate];
-                Err(Error::InappropriateHandshakeMessage { expect_types, got_type }.into())
-            }
+            _ => self.take_key_update(body, is_last),
         }
     }
 
@@ -188,11 +207,10 @@ impl Traffic {
             // One answer is enough for all that come before it leaves (section 4.6.3).
             [1] if !self.queued.is_empty() => {}
             [1] => self.renew(false)?,
-            [_] => {
+            _ => {
                 let invalid = InvalidMessage::InvalidKeyUpdate;
                 return Err(Refusal::new(invalid, AlertDescription::IllegalParameter));
             }
-            _ => return Err(Error::from(InvalidMessage::InvalidKeyUpdate).into()),
         }
         Ok(self.follow()?)
     }
