@@ -27,7 +27,8 @@ const ENDS: u32 = (EPOLLRDHUP | EPOLLHUP | EPOLLERR).cast_unsigned();
 /// What there is to read for.
 const READS: u32 = EPOLLIN.cast_unsigned() | ENDS;
 
-/// Serves until there is something to read, or the end, at `stop`: a pipe or a socket; cuts off who is silent for `read_timeout`.
+/// Serves until there is something to read, or the end, at `stop`: a pipe or a socket; cuts off who
+/// is silent for `read_timeout`.
 ///
 /// # Errors
 /// When there is no epoll, or waiting fails.

@@ -7,6 +7,7 @@
 pub(crate) mod chain;
 pub(crate) mod forge;
 pub(crate) mod hello;
+pub(crate) mod old;
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};

@@ -386,6 +386,11 @@ impl Sys for Sim {
         self.net.borrow_mut().send(fd.number, bytes)
     }
 
+    /// Segments are not simulated.
+    fn send_last(&mut self, fd: &SimFd, bytes: &[u8]) -> io::Result<usize> {
+        self.send(fd, bytes)
+    }
+
     fn shutdown(&mut self, fd: &SimFd) -> io::Result<()> {
         let net = &mut *self.net.borrow_mut();
         let id = net.stream(fd.number)?;
