@@ -77,6 +77,8 @@ pub struct Session {
     output_ended: bool,
     /// Whether the peer expects our records sealed.
     sealing: bool,
+    /// Whether its context lets the records be taken over.
+    grows_old: bool,
     /// Calls of `send`, up to [`TAKE_OVER_AFTER`].
     sends: u8,
     /// The most that one record of ours carries, in bytes.
@@ -84,7 +86,13 @@ pub struct Session {
 }
 
 impl Session {
-    fn new(side: Side, trial: Option<Box<Trial>>, exports: bool, fragment: Option<usize>) -> Self {
+    fn new(
+        side: Side,
+        trial: Option<Box<Trial>>,
+        exports: bool,
+        fragment: Option<usize>,
+        grows_old: bool,
+    ) -> Self {
         let payload = fragment.map_or(RECORD_PAYLOAD, |bytes| bytes.saturating_sub(RECORD_HEADER));
         Self {
             side,
@@ -100,6 +108,7 @@ impl Session {
             closed: false,
             output_ended: false,
             sealing: false,
+            grows_old,
             sends: 0,
             payload_max: u16::try_from(payload.clamp(1, RECORD_PAYLOAD)).unwrap_or(1),
         }
@@ -117,9 +126,11 @@ impl Session {
         }
         let clock = &cx.config().time_provider;
         let trial = cx.judge().map(|judge| Trial::new(judge, None, clock));
-        let fragment = cx.config().max_fragment_size;
+        let (fragment, own) = (cx.config().max_fragment_size, cx.config().enable_secret_extraction);
         UnbufferedServerConnection::new(cx.config().clone())
-            .map(|server| Self::new(Side::Server(server.into()), trial, cx.exports(), fragment))
+            .map(|server| {
+                Self::new(Side::Server(server.into()), trial, cx.exports(), fragment, own)
+            })
             .map_err(|error| Error::config("server session", error))
     }
 
@@ -134,9 +145,11 @@ impl Session {
     pub fn client(cx: &ClientContext, name: ServerName<'static>) -> Result<Self, Error> {
         let clock = &cx.config().time_provider;
         let trial = cx.judge().map(|judge| Trial::new(judge, Some(name.clone()), clock));
-        let fragment = cx.config().max_fragment_size;
+        let (fragment, own) = (cx.config().max_fragment_size, cx.config().enable_secret_extraction);
         UnbufferedClientConnection::new(cx.config().clone(), name)
-            .map(|client| Self::new(Side::Client(client.into()), trial, cx.exports(), fragment))
+            .map(|client| {
+                Self::new(Side::Client(client.into()), trial, cx.exports(), fragment, own)
+            })
             .map_err(|error| Error::config("client session", error))
     }
 
@@ -188,7 +201,7 @@ impl Session {
     fn grow_old(&mut self) -> Result<(), Error> {
         let young = self.sends < TAKE_OVER_AFTER;
         self.sends += u8::from(young);
-        if young || !matches!(self.side, Side::Server(_) | Side::Client(_)) {
+        if young || !self.grows_old || !matches!(self.side, Side::Server(_) | Side::Client(_)) {
             return Ok(());
         }
         // Before the tail lies what rustls has read, and has yet to let go of.

@@ -57,6 +57,8 @@ pub(crate) struct Traffic {
     control: Control,
     /// A KeyUpdate, sealed with the key before it.
     queued: Vec<u8>,
+    /// close_notify has been said: nothing follows it (RFC 8446, section 6.1).
+    ended: bool,
 }
 
 /// What one record held.
@@ -69,10 +71,11 @@ pub(crate) enum Opened<'a> {
 }
 
 /// The cipher suite of a connection that can be taken over: TLS 1.3, its handshake done, nothing
-/// owed, and ciphers that give their keys away.
+/// owed, and ciphers that give their keys away. None that is FIPS-validated: its module shall count
+/// its records itself.
 pub(crate) fn suite_to_take_over(common: &CommonState) -> Option<&'static Tls13CipherSuite> {
     let suite = common.negotiated_cipher_suite().and_then(|suite| suite.tls13())?;
-    let ready = !common.is_handshaking() && !common.wants_write();
+    let ready = !common.is_handshaking() && !common.wants_write() && !suite.fips();
     let gives = || suite.aead_alg.extract_keys(AeadKey::from([0; 32]), Iv::from([0; 12])).is_ok();
     (ready && gives()).then_some(suite)
 }
@@ -118,6 +121,7 @@ impl Traffic {
             payload_max,
             control: Control::default(),
             queued: Vec::new(),
+            ended: false,
         })
     }
 
@@ -191,7 +195,7 @@ impl Traffic {
     /// Tells the peer why, as far as TLS has an alert for it.
     #[cold]
     fn refuse(&mut self, refusal: Refusal, wire: &mut Vec<u8>) -> rustls::Error {
-        if let Some(alert) = refusal.alert {
+        if let (Some(alert), false) = (refusal.alert, self.ended) {
             // Without the alert the error is still the error.
             let _unsaid = self.put(ContentType::Alert, &[2, alert.into()], wire);
         }
@@ -212,6 +216,7 @@ impl Traffic {
     }
 
     pub(crate) fn say_close_notify(&mut self, wire: &mut Vec<u8>) -> Result<(), rustls::Error> {
+        self.ended = true;
         self.put(ContentType::Alert, &[1, AlertDescription::CloseNotify.into()], wire)
     }
 

@@ -13,6 +13,7 @@ use rustls::{AlertDescription, HandshakeType, InvalidMessage, PeerMisbehaved};
 use shardpoll_tls::{Error, Progress};
 use support::forge::{ALERT, APPLICATION_DATA, HANDSHAKE, OVERSIZED, forged};
 use support::old::{forging_client, old_pair};
+use support::records;
 
 on_each_provider! {
     a_key_update_may_come_in_two_records,
@@ -21,6 +22,7 @@ on_each_provider! {
     a_header_that_cannot_be_is_refused_at_once,
     what_a_peer_may_do_has_its_measure,
     a_fatal_alert_of_the_peer_is_not_answered,
+    nothing_follows_our_close_notify,
 }
 
 fn peer_error(error: &Error) -> &rustls::Error {
@@ -198,4 +200,15 @@ fn a_fatal_alert_of_the_peer_is_not_answered() {
     let expected = rustls::Error::AlertReceived(AlertDescription::InternalError);
     assert_eq!(peer_error(&error), &expected);
     assert!(pair.server.wire.is_empty());
+}
+
+fn nothing_follows_our_close_notify() {
+    let mut pair = forging_client();
+    pair.server.session.end_output(&mut pair.server.wire).unwrap();
+    assert_eq!(records(&pair.server.owed()).len(), 1);
+    // It goes on listening, and refuses what it must.
+    pair.client.send(b"data");
+    pair.client.send(&forged(HANDSHAKE, &[1, 0, 0, 0]));
+    peer_error(&pair.server.refuse(pair.client.owed()));
+    assert_eq!((&pair.server.plain[..], pair.server.wire.len()), (&b"data"[..], 0));
 }

@@ -26,11 +26,14 @@ pub(crate) struct TlsChannel {
     pub(crate) owed: Backlog,
     /// Decrypted, and not to be delivered now; before the session has begun, what it begins with.
     pub(crate) stash: Backlog,
+    /// Whether behind the record that is delivered there are others, read and not yet decrypted.
+    pub(crate) has_unread: bool,
 }
 
 impl TlsChannel {
     pub(crate) fn new(session: Session, began: Tick) -> Box<Self> {
-        Box::new(Self { session, began, owed: Backlog::default(), stash: Backlog::default() })
+        let (owed, stash) = (Backlog::default(), Backlog::default());
+        Box::new(Self { session, began, owed, stash, has_unread: false })
     }
 
     /// Whether nothing waits at either end.

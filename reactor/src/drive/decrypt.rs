@@ -103,6 +103,7 @@ impl<S: Sys> Reactor<S> {
         let rx = if unread.wide { wide_rx } else { rx };
         wire.clear();
         let next = tls.session.next(&mut rx[unread.at.clone()], plain, wire);
+        tls.has_unread = next.as_ref().is_ok_and(|next| next.taken < unread.at.len());
         if !wire.is_empty() {
             line.owe(wire, *now);
         }
@@ -140,6 +141,7 @@ impl<S: Sys> Reactor<S> {
         let Stage::Open(Channel::Tls(tls)) = &mut line.stage else { return };
         let rx = if wide { wide_rx } else { rx };
         wire.clear();
+        tls.has_unread = false;
         let read = tls.session.receive(&mut rx[at], plain, wire);
         if !wire.is_empty() {
             line.owe(wire, now);

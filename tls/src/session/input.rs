@@ -6,8 +6,12 @@ use super::side::Side;
 use super::{Progress, Session};
 use crate::Error;
 use crate::copy::append;
-use crate::record::{check_pending, missing, record_len, whole_records};
+use crate::record::{RECORD_HEADER, check_pending, missing, record_len, whole_records};
 use crate::traffic::Opened;
+
+/// A close_notify without padding, sealed: its header, its two bytes and their type, and the tag of
+/// any cipher of TLS 1.3 that is in use.
+const END_LEN: usize = RECORD_HEADER + 2 + 1 + 16;
 
 /// What [`Session::next`] has found.
 #[derive(Debug)]
@@ -137,7 +141,7 @@ impl Session {
             return Ok(Next { taken, data: &[] });
         }
         let next = if self.pending.is_empty() {
-            self.open_next(input, wire)
+            self.open_next(input, plain, wire)
         } else {
             self.complete_next(input, plain, wire).map(|taken| Next { taken, data: &[] })
         };
@@ -149,13 +153,18 @@ impl Session {
     fn open_next<'a>(
         &mut self,
         input: &'a mut [u8],
+        plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> Result<Next<'a>, rustls::Error> {
         let Side::Own(own) = &mut self.side else { return Ok(Next { taken: 0, data: &[] }) };
         let Some(taken) = own.traffic.whole(input, wire)? else {
             return Ok(Next { taken: self.keep(input), data: &[] });
         };
-        let data = match own.traffic.open(&mut input[..taken], wire)? {
+        let (record, behind) = input.split_at_mut(taken);
+        let data = match own.traffic.open(record, wire)? {
+            Opened::Data(data) if behind.len() == END_LEN => {
+                return self.open_end(taken, data, behind, plain, wire);
+            }
             Opened::Data(data) => data,
             Opened::Control => &[],
             Opened::End => {
@@ -164,6 +173,43 @@ impl Session {
             }
         };
         Ok(Next { taken, data })
+    }
+
+    /// Opens what looks like close_notify together with the data before it: whoever is given that
+    /// can then see that the end lies behind it.
+    #[cold]
+    fn open_end<'a>(
+        &mut self,
+        taken: usize,
+        data: &'a [u8],
+        end: &'a mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<Next<'a>, rustls::Error> {
+        let Side::Own(own) = &mut self.side else { return Ok(Next { taken, data }) };
+        if record_len(end) != Some(END_LEN) {
+            return Ok(Next { taken, data });
+        }
+        let opened = match own.traffic.whole(end, wire) {
+            Ok(_) => own.traffic.open(end, wire),
+            Err(error) => Err(error),
+        };
+        let taken = taken + END_LEN;
+        match opened {
+            Ok(Opened::Data(last)) => {
+                append(plain, data);
+                Ok(Next { taken, data: last })
+            }
+            Ok(Opened::Control) => Ok(Next { taken, data }),
+            Ok(Opened::End) => {
+                self.peer_closed = true;
+                Ok(Next { taken, data })
+            }
+            Err(error) => {
+                append(plain, data);
+                Err(error)
+            }
+        }
     }
 
     /// Keeps the beginning of a record.
