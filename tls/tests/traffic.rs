@@ -1,8 +1,8 @@
 //! Sessions of TLS 1.3 that have lived long enough to do their records themselves: they are what
 //! they were, to a peer that is rustls' own.
 //!
-//! Never: tests what a session does before; the other files do. Has a peer that breaks the protocol;
-//! those are in `traffic_hostile.rs`.
+//! Never: tests what a session does before; the other files do. Has a peer that breaks the
+//! protocol; those are in `traffic_hostile.rs`.
 
 #![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
