@@ -20,7 +20,7 @@ use std::io;
 pub(super) const FLUSH_BYTES: usize = 256 * 1024;
 
 /// How much is sealed for one send: a send of four records costs little more than one of one.
-const SEAL_BYTES: usize = 64 * 1024;
+pub(super) const SEAL_BYTES: usize = 64 * 1024;
 
 /// The most that was sealed before and is copied once more, to leave with what follows it.
 const JOINED_BYTES: usize = 4 * 1024;
@@ -169,6 +169,16 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
+    /// Sends what is in `wire`, with our FIN to follow at once; what is left over is owed.
+    pub(super) fn send_last(&mut self, id: ConnId) {
+        let wire = std::mem::take(&mut self.wire);
+        if let Some(mut out) = self.out(id).filter(|_| !wire.is_empty()) {
+            let result = out.sys.send_last(out.fd, &wire);
+            out.keep_sealed(&wire, result, false);
+        }
+        self.wire = wire;
+    }
+
     pub(super) fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
         let Self { sys, fds, core, .. } = self;
         let Core { table, staging, traffic, now, .. } = core;
@@ -257,19 +267,32 @@ impl<S: Sys> Out<'_, S> {
             }
             budget = budget.saturating_sub(sealed);
             let result = self.sys.send(self.fd, wire);
-            let taken = self.account(result, wire.len());
-            if taken < wire.len() {
-                if let Some(tls) = self.line.stage.tls_mut() {
-                    tls.owed.extend(&wire[taken..]);
-                }
-                self.line.outbox.trim();
-                if !waited {
-                    // They have only now begun to wait.
-                    self.line.begins_to_wait(self.now);
-                }
+            if !self.keep_sealed(wire, result, waited) {
                 return;
             }
         }
+    }
+
+    /// What the kernel did not take of `wire` is owed; true when it took all.
+    pub(super) fn keep_sealed(
+        &mut self,
+        wire: &[u8],
+        result: io::Result<usize>,
+        waited: bool,
+    ) -> bool {
+        let taken = self.account(result, wire.len());
+        if taken == wire.len() {
+            return true;
+        }
+        if let Some(tls) = self.line.stage.tls_mut() {
+            tls.owed.extend(&wire[taken..]);
+        }
+        self.line.outbox.trim();
+        if !waited {
+            // They have only now begun to wait.
+            self.line.begins_to_wait(self.now);
+        }
+        false
     }
 
     /// Moves what was sealed before to `wire`, to leave in one send with what follows: tickets with

@@ -32,7 +32,7 @@ pub(crate) const FEW: &[Peer] = &[
 ];
 
 /// Everybody who echoes with TLS.
-pub(crate) const TLS: &[Peer] = &[Peer::Shardpoll, Peer::Tokio];
+pub(crate) const TLS: &[Peer] = &[Peer::Shardpoll, Peer::FloorEt, Peer::Tokio];
 
 /// Beside the level-triggered floor.
 const BESIDE_FLOOR: Spec = Spec {

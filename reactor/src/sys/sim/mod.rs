@@ -365,6 +365,11 @@ impl Sys for Sim {
         pipe.read(buffer)
     }
 
+    /// Segments are not simulated.
+    fn send_last(&mut self, fd: &SimFd, bytes: &[u8]) -> io::Result<usize> {
+        self.send(fd, bytes)
+    }
+
     fn shutdown(&mut self, fd: &SimFd) -> io::Result<()> {
         let net = &mut *self.net.borrow_mut();
         let id = net.stream(fd.number)?;
