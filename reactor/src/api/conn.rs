@@ -75,7 +75,18 @@ impl Conn<'_> {
     /// `on_connect` it waits for the connection, and under TLS for the end of the handshake.
     #[inline]
     pub fn write(&mut self, data: &[u8]) -> Written {
-        if self.core.staging.take(self.id, data) { Written::Ok } else { self.write_queued(data) }
+        if self.core.staging.take(self.id, data) { Written::Ok } else { self.write_large(data) }
+    }
+
+    /// Apart from the rest, which needs more registers.
+    #[cold]
+    #[inline(never)]
+    fn write_large(&mut self, data: &[u8]) -> Written {
+        let Self { core, id, lent } = self;
+        if core.staging.lend(*id, data, core.staged_cap, lent) {
+            return Written::Ok;
+        }
+        self.write_queued(data)
     }
 
     /// Cold beside the other way, so that its arguments cost that one no register.

@@ -40,16 +40,32 @@ pub(super) enum Owed {
 
 impl<S: Sys> Reactor<S> {
     /// Serves what a batch of events speaks of, one after the other.
-    ///
-    /// One `catch_unwind` for the batch, entered again behind the event whose service panicked: one
-    /// for each event would cost a tenth of a small message.
     pub(super) fn serve_batch(&mut self, events: &Events) {
+        self.serve_events(events, |_| ());
+    }
+
+    /// As [`serve_batch`](Self::serve_batch), but each service is timed.
+    #[cold]
+    pub(super) fn serve_batch_timed(&mut self, events: &Events) {
+        let mut before = self.core.now;
+        self.serve_events(events, |reactor| {
+            let now = reactor.sys.now();
+            reactor.core.pulse.service_times.record(before, now);
+            before = now;
+        });
+    }
+
+    /// One `catch_unwind` for the batch, entered again behind the event whose service panicked: one
+    /// for each event would cost a tenth of a small message. `after` is called behind each service.
+    #[inline(always)]
+    fn serve_events(&mut self, events: &Events, mut after: impl FnMut(&mut Self)) {
         let mut held = None;
         let mut events = events.iter();
         loop {
             let rest = AssertUnwindSafe(|| {
                 for event in &mut events {
                     self.serve_event(event, &mut held);
+                    after(self);
                 }
             });
             match catch_unwind(rest) {
@@ -59,20 +75,6 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.staging.end();
         self.core.pulse.serve(None, None);
-    }
-
-    /// As [`serve_batch`](Self::serve_batch), but each service is timed.
-    #[cold]
-    pub(super) fn serve_batch_timed(&mut self, events: &Events) {
-        let mut before = self.core.now;
-        for event in events.iter() {
-            if let Some(id) = ConnId::from_key(event.key) {
-                self.serve(id, Cause::Event(event.ready));
-                let now = self.sys.now();
-                self.core.pulse.service_times.record(before, now);
-                before = now;
-            }
-        }
     }
 
     /// Serves one line.
