@@ -182,7 +182,6 @@ pub(crate) const FANOUT: Spec = Spec {
 pub(crate) const SHARDS: Spec = Spec {
     name: "shards",
     title: "64-byte echo, plain, two shards with 50 connections each beside one with 50",
-    unit: "instr/echo",
     kind: Kind::Shards,
     peers: &[Peer::Shardpoll, Peer::OneShard],
     base: Peer::OneShard,
