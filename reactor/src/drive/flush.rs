@@ -150,35 +150,6 @@ impl<S: Sys> Reactor<S> {
         self.wire = wire;
     }
 
-    /// Sends so many bytes of what was read for another line; what the kernel does not take waits
-    /// in the outbox, which is empty.
-    pub(super) fn send_read(&mut self, id: ConnId, count: usize) {
-        let Self { sys, fds, core, rx, .. } = self;
-        let Core { table, staging, traffic, now, .. } = core;
-        let line = table.served_mut(id);
-        let data = &rx[..count];
-        let mut taken = 0;
-        if let Some(Some(fd)) = fds.get(id.slot()) {
-            let mut out = Out { sys, fd, line, staging, traffic, now: *now };
-            let result = out.sys.send(fd, data);
-            taken = out.account(result, count);
-        }
-        if taken < count {
-            table.served_mut(id).keep(&data[taken..], *now);
-            core.recount(id);
-        }
-    }
-
-    /// Sends what is in `wire`, with our FIN to follow at once; what is left over is owed.
-    pub(super) fn send_last(&mut self, id: ConnId) {
-        let wire = std::mem::take(&mut self.wire);
-        if let Some(mut out) = self.out(id).filter(|_| !wire.is_empty()) {
-            let result = out.sys.send_last(out.fd, &wire);
-            out.keep_sealed(&wire, result, false);
-        }
-        self.wire = wire;
-    }
-
     pub(super) fn out(&mut self, id: ConnId) -> Option<Out<'_, S>> {
         let Self { sys, fds, core, .. } = self;
         let Core { table, staging, traffic, now, .. } = core;
@@ -190,12 +161,12 @@ impl<S: Sys> Reactor<S> {
 
 /// One line, and what it sends through.
 pub(super) struct Out<'a, S: Sys> {
-    sys: &'a mut S,
-    fd: &'a S::Fd,
-    line: &'a mut Line,
-    staging: &'a mut Staging,
-    traffic: &'a mut Traffic,
-    now: Tick,
+    pub(super) sys: &'a mut S,
+    pub(super) fd: &'a S::Fd,
+    pub(super) line: &'a mut Line,
+    pub(super) staging: &'a mut Staging,
+    pub(super) traffic: &'a mut Traffic,
+    pub(super) now: Tick,
 }
 
 impl<S: Sys> Out<'_, S> {
