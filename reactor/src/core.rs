@@ -11,7 +11,7 @@
 use crate::api::{
     Addr, CloseReason, Config, Conn, Handler, Local, Options, Refused, SocketOption, Target,
 };
-use crate::conn::{Line, Span, Spans, Stage, TlsDial};
+use crate::conn::{Line, Span, Spans, Spare, Stage, TlsDial};
 use crate::handshakes::Handshakes;
 use crate::id::{ConnId, ListenerId, Place, TimerId};
 use crate::ledger::Ledger;
@@ -96,6 +96,8 @@ pub(crate) struct Core {
     pub(crate) staged_cap: usize,
     /// Of that what a service may stage at first.
     pub(crate) first_room: usize,
+    /// Where queues have been.
+    pub(crate) spare: Spare,
     /// What all connections have queued, and what they may, in bytes.
     pub(crate) queued: usize,
     pub(crate) shard_queue_cap: usize,
@@ -148,6 +150,7 @@ impl Core {
             queue_cap: config.queue_cap(),
             staged_cap,
             first_room: staged_cap.min(FIRST_ROOM),
+            spare: Spare::default(),
             queued: 0,
             shard_queue_cap: config.shard_queue_cap(),
             #[cfg(feature = "sim")]

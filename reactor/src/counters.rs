@@ -187,6 +187,9 @@ counters! {
         bytes_in,
         /// Bytes given to the kernel.
         bytes_out,
+        /// Of the bytes given to the kernel, those of links that went from one of its buffers to
+        /// another, by splice(2).
+        spliced_bytes,
         /// Times the kernel was told what to watch of a descriptor that is not the loop's own.
         watch_changes,
         /// Panics in user code, all caught.

@@ -112,10 +112,10 @@ pub use shardpoll_timers::Tick;
 /// The TLS crate: contexts, sessions, errors, and the `rustls` they are made of.
 pub use shardpoll_tls as tls;
 #[cfg(feature = "sim")]
-pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
+pub use sys::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimPipe, SimWaker};
 pub use sys::{
-    Event, Events, Interest, Linux, MAX_PASSED, Signal, Signals, SocketFile, Sys, Wake, Waker,
-    bind_group, bind_unix, is_group_member, monotonic_now, pass_descriptors, prefer_cpu,
+    Event, Events, Interest, Linux, MAX_PASSED, Pipe, Signal, Signals, SocketFile, Sys, Wake,
+    Waker, bind_group, bind_unix, is_group_member, monotonic_now, pass_descriptors, prefer_cpu,
     raise_descriptor_limit, receive_descriptors, same_user, send_descriptors, share_listener,
     steer, take_passed_descriptors,
 };

@@ -6,15 +6,18 @@
 //! Invariants:
 //! 1. A line is among the sources of another exactly while it is linked to it.
 //! 2. A line is closed for [`Reason::Linked`] only while it is linked to one with something queued,
-//!    whose flush will open it.
+//!    whose flush will open it, or to one that is about to pull (`drive/splice`).
 //! 3. What is read from a linked line is queued at its target, or not read at all.
 //! 4. A link fills no queue beyond the cap of a connection, and that of the shard only by one read
 //!    into an empty queue.
 
 use crate::api::{CloseReason, Conn};
-use crate::conn::{Fin, Link, Marks, Reason};
+use crate::conn::{Channel, Fin, Line, Link, Marks, Ready, Reason, Stage};
 use crate::core::Core;
 use crate::id::ConnId;
+
+/// How many chunks are spliced at once at the most; a pipe seldom takes that many.
+const SPLICED_CHUNKS: usize = 16;
 
 impl Core {
     /// Links a line to another one; both are there.
@@ -60,6 +63,7 @@ impl Core {
     pub(crate) fn forget_source(&mut self, from: ConnId, to: ConnId) {
         if let Some(target) = self.table.line_mut(to) {
             if let Some(tuning) = &mut target.tuning {
+                tuning.pulls = tuning.pulls.filter(|pull| pull.from != from);
                 if let Some(at) = tuning.sources.iter().position(|source| *source == from) {
                     tuning.sources.remove(at);
                 }
@@ -95,6 +99,68 @@ impl Core {
         let queued = Conn { core: self, id: link.to, lent: &[] }.forward(data);
         if queued > link.high {
             self.line(from).gate.close(Reason::Linked);
+        }
+    }
+
+    /// Whether what a line has in the kernel can go to the target of its link from there: both are
+    /// plain, nothing limits how much is read, and nothing waits to be sent before it.
+    pub(crate) fn may_splice(&self, from: ConnId, to: ConnId) -> bool {
+        let (Some(source), Some(target)) = (self.table.line(from), self.table.line(to)) else {
+            return false;
+        };
+        let plain = |line: &Line| matches!(line.stage, Stage::Open(Channel::Plain));
+        let gives = plain(source)
+            && source.gate.lets_pull()
+            && source.tuning.as_ref().is_some_and(|tuning| {
+                let linked = tuning.link.is_some_and(|link| link.to == to);
+                linked && tuning.rate.is_none() && tuning.credit.is_none()
+            });
+        let takes = plain(target)
+            && !target.told
+            && target.takes_writes()
+            && target.is_unlocked()
+            && target.outbox.is_empty()
+            && target.ready.has(Ready::WRITABLE);
+        let busy = target.tuning.as_ref().and_then(|tuning| tuning.pulls);
+        gives && takes && busy.is_none_or(|pull| pull.from == from)
+    }
+
+    /// How much may be spliced at once from a line, whose target has nothing queued: what it does
+    /// not take is queued, so no more than a link may queue, or one read.
+    pub(crate) fn splice_room(&mut self, from: ConnId) -> usize {
+        let chunk = self.read_size(from);
+        let line = self.line(from);
+        let own = line.read_size().is_some();
+        let high = line.link().map_or(0, |link| link.high);
+        let most = if own { chunk } else { chunk.saturating_mul(SPLICED_CHUNKS) };
+        let room = self.shard_queue_cap.saturating_sub(self.queued);
+        most.min(high).min(room).max(chunk).min(self.queue_cap)
+    }
+
+    /// A line whose input was left to a target is read by itself again.
+    pub(crate) fn reads_again(&mut self, from: ConnId, to: ConnId, bulk: bool) {
+        let Some(line) = self.table.line_mut(from) else { return };
+        if line.link().is_none_or(|link| link.to != to) {
+            return;
+        }
+        line.is_bulk(bulk);
+        line.gate.open(Reason::Linked);
+        if line.has_work() {
+            self.revisit(from);
+        }
+        // Its limits were not watched meanwhile.
+        self.arm(from);
+    }
+
+    /// Something was passed to a target: whether its source is to wait until some of that has gone.
+    pub(crate) fn hold_source(&mut self, from: ConnId, to: ConnId) {
+        let queued = self.line(to).queued();
+        if queued == 0 {
+            return;
+        }
+        let Some(line) = self.table.line_mut(from) else { return };
+        if line.link().is_some_and(|link| link.to == to && queued > link.high) {
+            line.gate.close(Reason::Linked);
         }
     }
 

@@ -24,7 +24,7 @@ use std::ops::Range;
 pub(crate) struct Staging {
     line: Option<ConnId>,
     door: Door,
-    /// One more than may be staged before [`Staging::take_large`] is asked. Nothing may be when it
+    /// One more than may be staged before [`Staging::lend`] is asked. Nothing may be when it
     /// is 0, not even an empty write.
     room: usize,
     bytes: Vec<u8>,
@@ -44,8 +44,8 @@ pub(crate) enum Door {
     Direct,
 }
 
-/// What a service may stage at first, and one more: what is larger, or comes after it, is copied by
-/// [`Staging::take_large`].
+/// What a service may stage at first, and one more: what is larger, or comes after it, is lent by
+/// [`Staging::lend`], or copied by [`Staging::take_large`].
 pub(crate) const FIRST_ROOM: usize = PIECE_BYTES + 1;
 
 /// The most that is staged: more waits in the outbox, where it is sent in pieces.
@@ -103,20 +103,32 @@ impl Staging {
         fits
     }
 
-    /// As [`take`](Self::take), for what does not fit the room that was given at first: `cap` is
-    /// one more than may be staged in all, `lent` the input of the callback that writes.
+    /// Notes which piece of the input `data` is, if it is one and all there is to stage: `cap` is
+    /// one more than may be staged in all, `lent` the input of the callback that writes. Asked of
+    /// what does not fit the room that was given at first, before [`take_large`](Self::take_large).
+    #[inline]
+    pub(crate) fn lend(&mut self, id: ConnId, data: &[u8], cap: usize, lent: &[u8]) -> bool {
+        let offset = data.as_ptr().addr().wrapping_sub(lent.as_ptr().addr());
+        let lends = self.line == Some(id)
+            && self.door != Door::Closed
+            && self.is_empty()
+            && (1..cap).contains(&data.len())
+            && offset < lent.len();
+        if lends {
+            self.lent = offset..offset + data.len();
+            // The next write shall come by here.
+            self.room = 0;
+        }
+        lends
+    }
+
+    /// As [`take`](Self::take), for what does not fit the room that was given at first, with `cap`
+    /// and `lent` of [`lend`](Self::lend).
     pub(crate) fn take_large(&mut self, id: ConnId, data: &[u8], cap: usize, lent: &[u8]) -> bool {
         let fits =
             self.line == Some(id) && self.door != Door::Closed && self.len() + data.len() < cap;
         if !fits {
             return false;
-        }
-        let offset = data.as_ptr().addr().wrapping_sub(lent.as_ptr().addr());
-        if self.is_empty() && !data.is_empty() && offset < lent.len() {
-            self.lent = offset..offset + data.len();
-            // The next write shall come by here.
-            self.room = 0;
-            return true;
         }
         self.settle(lent);
         append(&mut self.bytes, data);
@@ -190,22 +202,26 @@ mod tests {
         staging
     }
 
+    fn large(staging: &mut Staging, id: ConnId, data: &[u8], cap: usize, lent: &[u8]) -> bool {
+        staging.lend(id, data, cap, lent) || staging.take_large(id, data, cap, lent)
+    }
+
     #[test]
     fn a_piece_of_the_input_is_lent_and_anything_else_is_copied() {
         let id = ConnId::new(0, 1, 1).expect("not 0");
         let input = vec![7; 5000];
         for (piece, lent) in [(&input[..], 0..5000), (&input[10..4000], 10..4000)] {
             let mut staging = begun(id);
-            assert!(staging.take_large(id, piece, CAP, &input));
+            assert!(large(&mut staging, id, piece, CAP, &input));
             assert_eq!((staging.lent.clone(), staging.len()), (lent, piece.len()));
             assert_eq!(staging.piece(&input).as_ptr(), piece.as_ptr());
         }
         let mut staging = begun(id);
-        assert!(staging.take_large(id, &input.clone(), CAP, &input));
+        assert!(large(&mut staging, id, &input.clone(), CAP, &input));
         assert!(!staging.is_lent() && staging.as_slice() == input);
         // There is no input at all.
         let mut staging = begun(id);
-        assert!(staging.take_large(id, &input, CAP, &[]) && !staging.is_lent());
+        assert!(large(&mut staging, id, &input, CAP, &[]) && !staging.is_lent());
     }
 
     #[test]
@@ -213,15 +229,15 @@ mod tests {
         let id = ConnId::new(0, 1, 1).expect("not 0");
         let input: Vec<u8> = (0_u8..=250).cycle().take(5000).collect();
         let mut staging = begun(id);
-        assert!(staging.take_large(id, &input[100..3000], CAP, &input));
+        assert!(large(&mut staging, id, &input[100..3000], CAP, &input));
         assert!(!staging.take(id, b"small"), "it must not come before");
-        assert!(staging.take_large(id, b"small", CAP, &input));
-        assert!(staging.take_large(id, &input[..2500], CAP, &input), "copied: it is not alone");
+        assert!(large(&mut staging, id, b"small", CAP, &input));
+        assert!(large(&mut staging, id, &input[..2500], CAP, &input), "copied: it is not alone");
         assert!(!staging.is_lent());
         let all = [&input[100..3000], b"small", &input[..2500]].concat();
         assert_eq!(staging.as_slice(), all);
-        assert!(!staging.take_large(id, &input, CAP, &input), "beyond the cap");
+        assert!(!large(&mut staging, id, &input, CAP, &input), "beyond the cap");
         staging.close();
-        assert!(!staging.take_large(id, b"", CAP, &input) && !staging.take(id, b""));
+        assert!(!large(&mut staging, id, b"", CAP, &input) && !staging.take(id, b""));
     }
 }

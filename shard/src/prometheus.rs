@@ -37,6 +37,7 @@ const COUNTERS: &[ShardRow] = &[
     ("tls_handshakes_shed_total", "Given up for newer ones.", |s| s.counters.shed_handshakes),
     ("received_bytes_total", "Bytes taken from the kernel.", |s| s.counters.bytes_in),
     ("sent_bytes_total", "Bytes given to the kernel.", |s| s.counters.bytes_out),
+    ("spliced_bytes_total", "Of those, moved by the kernel.", |s| s.counters.spliced_bytes),
     ("letters_total", "Tasks done that were sent to the shard.", |s| s.letters),
     ("stalls_total", "Times the shard was found stalled.", |s| s.stalls),
     ("restarts_total", "Times the shard has begun anew.", |s| s.restarts),

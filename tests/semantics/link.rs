@@ -107,6 +107,8 @@ fn a_proxy_passes_both_directions_and_both_ends_on() {
     two.send(&back);
     two.finish();
     client.join().expect("the client is served");
+    let spliced = world.run(|local| local.counters().spliced_bytes);
+    assert!(spliced > 0, "much goes from kernel to kernel");
     world.wait_for_end();
     world.wait_for_end();
     let trace = world.finish();

@@ -6,7 +6,7 @@
 //! 1. A slot is freed only by the loop and only while no cursor exists, so a cursor's id is alive.
 
 use super::{Addr, CloseReason, Handler, Local, WhenFull};
-use crate::conn::{Chunk, Line, Marks, Stage};
+use crate::conn::{Chunk, Line, Marks, Spare, Stage};
 use crate::core::Core;
 use crate::id::{ConnId, ListenerId};
 use shardpoll_timers::Tick;
@@ -75,7 +75,18 @@ impl Conn<'_> {
     /// `on_connect` it waits for the connection, and under TLS for the end of the handshake.
     #[inline]
     pub fn write(&mut self, data: &[u8]) -> Written {
-        if self.core.staging.take(self.id, data) { Written::Ok } else { self.write_queued(data) }
+        if self.core.staging.take(self.id, data) { Written::Ok } else { self.write_large(data) }
+    }
+
+    /// Apart from the rest, which needs more registers.
+    #[cold]
+    #[inline(never)]
+    fn write_large(&mut self, data: &[u8]) -> Written {
+        let Self { core, id, lent } = self;
+        if core.staging.lend(*id, data, core.staged_cap, lent) {
+            return Written::Ok;
+        }
+        self.write_queued(data)
     }
 
     /// Cold beside the other way, so that its arguments cost that one no register.
@@ -85,7 +96,7 @@ impl Conn<'_> {
         if self.core.staging.take_large(self.id, data, self.core.staged_cap, self.lent) {
             return Written::Ok;
         }
-        self.queue(data.len(), |line, now| line.keep(data, now))
+        self.queue(data.len(), |line, now, _| line.keep(data, now))
     }
 
     /// Queues `data` without copying it; worth it from some 16 KiB on.
@@ -99,14 +110,16 @@ impl Conn<'_> {
     }
 
     fn write_chunk(&mut self, chunk: Chunk) -> Written {
-        self.queue(chunk.bytes().len(), |line, now| {
+        self.queue(chunk.bytes().len(), |line, now, spare| {
             line.keep(&[], now);
-            line.outbox.push_chunk(chunk);
+            line.outbox.push_chunk_into(chunk, spare);
         })
     }
 
-    fn queue(&mut self, len: usize, push: impl FnOnce(&mut Line, Tick)) -> Written {
-        self.core.unstage(self.id, self.lent);
+    fn queue(&mut self, len: usize, push: impl FnOnce(&mut Line, Tick, &mut Spare)) -> Written {
+        if self.core.staging.holds_for(self.id) {
+            self.core.unstage(self.id, self.lent);
+        }
         let now = self.core.now;
         let line = self.core.table.served_mut(self.id);
         if !line.takes_writes() {
@@ -117,7 +130,7 @@ impl Conn<'_> {
         {
             return self.overflow();
         }
-        push(line, now);
+        push(line, now, &mut self.core.spare);
         let high = line.queued() > self.core.config.high_water_bytes;
         self.core.recount(self.id);
         self.core.revisit(self.id);

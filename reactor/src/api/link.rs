@@ -45,7 +45,7 @@ impl LinkOptions {
     }
 
     /// The largest chunk that is read at once, as by [`Conn::read_size`](crate::Conn::read_size)
-    /// (S144). Default: as before.
+    /// (S144). Default: as before; what the kernel moves by itself may be more (S143).
     #[must_use]
     pub fn read_size(mut self, bytes: usize) -> Self {
         self.read_size_bytes = Some(bytes);
@@ -129,6 +129,7 @@ impl Local<'_> {
                 high: options.high_water_bytes,
                 low: options.low_water_bytes,
                 propagate: options.propagate,
+                bulk: false,
             },
         );
         let mut source = self.conn(from).ok_or(LinkError::Gone(from))?;

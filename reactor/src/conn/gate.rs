@@ -65,6 +65,11 @@ impl Gate {
         self.0 & !(Reason::Limited as u8) == 0
     }
 
+    /// Whether at most the target of its link holds it back.
+    pub(crate) fn lets_pull(self) -> bool {
+        self.0 & !(Reason::Linked as u8) == 0
+    }
+
     pub(crate) fn has(self, reason: Reason) -> bool {
         self.0 & reason as u8 != 0
     }

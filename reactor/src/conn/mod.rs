@@ -44,12 +44,12 @@ pub(crate) use bits::{Hears, Marks, Origin, Ready};
 pub(crate) use channel::{Channel, TlsChannel};
 pub(crate) use deadlines::{Limit, Span, Spans};
 pub(crate) use gate::{Gate, Reason};
-pub(crate) use outbox::{Chunk, Outbox};
+pub(crate) use outbox::{Chunk, Outbox, Spare};
 pub(crate) use parcel::{Luggage, Moving, SendHandler, ThenLink, Travel};
 pub(crate) use preface::Preface;
 pub(crate) use race::{Attempt, Race};
 pub(crate) use stage::{LINGER_BYTES, Stage, TlsDial};
-pub(crate) use tuning::{Fin, Link, Rate, Tuning};
+pub(crate) use tuning::{Fin, Link, Pull, Rate, Tuning};
 pub(crate) use upgrade::Upgrade;
 
 use crate::api::{Addr, CloseReason, Credit, Handler, WhenFull};

@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// How far a chunk of copied bytes grows before a further one is begun: one TLS record.
 pub(crate) const CHUNK_BYTES: usize = 16 * 1024;
 
+/// How many [`Spare`] queues there are at most; each is less than 100 bytes.
+const SPARE: usize = 256;
+
 /// Queued bytes; one word, `None` while there are none.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -40,6 +43,8 @@ pub(crate) enum Chunk {
 }
 
 impl Chunk {
+    const NONE: Self = Self::Owned(Vec::new());
+
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
@@ -86,25 +91,37 @@ impl Outbox {
 
     /// Appends a chunk without a copy.
     pub(crate) fn push_chunk(&mut self, chunk: Chunk) {
+        self.push_chunk_into(chunk, &mut Spare::default());
+    }
+
+    /// The same; a queue that begins with it lies where another one has ended, if any has.
+    pub(crate) fn push_chunk_into(&mut self, chunk: Chunk, spare: &mut Spare) {
         let len = chunk.bytes().len();
         if len == 0 {
             return;
         }
-        match &mut self.queue {
-            Some(queue) => {
-                queue.len += len;
-                queue.rest.push_back(chunk);
-            }
-            none => {
-                let queue = Queue { len, sent: 0, front: chunk, rest: VecDeque::new() };
-                *none = Some(Box::new(queue));
-            }
+        if let Some(queue) = &mut self.queue {
+            queue.len += len;
+            queue.rest.push_back(chunk);
+            return;
         }
+        self.queue = Some(match spare.0.pop() {
+            Some(mut queue) => {
+                (queue.len, queue.sent, queue.front) = (len, 0, chunk);
+                queue
+            }
+            None => Box::new(Queue { len, sent: 0, front: chunk, rest: VecDeque::new() }),
+        });
     }
 
     /// The bytes to send next, up to the end of their chunk; empty when nothing is queued.
     pub(crate) fn front(&self) -> &[u8] {
         self.queue.as_ref().map_or(&[], |queue| &queue.front.bytes()[queue.sent..])
+    }
+
+    /// All that is queued, when that is one piece.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        self.queue.as_ref().filter(|queue| queue.rest.is_empty()).map(|_| self.front())
     }
 
     /// Drops the first `count` bytes; at most what [`front`](Self::front) showed.
@@ -140,7 +157,22 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         self.queue = None;
     }
+
+    /// Forgets [all there is](Self::only), and leaves its place to others.
+    pub(crate) fn clear_into(&mut self, spare: &mut Spare) {
+        let Some(mut queue) = self.queue.take() else { return };
+        if spare.0.len() < SPARE {
+            queue.front = Chunk::NONE;
+            spare.0.push(queue);
+        }
+    }
 }
+
+/// Queues that have ended, for those that begin: one message for many is one piece for each, and
+/// they come and go by hundreds.
+#[derive(Default)]
+#[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+pub(crate) struct Spare(Vec<Box<Queue>>);
 
 #[cfg(test)]
 mod tests {
@@ -191,6 +223,30 @@ mod tests {
         assert_eq!(outbox.front(), b"efghi");
         assert_eq!(outbox.len(), 5);
         assert_eq!(drain(&mut outbox, 2), b"efghi");
+    }
+
+    #[test]
+    fn a_queue_that_has_ended_leaves_its_place_and_nothing_else() {
+        let (mut spare, mut outbox) = (Spare::default(), Outbox::default());
+        let data: Arc<[u8]> = Arc::from(&b"for all"[..]);
+        for _ in 0..3 {
+            outbox.push_chunk_into(Chunk::Shared(Arc::clone(&data)), &mut spare);
+            assert_eq!((outbox.only(), outbox.len(), spare.0.len()), (Some(&data[..]), 7, 0));
+            outbox.clear_into(&mut spare);
+            assert_eq!((outbox.len(), spare.0.len(), Arc::strong_count(&data)), (0, 1, 1));
+        }
+        outbox.push_chunk_into(Chunk::Owned(b"ab".into()), &mut spare);
+        outbox.push_chunk_into(Chunk::Owned(b"c".into()), &mut spare);
+        assert_eq!(outbox.only(), None);
+        assert_eq!(drain(&mut outbox, 1), b"abc");
+        for _ in 0..2 {
+            let mut many: Vec<_> = (0..=SPARE).map(|_| Outbox::default()).collect();
+            many.iter_mut().for_each(|one| {
+                one.push_chunk_into(Chunk::Owned(vec![1]), &mut Spare::default());
+            });
+            many.iter_mut().for_each(|one| one.clear_into(&mut spare));
+        }
+        assert_eq!(spare.0.len(), SPARE, "no more than that");
     }
 
     #[test]

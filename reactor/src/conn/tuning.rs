@@ -33,6 +33,8 @@ pub(crate) struct Tuning {
     pub(crate) link: Option<Link>,
     /// The lines that are linked to this one.
     pub(crate) sources: Vec<ConnId>,
+    /// The one of them that has left its input in the kernel for this one to take.
+    pub(crate) pulls: Option<Pull>,
     pub(crate) fin: Fin,
     /// It is to move to another loop, or has moved, or could not.
     pub(crate) travel: Option<Travel>,
@@ -57,12 +59,36 @@ impl Tuning {
                 credit: None,
                 link: None,
                 sources,
+                pulls: None,
                 fin: Fin::Open,
                 travel: None,
                 pace: None,
                 life_ends: None,
                 proxy: _,
             } if sources.is_empty()
+        )
+    }
+
+    /// Whether links are all there is, and none is about to pull.
+    pub(crate) fn merely_links(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                read_due: None,
+                write_due: None,
+                pause_ends: None,
+                read_size: _,
+                rate: None,
+                credit: None,
+                link: _,
+                sources: _,
+                pulls: None,
+                fin: Fin::Open,
+                travel: None,
+                pace: None,
+                life_ends: None,
+                proxy: _,
+            }
         )
     }
 
@@ -97,6 +123,25 @@ pub(crate) struct Link {
     pub(crate) low: usize,
     /// An end at one side is passed on to the other.
     pub(crate) propagate: bool,
+    /// Its last read filled its chunk, or its last pull was as much: there is likely more.
+    pub(crate) bulk: bool,
+}
+
+impl Line {
+    /// Whether much comes through its link, if it has one.
+    pub(crate) fn is_bulk(&mut self, much: bool) {
+        if let Some(link) = self.tuning.as_mut().and_then(|tuning| tuning.link.as_mut()) {
+            link.bulk = much;
+        }
+    }
+}
+
+/// A source whose input its target takes from the kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Pull {
+    pub(crate) from: ConnId,
+    /// The handler of the target has had its predrain, which may have panicked.
+    pub(crate) told: bool,
 }
 
 /// How far our side of a line that stays open has ended.

@@ -3,8 +3,9 @@
 //! Never: changes anything; is compiled without the feature `sim`.
 
 use super::Reactor;
+use super::splice::Pipe;
 use crate::conn::journey::{Step, Transitions};
-use crate::conn::{Fin, Line, Marks, Ready, Reason, Stage};
+use crate::conn::{Fin, Line, Marks, Pull, Ready, Reason, Stage};
 use crate::core::Wish;
 use crate::id::ConnId;
 use crate::listener::Listener;
@@ -23,7 +24,8 @@ impl<S: Sys> Reactor<S> {
     /// How many descriptors this loop owns.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        self.fds.iter().flatten().count() + usize::from(self.reserve.is_some())
+        let pipe = if matches!(self.pipe, Pipe::Open(_)) { 2 } else { 0 };
+        self.fds.iter().flatten().count() + usize::from(self.reserve.is_some()) + pipe
     }
 
     /// The connections on this loop.
@@ -52,6 +54,7 @@ impl<S: Sys> Reactor<S> {
         let staging = &self.core.staging;
         hold(staging.is_empty(), || "bytes are staged between turns".into())?;
         hold(staging.line().is_none(), || "the staging buffer has an owner".into())?;
+        hold(self.passing.is_none(), || "a chunk is on its way between turns".into())?;
         let ids = self.core.table.snapshot();
         let live = self.core.table.live();
         hold(ids.len() == live, || format!("{} slots are taken, not {live}", ids.len()))?;
@@ -266,6 +269,11 @@ impl<S: Sys> Reactor<S> {
             let low = if self.core.shard_queue_cap == usize::MAX { link.low } else { 0 };
             let fed = !held_back || to.on_agenda || to.queued() > low;
             hold(fed, || format!("{id}: waits for {}, which has nothing to send", link.to))?;
+        }
+        if let Some(Pull { from, told: _ }) = tuning.pulls {
+            hold(line.on_agenda, || format!("{id}: has yet to pull from {from}, and does not"))?;
+            let held = table.line(from).is_some_and(|from| from.gate.has(Reason::Linked));
+            hold(held, || format!("{id}: is to pull from {from}, which is read"))?;
         }
         for source in &tuning.sources {
             let linked = table.line(*source).and_then(Line::link).map(|link| link.to);

@@ -29,6 +29,7 @@ mod expire;
 mod flush;
 mod listen;
 mod moving;
+mod pass;
 mod preface;
 mod quit;
 mod race;
@@ -40,6 +41,7 @@ mod signals;
 mod simple;
 #[cfg(feature = "sim")]
 mod simulation;
+mod splice;
 mod upgrade;
 mod watch;
 
@@ -92,6 +94,10 @@ pub struct Reactor<S: Sys = Linux> {
     resting: Vec<ConnId>,
     /// Listeners that have ended, and whose acceptors are still needed.
     ended_listeners: Vec<(ConnId, Box<Listener>)>,
+    /// What is in `rx` and on its way through a link.
+    passing: Option<pass::Passing>,
+    /// What links are spliced through.
+    pipe: splice::Pipe<S::Pipe>,
     /// A descriptor good for nothing, whose number can be had when there are no others (S127).
     reserve: Option<S::Fd>,
     /// A descriptor was closed in this turn, so resting listeners may go on.
@@ -156,6 +162,8 @@ impl<S: Sys> Reactor<S> {
             delivered: 0,
             wire: Vec::new(),
             resting: Vec::new(),
+            passing: None,
+            pipe: splice::Pipe::Unopened,
             ended_listeners: Vec::new(),
             reserve: None,
             descriptor_freed: false,
@@ -343,7 +351,9 @@ impl<S: Sys> Reactor<S> {
             // It may have been freed since it was put there, or served by an event.
             if let Some(line) = self.core.table.line_mut(id) {
                 line.on_agenda = false;
-                self.serve(id, Cause::Asked);
+                if !self.sends_queued(id) {
+                    self.serve(id, Cause::Asked);
+                }
             }
         }
         // What has come meanwhile is for the next turn, so that no line is served for ever.

@@ -4,6 +4,7 @@
 
 use super::Reactor;
 use super::serve::Cause;
+use super::splice::Pipe;
 use crate::api::CloseReason;
 use crate::conn::Stage;
 use crate::core::Due;
@@ -63,7 +64,12 @@ impl<S: Sys> Reactor<S> {
             return live;
         }
         self.carry_end_on();
-        if self.core.is_over() { Turn::Drained } else { live }
+        if !self.core.is_over() {
+            return live;
+        }
+        // Nothing of a drained loop is left.
+        self.pipe = Pipe::Unopened;
+        Turn::Drained
     }
 
     /// Whether the loop was told to end, and nothing is left on it: what the last turn has said by

@@ -115,7 +115,10 @@ impl<S: Sys> Reactor<S> {
                 let rx = if size > self.rx.len() { &self.wide_rx } else { &self.rx };
                 let data = &rx[..count];
                 match line.link() {
-                    Some(link) => self.core.forward(id, link, data),
+                    Some(link) => {
+                        line.is_bulk(count == size);
+                        self.core.forward(id, link, data);
+                    }
                     None => {
                         let call = Callback::Incoming;
                         self.core.call_out(id, held, call, |h, c| h.on_incoming(c, data));
@@ -226,6 +229,9 @@ impl<S: Sys> Reactor<S> {
                 // Its event is used up: nobody else would look.
                 return self.look_for_end(id, held);
             }
+            if link.bulk && self.leaves_input(id, link) {
+                return;
+            }
         }
         if self.core.line(id).has_held_back_input() {
             self.deliver_held_back(id, held);
@@ -238,6 +244,8 @@ impl<S: Sys> Reactor<S> {
     pub(super) fn judge_silence(&mut self, id: ConnId, held: &mut Held) {
         let line = self.core.line(id);
         line.ready.add(Ready::READABLE);
+        // Not left to the target of its link, whose pull would come behind the verdict.
+        line.is_bulk(false);
         if line.wants_read() {
             self.read_any(id, held);
         }

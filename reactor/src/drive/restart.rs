@@ -8,6 +8,7 @@
 
 use super::Reactor;
 use super::decrypt::Unread;
+use super::splice::Pipe;
 use crate::api::{CloseReason, Conn, Watcher};
 use crate::conn::Stage;
 use crate::core::{Callback, Core, Due};
@@ -54,6 +55,9 @@ impl<S: Sys> Reactor<S> {
         self.plain.clear();
         self.wire.clear();
         self.delivered = 0;
+        // It may have broken in the middle of a splice.
+        self.pipe = Pipe::Unopened;
+        self.passing = None;
         self.events = Events::new();
         let (config, pulse) = (self.core.config.clone(), self.pulse());
         let shards = self.core.shards;

@@ -1,5 +1,5 @@
 //! The service of nearly every event: a line that is simply open has input, and what its handler
-//! writes goes out at once.
+//! writes goes out at once. And that of a line which has only been written to.
 //!
 //! Never: does what [`super::serve`] would not have done; what is in any way special is left to it.
 //!
@@ -8,9 +8,10 @@
 //!    agenda, and input only puts the deadline off: nothing has to be armed.
 
 use super::Reactor;
+use super::flush::FLUSH_BYTES;
 use super::serve::Cause;
 use crate::api::Conn;
-use crate::conn::Ready;
+use crate::conn::{Channel, Ready, Stage};
 use crate::core::{Callback, Core, Door, Held};
 use crate::id::ConnId;
 use crate::sys::{Event, Sys};
@@ -60,7 +61,7 @@ impl<S: Sys> Reactor<S> {
         let staged = staging.as_slice();
         if staged.is_empty() {
             if staging.is_lent() {
-                return self.finish_simple(id, held);
+                return self.send_lent(id, held);
             }
         } else {
             match sys.send(fd, staged) {
@@ -88,6 +89,24 @@ impl<S: Sys> Reactor<S> {
         self.no_input(id, held, result);
     }
 
+    /// The callback has lent, and nothing else has happened. Apart from the others, which would
+    /// have fewer registers.
+    #[inline(never)]
+    fn send_lent(&mut self, id: ConnId, held: &mut Held) {
+        let Self { sys, fds, core, rx, .. } = self;
+        let Core { table, staging, traffic, .. } = core;
+        let Some(Some(fd)) = fds.get(id.slot()) else { return self.finish(id, held) };
+        let piece = staging.piece(rx);
+        match sys.send(fd, piece) {
+            Ok(taken) if taken == piece.len() => {
+                traffic.bytes_out += taken as u64;
+                staging.clear();
+                std::mem::swap(held, &mut table.served_mut(id).handler);
+            }
+            result => self.keep_rest(id, held, result),
+        }
+    }
+
     /// The callback has lent, or there may be more input: still simple. All else is not.
     #[inline(never)]
     fn finish_simple(&mut self, id: ConnId, held: &mut Held) {
@@ -113,6 +132,47 @@ impl<S: Sys> Reactor<S> {
             agenda.push(id);
         }
         std::mem::swap(held, &mut line.handler);
+    }
+
+    /// Sends what was queued for a line from elsewhere, such as one message for many, when that is
+    /// all there is to do for it and nobody is to be told; false when it is to be served.
+    #[inline]
+    pub(super) fn sends_queued(&mut self, id: ConnId) -> bool {
+        let Self { sys, fds, core, .. } = self;
+        let Core { table, traffic, spare, queued, now, .. } = core;
+        let (Some(line), Some(Some(fd))) = (table.line_mut(id), fds.get(id.slot())) else {
+            return false;
+        };
+        let quiet = line.is_quiet() && matches!(line.stage, Stage::Open(Channel::Plain));
+        let Some(piece) = line.outbox.only().filter(|piece| quiet && piece.len() <= FLUSH_BYTES)
+        else {
+            return false;
+        };
+        let offered = piece.len();
+        match sys.send(fd, piece) {
+            Ok(taken) if taken == offered => {
+                line.last_progress = *now;
+                traffic.bytes_out += taken as u64;
+                line.outbox.clear_into(spare);
+                *queued -= std::mem::take(&mut line.counted);
+                true
+            }
+            result => {
+                self.sent_in_part(id, offered, result);
+                false
+            }
+        }
+    }
+
+    #[cold]
+    fn sent_in_part(&mut self, id: ConnId, offered: usize, result: io::Result<usize>) {
+        if let Some(mut out) = self.out(id) {
+            let taken = out.account(result, offered);
+            let outbox = &mut self.core.line(id).outbox;
+            outbox.consume(taken);
+            outbox.trim();
+        }
+        self.core.recount(id);
     }
 
     /// The kernel has not taken all that was written: the rest waits, and so does what is read.

@@ -21,12 +21,13 @@ mod sim;
 
 pub(crate) use linux::take_signal;
 pub use linux::{
-    Linux, MAX_PASSED, Signal, Signals, SocketFile, Waker, bind_group, bind_unix, is_group_member,
-    monotonic_now, pass_descriptors, prefer_cpu, raise_descriptor_limit, receive_descriptors,
-    same_user, send_descriptors, share_listener, steer, take_passed_descriptors,
+    Linux, MAX_PASSED, Pipe, Signal, Signals, SocketFile, Waker, bind_group, bind_unix,
+    is_group_member, monotonic_now, pass_descriptors, prefer_cpu, raise_descriptor_limit,
+    receive_descriptors, same_user, send_descriptors, share_listener, steer,
+    take_passed_descriptors,
 };
 #[cfg(feature = "sim")]
-pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimWaker};
+pub use sim::{Counts, Fault, Faults, Sim, SimFd, SimPeer, SimPipe, SimWaker};
 
 use crate::api::{Addr, SocketOption, WatchInterest};
 use crate::conn::Ready;
@@ -143,6 +144,9 @@ pub trait Sys: 'static {
 
     /// What ends a wait from outside.
     type Waker: Wake;
+
+    /// What bytes go through from one stream to another without being copied here.
+    type Pipe: 'static;
 
     /// A handle that ends this loop's wait.
     fn waker(&self) -> Self::Waker;
@@ -317,6 +321,44 @@ pub trait Sys: 'static {
     /// # Errors
     /// As [`send`](Self::send).
     fn send_last(&mut self, fd: &Self::Fd, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Opens a pipe, which is two descriptors; dropping it closes them.
+    ///
+    /// # Errors
+    /// `Unsupported` when there shall be none here; else the kernel's, such as that there are no
+    /// descriptors.
+    fn pipe(&mut self) -> io::Result<Self::Pipe>;
+
+    /// Moves input of a stream into an empty pipe; 0 is the end of input. Less than `most` says
+    /// nothing about what is left: a pipe holds so many packets, whatever their size.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is no input; `InvalidInput`, `Unsupported` or `PermissionDenied`
+    /// when there is no such thing here; else those of [`recv`](Sys::recv).
+    fn splice_in(
+        &mut self,
+        pipe: &mut Self::Pipe,
+        from: &Self::Fd,
+        most: usize,
+    ) -> io::Result<usize>;
+
+    /// Moves what is in a pipe, `count` bytes, to a stream; less than all of it means that more
+    /// would block.
+    ///
+    /// # Errors
+    /// As [`send`](Sys::send).
+    fn splice_out(
+        &mut self,
+        pipe: &mut Self::Pipe,
+        to: &Self::Fd,
+        count: usize,
+    ) -> io::Result<usize>;
+
+    /// Takes what a stream has left in a pipe.
+    ///
+    /// # Errors
+    /// The kernel's, such as that the pipe is empty.
+    fn read_pipe(&mut self, pipe: &mut Self::Pipe, buffer: &mut [u8]) -> io::Result<usize>;
 
     /// Whether the end of input is what a read would find; takes nothing.
     ///

@@ -4,6 +4,7 @@
 
 mod ends;
 mod flow;
+mod splice;
 
 use shardpoll_reactor::tls::rustls::pki_types::ServerName;
 use shardpoll_reactor::{

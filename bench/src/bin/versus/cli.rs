@@ -79,6 +79,15 @@ pub(crate) struct Serve {
     /// TLS with this provider, and a certificate made for this run; without it: plain
     #[arg(long, value_enum)]
     pub(crate) provider: Option<Provider>,
+    /// A proxy of the server at this address, in place of a server
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) behind: Option<SocketAddr>,
+    /// How many shards this engine has
+    #[arg(long, default_value_t = 1)]
+    pub(crate) shards: usize,
+    /// Tell all connections what one of them says, in place of an echo
+    #[arg(long)]
+    pub(crate) fanout: bool,
     /// The CPU to stay on
     #[arg(long)]
     pub(crate) cpu: Option<usize>,

@@ -41,6 +41,12 @@ pub(crate) enum Order {
     EchoFrom(usize),
     /// So many visits, one after the other.
     Visits(u64),
+    /// Open connections that hear what one of them says until there are this many.
+    Gather(usize),
+    /// Let one speak, and all hear it, again and again for so many milliseconds.
+    SayFor(u64),
+    /// The same, so many times.
+    Say(u64),
 }
 
 /// What they answer.
@@ -107,7 +113,7 @@ fn failed(error: ChildError) -> Failure {
 impl Order {
     fn time(self) -> Duration {
         match self {
-            Self::LinesFor(millis) | Self::VisitsFor { millis, .. } => {
+            Self::LinesFor(millis) | Self::VisitsFor { millis, .. } | Self::SayFor(millis) => {
                 Duration::from_millis(millis)
             }
             _ => Duration::ZERO,
@@ -128,6 +134,9 @@ mod tests {
             Order::Rounds(20),
             Order::EchoFrom(500),
             Order::Visits(7),
+            Order::Gather(10_000),
+            Order::SayFor(300),
+            Order::Say(3),
         ];
         for order in orders {
             let line = serde_json::to_string(&order).expect("numbers only");

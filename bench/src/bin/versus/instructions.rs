@@ -17,11 +17,11 @@ use crate::specs::{FEW, TLS};
 use shardpoll_bench::counted::{self, Calls, Trace};
 use shardpoll_bench::tools::{self, STRACE, Scratch, VALGRIND};
 
-const ECHO: Lines = Lines { connections: 50, size: 64, depth: 1 };
+pub(crate) const ECHO: Lines = Lines { connections: 50, size: 64, depth: 1 };
 const PIPE: Lines = Lines { connections: 50, size: 1024, depth: 16 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum What {
+pub(crate) enum What {
     /// Lockstep rounds, all messages ready at once.
     Echo(Lines),
     /// Connect, handshake, one echo, close; one after the other.
@@ -75,9 +75,9 @@ fn counts() -> [Count; 6] {
 
 /// What one unit costs, in instructions and in turns of the loop.
 #[derive(Clone, Copy, Debug)]
-struct Cost {
-    instructions: f64,
-    turns: f64,
+pub(crate) struct Cost {
+    pub(crate) instructions: f64,
+    pub(crate) turns: f64,
 }
 
 pub(crate) fn measure(providers: &[Provider]) -> Result<Vec<Row>, Failure> {
@@ -95,7 +95,7 @@ pub(crate) fn measure(providers: &[Provider]) -> Result<Vec<Row>, Failure> {
 
 fn compare(count: &Count, candidates: &[Candidate]) -> Result<Vec<Row>, Failure> {
     let costs: Vec<_> =
-        candidates.iter().map(|&of| cost(count.what, of)).collect::<Result<_, Failure>>()?;
+        candidates.iter().map(|&of| cost(count.what, of, &[])).collect::<Result<_, Failure>>()?;
     let once =
         |(&candidate, cost): (&Candidate, &Cost)| Measured::once(candidate, cost.instructions);
     let measured: Vec<_> = candidates.iter().zip(&costs).map(once).collect();
@@ -109,11 +109,12 @@ fn compare(count: &Count, candidates: &[Candidate]) -> Result<Vec<Row>, Failure>
     Ok(rows)
 }
 
-fn cost(what: What, candidate: Candidate) -> Result<Cost, Failure> {
+/// Of a server that was started with these options.
+pub(crate) fn cost(what: What, candidate: Candidate, options: &[String]) -> Result<Cost, Failure> {
     let scratch = Scratch::new().map_err(Failure::io("a folder for the tools' output"))?;
     let [few, many] = what.times();
-    let (less, fewer) = run(what, candidate, &scratch, few)?;
-    let (more, waits) = run(what, candidate, &scratch, many)?;
+    let (less, fewer) = run(what, candidate, options, &scratch, few)?;
+    let (more, waits) = run(what, candidate, options, &scratch, many)?;
     let units = ((many - few) * what.units()) as f64;
     let turns = waits.since(&fewer).total() as f64 / units;
     Ok(Cost { instructions: (more - less) as f64 / units, turns })
@@ -122,6 +123,7 @@ fn cost(what: What, candidate: Candidate) -> Result<Cost, Failure> {
 fn run(
     what: What,
     candidate: Candidate,
+    options: &[String],
     scratch: &Scratch,
     times: u64,
 ) -> Result<(i64, Calls), Failure> {
@@ -129,7 +131,7 @@ fn run(
     let trace = Trace { only_waits: true, hold: matches!(what, What::Echo(_)) };
     let mut under = counted::strace(&waits, trace);
     under.extend(counted::callgrind(&counts, &scratch.file("valgrind.log")));
-    let server = candidate.start(&under, &[])?;
+    let server = candidate.start(&under, options)?;
     let handshake = if let What::Visit(handshake) = what { handshake } else { Handshake::Full };
     let tls = candidate.provider.map(|_| handshake);
     let mut clients = Clients::start(server.addr, tls, None)?;

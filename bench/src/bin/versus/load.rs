@@ -13,13 +13,17 @@ use crate::cli;
 use crate::clients::{Answer, Handshake, Order};
 use crate::credentials;
 use crate::failure::Failure;
+use crate::hearer::Hearer;
 use crate::line::Line;
 use crate::scenario::Lines;
 use crate::serve::ready;
 use crate::visit::Visit;
 use shardpoll::tls::ClientContext;
 use shardpoll::tls::rustls::pki_types::ServerName;
-use shardpoll::{Config, ConnId, Connect, Engine, Local, Pinning, Refused, raise_descriptor_limit};
+use shardpoll::{
+    Config, ConnId, Connect, Engine, Handler, Local, Pinning, Refused, raise_descriptor_limit,
+};
+use shardpoll_bench::clock::Clock;
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -182,6 +186,15 @@ impl Group<'_> {
                 self.begin_visits(count.saturating_sub(1), 1)?;
                 self.quiet()
             }
+            Order::Gather(count) => self.open(count, |shared, _| Hearer::new(Arc::clone(shared))),
+            Order::Say(count) => (0..count).try_for_each(|_| self.say()),
+            Order::SayFor(millis) => {
+                let clock = Clock::start();
+                while clock.elapsed() < Duration::from_millis(millis) {
+                    self.say()?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -198,16 +211,26 @@ impl Group<'_> {
         self.next(PATIENCE)?.ok_or_else(late)
     }
 
-    /// Opens lasting connections until there are this many.
     fn grow_to(&mut self, shape: Lines) -> Result<(), Failure> {
-        while self.ids.len() < shape.connections {
+        self.open(shape.connections, move |shared, number| {
+            Line::new(Arc::clone(shared), number, shape)
+        })
+    }
+
+    /// Opens lasting connections until there are this many.
+    fn open<H: Handler>(
+        &mut self,
+        connections: usize,
+        handler: impl Fn(&Arc<Shared>, u64) -> H + Copy + Send + 'static,
+    ) -> Result<(), Failure> {
+        while self.ids.len() < connections {
             let first = self.ids.len();
-            let numbers = first..(first + DIALS_AT_A_TIME).min(shape.connections);
+            let numbers = first..(first + DIALS_AT_A_TIME).min(connections);
             let (count, shared) = (numbers.len(), Arc::clone(&self.shared));
             self.load.run(move |local| {
                 for number in numbers {
-                    let line = Line::new(Arc::clone(&shared), number as u64, shape);
-                    if let Err(refused) = local.connect(shared.connect(), line) {
+                    let handler = handler(&shared, number as u64);
+                    if let Err(refused) = local.connect(shared.connect(), handler) {
                         shared.refused(refused);
                     }
                 }
@@ -231,6 +254,17 @@ impl Group<'_> {
                 local.with::<Line, _>(id, Line::begin);
             }
         })
+    }
+
+    /// One speaks, and all hear it.
+    fn say(&self) -> Result<(), Failure> {
+        let Some(&speaker) = self.ids.first() else { return Ok(()) };
+        self.shared.left.store(0, Relaxed);
+        self.shared.begun(self.ids.len() as u64);
+        self.load.run(move |local| {
+            local.with::<Hearer, _>(speaker, Hearer::speak);
+        })?;
+        self.quiet()
     }
 
     fn begin_visits(&self, left: u64, at_a_time: u64) -> Result<(), Failure> {

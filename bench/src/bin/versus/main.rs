@@ -13,6 +13,9 @@
 //! | `scale` | many connections beside few |
 //! | `idle`, `instructions` | what needs no clock: memory, and callgrind's counts |
 //! | `letters` | one thread to another: ours, tokio's channel, a bare channel |
+//! | `shards` | two shards beside one |
+//! | `fanout`, `hearer` | what one says is told to all |
+//! | `timers` | our heap of timers beside tokio-util's wheel |
 //! | `spread`, `compare` | medians, which rounds count; from values to rows |
 //! | `report` | the tables, and a line of JSON for each row |
 //!
@@ -26,6 +29,8 @@ mod clients;
 mod compare;
 mod credentials;
 mod failure;
+mod fanout;
+mod hearer;
 mod idle;
 mod instructions;
 mod letters;
@@ -38,8 +43,10 @@ mod rounds;
 mod scale;
 mod scenario;
 mod serve;
+mod shards;
 mod specs;
 mod spread;
+mod timers;
 mod visit;
 mod window;
 
@@ -86,6 +93,9 @@ fn carry_out(asked: Cli) -> Result<(), Failure> {
             Kind::Scale(sizes) => scale::measure(scenario, sizes, &candidates, place, &asked)?,
             Kind::Idle => idle::measure(scenario, &candidates, place)?,
             Kind::Letters => letters::measure(place, &asked)?,
+            Kind::Shards => shards::measure(scenario, &candidates, place, &asked)?,
+            Kind::Fanout(crowd) => fanout::measure(scenario, crowd, &candidates, place, &asked)?,
+            Kind::Timers => timers::measure(&asked)?,
             Kind::Instructions => instructions::measure(&asked.providers())?,
         };
         report.add(scenario, rows, &absent)?;

@@ -4,7 +4,7 @@
 
 use crate::peers::monoio;
 use clap::ValueEnum;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An engine.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,10 +31,28 @@ pub(crate) enum Peer {
     Libuv,
     /// libevent: a C program of its own
     Libevent,
+    /// haproxy in mode tcp with one thread; for `link`
+    Haproxy,
+    /// The same with `option splice-request` and `option splice-response`
+    HaproxySplice,
+    /// nginx's stream proxy with one process; for `link`
+    Nginx,
+    /// This one with one shard, where it otherwise has two; for `shards`
+    OneShard,
+    /// tokio-util's wheel of timers; for `timers`
+    #[value(skip)]
+    DelayQueue,
     /// No engine: a crossbeam channel, an eventfd and epoll, and nothing else; for `letters`
     #[value(skip)]
     Bare,
 }
+
+/// Where Debian puts it.
+pub(crate) const HAPROXY: &str = "/usr/sbin/haproxy";
+pub(crate) const NGINX: &str = "/usr/sbin/nginx";
+
+/// The same of its stream proxy.
+pub(crate) const NGINX_STREAM: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
 impl Peer {
     pub(crate) fn name(self) -> &'static str {
@@ -50,13 +68,28 @@ impl Peer {
             Self::Glommio => "glommio",
             Self::Libuv => "libuv",
             Self::Libevent => "libevent",
+            Self::Haproxy => "haproxy",
+            Self::HaproxySplice => "haproxy-splice",
+            Self::Nginx => "nginx",
+            Self::OneShard => "one-shard",
+            Self::DelayQueue => "DelayQueue",
             Self::Bare => "channel, eventfd, epoll",
         }
     }
 
     /// Whether it is something that others build on: neither this engine nor what none could use.
     pub(crate) fn is_library(self) -> bool {
-        !matches!(self, Self::Shardpoll | Self::Floor | Self::FloorEt | Self::Bare)
+        !matches!(
+            self,
+            Self::Shardpoll
+                | Self::Floor
+                | Self::FloorEt
+                | Self::Haproxy
+                | Self::HaproxySplice
+                | Self::Nginx
+                | Self::OneShard
+                | Self::Bare
+        )
     }
 
     /// The program that serves in its place, if it is not this one.
@@ -74,6 +107,13 @@ impl Peer {
     /// Why it cannot take part on this machine, if it cannot.
     pub(crate) fn missing(self) -> Option<String> {
         match self {
+            Self::Haproxy | Self::HaproxySplice if !Path::new(HAPROXY).is_file() => {
+                Some(format!("no {HAPROXY}; scripts/install-peers.sh installs it"))
+            }
+            Self::Nginx => [NGINX, NGINX_STREAM]
+                .into_iter()
+                .find(|file| !Path::new(file).is_file())
+                .map(|file| format!("no {file}; scripts/install-peers.sh installs it")),
             Self::Glommio if cfg!(not(feature = "glommio")) => {
                 Some("built without it: build with --features peers,glommio".into())
             }

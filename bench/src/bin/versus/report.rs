@@ -138,6 +138,9 @@ impl Row {
     }
 }
 
+/// The longest name of a base that has room above its column; of others it says that it is one.
+const BASE_WIDTH: usize = 7;
+
 /// Which columns a table has.
 #[derive(Clone, Copy, Debug)]
 struct Columns {
@@ -168,7 +171,8 @@ impl Columns {
         if self.timed {
             let _infallible = write!(line, "{:>16}", "quartiles");
         }
-        let base = format!("x {}", spec.base.name());
+        let base = spec.base.name();
+        let base = if base.len() > BASE_WIDTH { "x base".into() } else { format!("x {base}") };
         for (_, ratio) in [(true, base.as_str()), (self.library, "x best")].iter().filter(|r| r.0) {
             let _infallible = write!(line, "{ratio:>10}");
             if self.timed {

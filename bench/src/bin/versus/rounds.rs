@@ -22,6 +22,8 @@ pub(crate) struct Stand {
     pub(crate) candidate: Candidate,
     server: Child,
     clients: Clients,
+    /// Processes that work for the clients, and are no strangers.
+    helpers: Vec<u32>,
 }
 
 /// Goes over all of them, so many times and once more; gives what `window` has given, for each.
@@ -50,19 +52,27 @@ impl Stand {
         handshake: Handshake,
         lines: Option<Lines>,
         place: Place,
+        more: &[String],
     ) -> Result<Self, Failure> {
-        let server = candidate.start(&[], &["--cpu".into(), place.server_cpu.to_string()])?;
+        let options = ["--cpu".into(), place.server_cpu.to_string()];
+        let server = candidate.start(&[], &[&options, more].concat())?;
         let tls = candidate.provider.map(|_| handshake);
         let mut clients = Clients::start(server.addr, tls, Some(place.client_cpu))?;
         if let Some(lines) = lines {
             clients.order(Order::GrowTo(lines))?;
         }
-        Ok(Self { candidate, server, clients })
+        Ok(Self { candidate, server, clients, helpers: Vec::new() })
+    }
+
+    /// Has the clients do something that is not measured.
+    pub(crate) fn order(&mut self, order: Order) -> Result<u64, Failure> {
+        self.clients.order(order)
     }
 
     /// What carrying out this order takes of the server.
     pub(crate) fn window(&mut self, order: Order) -> Result<Window, Failure> {
-        let (server, clients) = (self.server.pid, [self.clients.pid()]);
+        let clients = [&[self.clients.pid()], &self.helpers[..]].concat();
+        let server = self.server.pid;
         window::measure(self.candidate, server, &clients, || self.clients.order(order))
     }
 
@@ -88,10 +98,27 @@ pub(crate) fn measure(
         }
         _ => unreachable!("{kind:?} has no clients"),
     };
-    let start = |&candidate| Stand::start(candidate, handshake, lines, place);
+    // On the clients' CPU, so that the proxies have theirs for themselves.
+    let behind = scenario.spec().behind.map(|peer| {
+        let pinned = ["--cpu".into(), place.client_cpu.to_string()];
+        Candidate::plain(peer).start(&[], &pinned)
+    });
+    let behind = behind.transpose()?;
+    let more = behind.iter().flat_map(|server| ["--behind".into(), server.addr.to_string()]);
+    let more: Vec<String> = more.collect();
+    let start = |&candidate| Stand::start(candidate, handshake, lines, place, &more);
     let mut stands = candidates.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    for stand in &mut stands {
+        stand.helpers.extend(behind.iter().map(|server| server.pid));
+    }
     let windows = go_round(&mut stands, asked.rounds, |stand| stand.window(order))?;
     stands.into_iter().try_for_each(Stand::end)?;
+    if let Some(server) = behind {
+        server.end().map_err(|error| Failure::Server {
+            server: "the server behind".into(),
+            why: error.to_string(),
+        })?;
+    }
     Ok(rows(scenario, candidates, windows))
 }
 

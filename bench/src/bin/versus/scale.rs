@@ -44,7 +44,7 @@ pub(crate) fn measure(
     for &candidate in candidates {
         for (connections, millis) in [(few, asked.window), (many, asked.window * LONGER)] {
             let lines = Lines { connections, size: 64, depth: 1 };
-            let stand = Stand::start(candidate, Handshake::Full, Some(lines), place)?;
+            let stand = Stand::start(candidate, Handshake::Full, Some(lines), place, &[])?;
             stands.push((stand, Order::LinesFor(millis)));
         }
     }

@@ -37,6 +37,16 @@ pub(crate) enum Scenario {
     Tlsidle,
     /// Letters from one thread to another: in a busy loop, and to one that sleeps
     Letters,
+    /// 64-byte echoes on 50 connections, through a proxy
+    Link,
+    /// 64 KiB messages on 4 connections, through a proxy
+    Linkbulk,
+    /// 64-byte echoes on two shards, beside one (needs valgrind and strace)
+    Shards,
+    /// One message to 10,000 connections, beside tokio's broadcast (needs valgrind)
+    Fanout,
+    /// Timers: insert, cancel, reschedule, pop, beside tokio-util's DelayQueue
+    Timers,
     /// User-space instructions per message, connection and handshake (needs valgrind and strace)
     Instructions,
 }
@@ -61,6 +71,10 @@ pub(crate) enum Kind {
     Scale([usize; 2]),
     Idle,
     Letters,
+    Shards,
+    /// To so many connections.
+    Fanout(usize),
+    Timers,
     Instructions,
 }
 
@@ -88,6 +102,8 @@ pub(crate) struct Spec {
     /// Whom each row is compared with, in the same round.
     pub(crate) base: Peer,
     pub(crate) tls: bool,
+    /// Who serves behind them, if they are proxies.
+    pub(crate) behind: Option<Peer>,
     /// For this engine.
     pub(crate) goal: Option<Goal>,
 }
@@ -108,6 +124,11 @@ impl Scenario {
             Self::Tlsbulk => specs::TLSBULK,
             Self::Tlsidle => specs::TLSIDLE,
             Self::Letters => specs::LETTERS,
+            Self::Link => specs::LINK,
+            Self::Linkbulk => specs::LINKBULK,
+            Self::Shards => specs::SHARDS,
+            Self::Fanout => specs::FANOUT,
+            Self::Timers => specs::TIMERS,
             Self::Instructions => specs::INSTRUCTIONS,
         }
     }

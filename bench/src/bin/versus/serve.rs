@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::peer::Peer;
 #[cfg(feature = "glommio")]
 use crate::peers::glommio;
-use crate::peers::{floor, mio, monoio, shardpoll, tokio};
+use crate::peers::{fanout, floor, link, mio, monoio, proxies, shardpoll, tokio};
 use crate::specs::TLS;
 use ::shardpoll::raise_descriptor_limit;
 use core_affinity::CoreId;
@@ -48,7 +48,19 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{} has no TLS here", asked.peer.name())));
     }
     match asked.peer {
-        Peer::Shardpoll => shardpoll::serve(tls, patience),
+        Peer::Haproxy | Peer::HaproxySplice | Peer::Nginx => {
+            proxies::serve(asked.peer, asked.behind, patience)
+        }
+        Peer::Shardpoll if asked.behind.is_some() => link::serve(asked.behind, patience),
+        _ if asked.behind.is_some() => {
+            Err(Failure::Usage(format!("{} is no proxy here", asked.peer.name())))
+        }
+        Peer::Shardpoll if asked.fanout => fanout::serve_ours(patience),
+        Peer::Tokio if asked.fanout => fanout::serve_tokio(patience),
+        _ if asked.fanout => {
+            Err(Failure::Usage(format!("{} tells nobody here", asked.peer.name())))
+        }
+        Peer::Shardpoll | Peer::OneShard => shardpoll::serve(tls, patience, asked.shards),
         Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, tls, patience),
         Peer::Mio => mio::serve(patience),
         Peer::Tokio | Peer::TokioMulti => tokio::serve(asked.peer, tls, patience),
@@ -58,13 +70,18 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
         #[cfg(not(feature = "glommio"))]
         Peer::Glommio => unreachable!("it is missing"),
         Peer::Libuv | Peer::Libevent => exec(asked),
-        Peer::Bare => unreachable!("the command line does not know it"),
+        Peer::Bare | Peer::DelayQueue => unreachable!("the command line does not know it"),
     }
 }
 
 /// Without anyone who reads it the server serves all the same.
 pub(crate) fn ready(addr: SocketAddr) {
-    let line = format!("listening {addr} pid {}\n", std::process::id());
+    ready_as(addr, std::process::id());
+}
+
+/// As [`ready`], for a child of this process that serves in its place.
+pub(crate) fn ready_as(addr: SocketAddr, pid: u32) {
+    let line = format!("listening {addr} pid {pid}\n");
     let mut stdout = io::stdout();
     let _unread = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
 }

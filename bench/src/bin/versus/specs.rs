@@ -43,6 +43,7 @@ const BESIDE_FLOOR: Spec = Spec {
     peers: PLAIN,
     base: Peer::Floor,
     tls: false,
+    behind: None,
     goal: None,
 };
 
@@ -163,6 +164,64 @@ pub(crate) const LETTERS: Spec = Spec {
     kind: Kind::Letters,
     peers: &[Peer::Shardpoll, Peer::Tokio, Peer::Bare],
     base: Peer::Tokio,
+    ..BESIDE_FLOOR
+};
+
+pub(crate) const FANOUT: Spec = Spec {
+    name: "fanout",
+    title: "64 bytes told to 10,000 connections; of tokio, by a broadcast channel",
+    unit: "us/copy",
+    kind: Kind::Fanout(10_000),
+    peers: &[Peer::Shardpoll, Peer::Tokio],
+    base: Peer::Tokio,
+    goal: Some(Goal::Ratio(0.95)),
+    ..BESIDE_FLOOR
+};
+
+/// Its instructions have the goal.
+pub(crate) const SHARDS: Spec = Spec {
+    name: "shards",
+    title: "64-byte echo, plain, two shards with 50 connections each beside one with 50",
+    unit: "instr/echo",
+    kind: Kind::Shards,
+    peers: &[Peer::Shardpoll, Peer::OneShard],
+    base: Peer::OneShard,
+    goal: Some(Goal::Ratio(1.02)),
+    ..BESIDE_FLOOR
+};
+
+/// Proxies, beside haproxy.
+const PROXIES: &[Peer] = &[Peer::Shardpoll, Peer::Haproxy, Peer::HaproxySplice, Peer::Nginx];
+
+pub(crate) const LINK: Spec = Spec {
+    name: "link",
+    title: "64-byte echo through a proxy, 50 connections, one in flight on each",
+    kind: lines(50, 64, 1),
+    peers: PROXIES,
+    base: Peer::Haproxy,
+    behind: Some(Peer::Floor),
+    goal: Some(Goal::Ratio(0.85)),
+    ..BESIDE_FLOOR
+};
+
+pub(crate) const LINKBULK: Spec = Spec {
+    name: "linkbulk",
+    title: "64 KiB echo through a proxy, 4 connections, 4 in flight on each; twice forwarded",
+    unit: "us/MB",
+    kind: lines(4, 64 * 1024, 4),
+    base: Peer::HaproxySplice,
+    goal: Some(Goal::Ratio(1.0)),
+    ..LINK
+};
+
+/// Its parts have goals of their own.
+pub(crate) const TIMERS: Spec = Spec {
+    name: "timers",
+    title: "timers due within 60 s: the time of one operation, with so many pending",
+    unit: "ns",
+    kind: Kind::Timers,
+    peers: &[Peer::Shardpoll, Peer::DelayQueue],
+    base: Peer::DelayQueue,
     ..BESIDE_FLOOR
 };
 

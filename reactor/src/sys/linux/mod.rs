@@ -15,6 +15,7 @@ mod option;
 mod pass;
 mod signals;
 mod socket;
+mod splice;
 mod steer;
 mod unix;
 mod wall;
@@ -28,6 +29,7 @@ pub use pass::{
 pub(crate) use signals::take_signal;
 pub use signals::{Signal, Signals};
 pub use socket::{bind_group, is_group_member, share_listener};
+pub use splice::Pipe;
 pub use steer::steer;
 pub use unix::{SocketFile, bind_unix};
 
@@ -222,6 +224,7 @@ pub fn monotonic_now() -> Tick {
 impl Sys for Linux {
     type Fd = OwnedFd;
     type Waker = Waker;
+    type Pipe = Pipe;
 
     fn waker(&self) -> Waker {
         Waker { wake: Arc::clone(&self.wake) }
@@ -371,14 +374,23 @@ impl Sys for Linux {
     }
 
     fn at_end(&mut self, fd: &OwnedFd) -> io::Result<bool> {
-        let (mut byte, peek) = (0_u8, libc::MSG_PEEK | libc::MSG_DONTWAIT);
-        let room = ptr::from_mut(&mut byte).cast();
-        // SAFETY: `room` points to one byte that lives through the call.
-        match check(unsafe { libc::recv(fd.as_raw_fd(), room, 1, peek) }) {
-            Ok(count) => Ok(count == 0),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+        socket::at_end(fd)
+    }
+
+    fn pipe(&mut self) -> io::Result<Pipe> {
+        splice::pipe()
+    }
+
+    fn splice_in(&mut self, pipe: &mut Pipe, from: &OwnedFd, most: usize) -> io::Result<usize> {
+        splice::splice_in(pipe, from, most)
+    }
+
+    fn splice_out(&mut self, pipe: &mut Pipe, to: &OwnedFd, count: usize) -> io::Result<usize> {
+        splice::splice_out(pipe, to, count)
+    }
+
+    fn read_pipe(&mut self, pipe: &mut Pipe, buffer: &mut [u8]) -> io::Result<usize> {
+        splice::read_pipe(pipe, buffer)
     }
 
     fn shutdown(&mut self, fd: &OwnedFd) -> io::Result<()> {

@@ -195,7 +195,7 @@ impl Net {
     }
 
     /// Less than this, at least 1; half of the time just that.
-    fn piece(&mut self, whole: usize) -> usize {
+    pub(super) fn piece(&mut self, whole: usize) -> usize {
         if self.dice.below(2) == 0 { 1 } else { 1 + self.dice.index(whole - 1) }
     }
 

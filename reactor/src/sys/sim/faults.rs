@@ -60,6 +60,8 @@ pub enum Fault {
     AcceptInterrupted,
     /// The kernel watches no more descriptors (ENOSPC).
     RegisterRefused,
+    /// There is no pipe to be had (EMFILE), or none that a stream's input can go into (EINVAL).
+    SpliceRefused,
     /// The clock steps forward by up to five seconds, as after a stall of the loop.
     ClockStep,
 }
@@ -93,6 +95,7 @@ impl Fault {
         Self::AcceptAborted,
         Self::AcceptInterrupted,
         Self::RegisterRefused,
+        Self::SpliceRefused,
         Self::ClockStep,
     ];
 }

@@ -3,11 +3,13 @@
 //! ```text
 //!   mod     Sim: the handle to a world, and its verbs as the loop names them
 //!   calls   the system calls: what the kernel answers, and the faults of each
+//!   fd      SimFd: a descriptor, closed when it is dropped
 //!   files   descriptors, and what is watched of them
 //!   net     connections, and what arrives on them
 //!   flight  what is on its way
 //!   listen  listening descriptors, alone and in groups
 //!   tokens  watched descriptors, whose readiness a test decides
+//!   pipe    what is on its way from one descriptor to another
 //!   peer    SimPeer: the other side of a connection, in a test's hands
 //!   waker   what ends a wait from outside
 //!   faults  what goes wrong, how often, and the seeded generator
@@ -28,25 +30,28 @@
 
 mod calls;
 mod faults;
+mod fd;
 mod files;
 mod flight;
 mod listen;
 mod net;
 mod peer;
+mod pipe;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod waker;
 
 pub use faults::{Counts, Fault, Faults};
+pub use fd::SimFd;
 pub use peer::SimPeer;
+pub use pipe::SimPipe;
 pub use waker::SimWaker;
 
 use super::{Events, Interest, Sys};
 use crate::api::{Addr, SocketOption, WatchInterest};
 use calls::errno;
 use faults::Dice;
-use files::What;
 use net::{Net, Stage};
 use shardpoll_timers::Tick;
 use std::cell::RefCell;
@@ -96,27 +101,6 @@ pub struct Sim {
     net: Rc<RefCell<Net>>,
     /// The epoll of the loop that has this handle.
     poller: usize,
-}
-
-/// A descriptor of a [`Sim`]; dropping it closes it.
-pub struct SimFd {
-    net: Rc<RefCell<Net>>,
-    number: usize,
-}
-
-impl Drop for SimFd {
-    fn drop(&mut self) {
-        let net = &mut *self.net.borrow_mut();
-        match net.files.remove(self.number).map(|file| file.what) {
-            Some(What::Stream(end)) => net.close(end),
-            Some(What::Listener(listener)) => {
-                for end in listener.queue {
-                    net.abort(end);
-                }
-            }
-            Some(What::Nothing) | None => {}
-        }
-    }
 }
 
 /// When the simulated calendar begins, in seconds since 1970.
@@ -240,32 +224,10 @@ impl fmt::Debug for Sim {
     }
 }
 
-impl SimFd {
-    /// Whether input waits here that no event will tell of.
-    pub(crate) fn has_untold_input(&self) -> bool {
-        let net = self.net.borrow();
-        let end = net.stream(self.number).ok().and_then(|end| net.end(end));
-        end.is_some_and(|end| end.has_input()) && !net.files.is_event_pending(self.number)
-    }
-
-    /// Whether no event will tell of room to send, whatever the peer does.
-    pub(crate) fn lacks_promise_of_room(&self) -> bool {
-        let net = self.net.borrow();
-        let end = net.stream(self.number).ok().and_then(|end| net.end(end));
-        end.is_some_and(|end| end.stage != Stage::Connecting && !end.full)
-            && !net.files.is_event_pending(self.number)
-    }
-}
-
-impl fmt::Debug for SimFd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SimFd").field(&self.number).finish()
-    }
-}
-
 impl Sys for Sim {
     type Fd = SimFd;
     type Waker = SimWaker;
+    type Pipe = SimPipe;
 
     fn waker(&self) -> SimWaker {
         SimWaker::new(&self.net, self.poller)
@@ -389,6 +351,23 @@ impl Sys for Sim {
     /// Segments are not simulated.
     fn send_last(&mut self, fd: &SimFd, bytes: &[u8]) -> io::Result<usize> {
         self.send(fd, bytes)
+    }
+
+    fn pipe(&mut self) -> io::Result<SimPipe> {
+        let (read, write) = self.net.borrow_mut().pipe()?;
+        Ok(SimPipe::new([self.fd(read), self.fd(write)]))
+    }
+
+    fn splice_in(&mut self, pipe: &mut SimPipe, from: &SimFd, most: usize) -> io::Result<usize> {
+        self.net.borrow_mut().splice_in(pipe, from.number, most)
+    }
+
+    fn splice_out(&mut self, pipe: &mut SimPipe, to: &SimFd, count: usize) -> io::Result<usize> {
+        self.net.borrow_mut().splice_out(pipe, to.number, count)
+    }
+
+    fn read_pipe(&mut self, pipe: &mut SimPipe, buffer: &mut [u8]) -> io::Result<usize> {
+        pipe.read(buffer)
     }
 
     fn shutdown(&mut self, fd: &SimFd) -> io::Result<()> {

@@ -5,10 +5,13 @@
 //!
 //! Never: shares a line of code between two of them that a message passes through.
 
+pub(crate) mod fanout;
 pub(crate) mod floor;
 #[cfg(feature = "glommio")]
 pub(crate) mod glommio;
+pub(crate) mod link;
 pub(crate) mod mio;
 pub(crate) mod monoio;
+pub(crate) mod proxies;
 pub(crate) mod shardpoll;
 pub(crate) mod tokio;

@@ -1,4 +1,5 @@
-//! This engine: one shard, its defaults, so with all its timeouts and limits.
+//! This engine: one shard unless two are asked for, its defaults, so with all its timeouts and
+//! limits.
 //!
 //! Never: has state in its handler.
 
@@ -19,10 +20,14 @@ impl Handler for Echo {
     }
 }
 
-pub(crate) fn serve(tls: Option<Arc<ServerConfig>>, patience: Patience) -> Result<(), Failure> {
+pub(crate) fn serve(
+    tls: Option<Arc<ServerConfig>>,
+    patience: Patience,
+    shards: usize,
+) -> Result<(), Failure> {
     let mut config = Config::default();
     config.read_timeout = Some(patience.read);
-    let engine = Engine::builder().shards(1).pinning(Pinning::None).config(config).start()?;
+    let engine = Engine::builder().shards(shards).pinning(Pinning::None).config(config).start()?;
     let mut listen = Listen::on((Ipv4Addr::LOCALHOST, 0));
     if let Some(tls) = tls {
         listen = listen.tls(ServerContext::new(tls));
