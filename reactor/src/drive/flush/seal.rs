@@ -1,4 +1,4 @@
-//! The output of a line under TLS: what is owed, then what can be sealed, in as few sends as may be.
+//! The output of a line under TLS: what is owed, then what can be sealed, in few sends.
 //!
 //! Never: decides when a line is sent for.
 
