@@ -11,7 +11,6 @@
 //! 1. What is passed lies in `rx`, which nobody reads into before it is sent or queued.
 
 use super::Reactor;
-use super::flush::Out;
 use super::read::receive;
 use super::serve::Cause;
 use crate::conn::{Channel, Line, Marks, Ready, Stage};
@@ -111,25 +110,6 @@ impl<S: Sys> Reactor<S> {
         }
         staging.end();
         std::mem::swap(held, &mut line.handler);
-    }
-
-    /// Sends so many bytes of what was read for another line; what the kernel does not take waits
-    /// in the outbox, which is empty.
-    fn send_read(&mut self, id: ConnId, count: usize) {
-        let Self { sys, fds, core, rx, .. } = self;
-        let Core { table, staging, traffic, now, .. } = core;
-        let line = table.served_mut(id);
-        let data = &rx[..count];
-        let mut taken = 0;
-        if let Some(Some(fd)) = fds.get(id.slot()) {
-            let mut out = Out { sys, fd, line, staging, traffic, now: *now };
-            let result = out.sys.send(fd, data);
-            taken = out.account(result, count);
-        }
-        if taken < count {
-            table.served_mut(id).keep(&data[taken..], *now);
-            core.recount(id);
-        }
     }
 }
 

@@ -141,14 +141,4 @@ impl<S: Sys> Reactor<S> {
             line.marks.add(Marks::DRAIN);
         }
     }
-
-    /// Sends what is in `wire`, with our FIN to follow at once; what is left over is owed.
-    pub(super) fn send_last(&mut self, id: ConnId) {
-        let wire = std::mem::take(&mut self.wire);
-        if let Some(mut out) = self.out(id).filter(|_| !wire.is_empty()) {
-            let result = out.sys.send_last(out.fd, &wire);
-            out.keep_sealed(&wire, result, false);
-        }
-        self.wire = wire;
-    }
 }

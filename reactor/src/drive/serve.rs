@@ -185,12 +185,12 @@ impl<S: Sys> Reactor<S> {
     /// The input side of a line that is not simply open.
     #[inline(never)]
     fn take_in_other(&mut self, id: ConnId, held: &mut Held, cause: Cause) {
+        if self.takes_short_way(id, cause) {
+            return;
+        }
         let line = self.core.line(id);
         if line.is_quietly_sealed() && line.gate.is_open() && !matches!(cause, Cause::Owed(_)) {
             return self.take_in_sealed(id, held);
-        }
-        if self.takes_short_way(id, cause) {
-            return;
         }
         self.core.exchange_handlers(id, held);
         let now = self.core.now;

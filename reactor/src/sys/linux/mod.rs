@@ -374,14 +374,7 @@ impl Sys for Linux {
     }
 
     fn at_end(&mut self, fd: &OwnedFd) -> io::Result<bool> {
-        let (mut byte, peek) = (0_u8, libc::MSG_PEEK | libc::MSG_DONTWAIT);
-        let room = ptr::from_mut(&mut byte).cast();
-        // SAFETY: `room` points to one byte that lives through the call.
-        match check(unsafe { libc::recv(fd.as_raw_fd(), room, 1, peek) }) {
-            Ok(count) => Ok(count == 0),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+        socket::at_end(fd)
     }
 
     fn pipe(&mut self) -> io::Result<Pipe> {
