@@ -60,6 +60,7 @@ mod semantics {
     mod timers;
     mod tls;
     mod tls_end;
+    mod tls_old;
     mod turn;
     mod upgrade;
     mod verdict;

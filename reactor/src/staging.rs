@@ -18,7 +18,8 @@ use std::ops::Range;
 /// Invariant: the door is open only while the line that is served is open and its outbox empty.
 /// Whoever changes that (close, a failure, a chunk that is queued) closes it, and the next write
 /// looks at the line itself. While it is `Direct` the line is plain as well, so that the staged
-/// bytes are all there is to send, as they are.
+/// bytes are all there is to send, as they are; or its service has nothing left to do
+/// ([`Staging::come_to_rest`]).
 #[derive(Default)]
 pub(crate) struct Staging {
     line: Option<ConnId>,
@@ -70,6 +71,20 @@ impl Staging {
     pub(crate) fn close(&mut self) {
         self.door = Door::Closed;
         self.room = 0;
+    }
+
+    /// Whether nobody has closed it since the service began.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.door != Door::Closed
+    }
+
+    /// All that was staged has gone, and its line, though not plain, has nothing left to do: until
+    /// somebody closes the door, its service ends as that of a plain one.
+    #[inline]
+    pub(crate) fn come_to_rest(&mut self) {
+        debug_assert!(self.is_empty() && self.is_open(), "nothing is left");
+        self.door = Door::Direct;
     }
 
     #[inline]

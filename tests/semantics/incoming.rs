@@ -112,22 +112,62 @@ fn a_read_tells_what_lies_behind_it() {
 
 #[test]
 fn a_decrypted_read_tells_whether_the_end_lies_behind_it() {
-    // S46 under TLS: close_notify in the same flight
+    // S46 under TLS: close_notify in the same flight; on a new line, and on one that has answered
+    // so often that its session does its records itself
+    for rounds in [1, 20] {
+        let mut world = Setup::new().tls().start(|call| {
+            if let Event::Incoming(data) = call.event.clone() {
+                let input = call.input();
+                call.note(format!("{input:?}"));
+                call.say(&data);
+            }
+        });
+        let mut peer = world.connect_tls(Version::Tls13);
+        for _ in 0..rounds {
+            peer.echo(b"a");
+            world.wait_for(|seen| seen.event == Event::note("Dry"));
+        }
+        let mut wire = peer.seal(&[b"last words"]);
+        wire.extend(peer.seal_end());
+        peer.peer.send(&wire);
+        world.wait_for(|seen| seen.event == Event::note("Ended"));
+        world.wait_for_end();
+        drop(world.finish());
+    }
+}
+
+#[test]
+fn of_several_records_only_the_last_has_nothing_behind_it() {
+    // S46: each is delivered by itself
     let mut world = Setup::new().tls().start(|call| {
-        if let Event::Incoming(_) = call.event {
-            let input = call.input();
-            call.note(format!("{input:?}"));
+        if let Event::Incoming(data) = call.event.clone() {
+            let (input, data) = (call.input(), data.escape_ascii().to_string());
+            call.note(format!("{data} {input:?}"));
+            call.say(b"!");
         }
     });
     let mut peer = world.connect_tls(Version::Tls13);
-    peer.send(b"a");
-    world.wait_for(|seen| seen.event == Event::note("Dry"));
-    let mut wire = peer.seal(&[b"last words"]);
+    for _ in 0..20 {
+        peer.send(b"?");
+        peer.expect(b"!");
+    }
+    let mut wire = peer.seal(&[b"one"]);
+    wire.extend(peer.seal(&[b"two"]));
+    // As long as close_notify.
+    wire.extend(peer.seal(&[b"to"]));
+    peer.peer.send(&wire);
+    for note in ["one More", "twoto Dry"] {
+        world.wait_for(|seen| seen.event == Event::note(note));
+    }
+    let mut wire = peer.seal(&[b"three"]);
+    wire.extend(peer.seal(&[b"four"]));
     wire.extend(peer.seal_end());
     peer.peer.send(&wire);
-    world.wait_for(|seen| seen.event == Event::note("Ended"));
+    for note in ["three More", "four Ended"] {
+        world.wait_for(|seen| seen.event == Event::note(note));
+    }
     world.wait_for_end();
-    let _trace = world.finish();
+    drop(world.finish());
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! How a TLS connection ends: close_notify is output like any other, and what was written before
 //! an end is delivered or reported (S118).
 
-use shardpoll::{Config, Written};
+use shardpoll::tls::rustls::{ServerConnection, StreamOwned};
+use shardpoll::{Config, Conn, Connect, Handler, Written};
 use shardpoll_tests::{
-    Call, Event, Peer, Setup, TlsPeer, Version, both_worlds, is_simulated, pattern,
+    Call, Event, Peer, Rig, Setup, TlsPeer, Version, both_worlds, client_context, is_simulated,
+    pattern, server_context,
 };
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 both_worlds! {
@@ -148,4 +153,54 @@ fn the_queue_counts_what_tls_has_added() {
     drop(peer);
     world.wait_for_end();
     drop(world.finish());
+}
+
+/// Whether the end of the connection that was accepted at this port has been acknowledged
+/// (FIN_WAIT2, proc_net_tcp).
+fn is_acknowledged(port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/self/net/tcp").expect("it is there");
+    let local = format!("0100007F:{port:04X}");
+    let mut lines = sockets.lines().map(|line| line.split_whitespace().skip(1));
+    lines.any(|mut columns| columns.next() == Some(&local) && columns.nth(1) == Some("05"))
+}
+
+#[test]
+fn whose_peer_has_finished_is_let_go_in_the_turn_that_hears_of_it() {
+    // O8: nothing is left to wait for
+    struct Asks;
+    impl Handler for Asks {
+        fn on_connect(&mut self, conn: &mut Conn<'_>) {
+            conn.write(b"?");
+        }
+        fn on_incoming(&mut self, _conn: &mut Conn<'_>, _data: &[u8]) {}
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    let answer = move || {
+        let (socket, _) = listener.accept().expect("the loop connects");
+        let tls = ServerConnection::new(Arc::clone(server_context().config())).expect("good");
+        let mut peer = StreamOwned::new(tls, socket);
+        peer.read_exact(&mut [0]).expect("a question");
+        peer
+    };
+    let answering = std::thread::spawn(answer);
+    let mut rig = Rig::linux(Config::default());
+    let to = Connect::to(addr).tls(client_context(), "localhost".try_into().expect("a name"));
+    rig.local(|local| local.connect(to, Asks)).expect("an address");
+    while !answering.is_finished() {
+        rig.turn();
+    }
+    let mut peer = answering.join().expect("no panic");
+    rig.settle();
+    assert_eq!(rig.live(), 1);
+    peer.conn.send_close_notify();
+    peer.flush().expect("a connection");
+    peer.sock.shutdown(Shutdown::Write).expect("a connection");
+    while !is_acknowledged(addr.port()) {
+        std::thread::yield_now();
+    }
+    rig.turn();
+    assert_eq!(rig.live(), 0, "it lingers");
+    // An error without close_notify.
+    assert_eq!(peer.read_to_end(&mut Vec::new()).expect("an end in order"), 0);
 }

@@ -43,11 +43,18 @@ struct Inner {
 }
 
 impl ClientContext {
-    /// Takes a finished configuration, as it is.
+    /// Takes a finished configuration; all is as it says.
+    ///
+    /// It is copied once, to be allowed its sessions' keys (`enable_secret_extraction`): they do
+    /// their records themselves, unless told otherwise
+    /// ([`with_rustls_records`](Self::with_rustls_records)). What it holds stays shared with the
+    /// original.
     ///
     /// Its sessions have no [`Verdict`](crate::Verdict), and it takes no TLSA records.
     pub fn new(config: Arc<ClientConfig>) -> Self {
-        Self::of(config, None, None)
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Self::of(Arc::new(config), None, None)
     }
 
     /// Makes a client that trusts these roots, unless told otherwise: TLS 1.3 and 1.2, no ALPN, no
@@ -75,6 +82,20 @@ impl ClientContext {
         let mut config = ClientConfig::clone(self.config());
         config.key_log = Arc::new(exporter::Overheard(config.key_log));
         self.changed(config, |inner| inner.exports = true)
+    }
+
+    /// The same context, for sessions that leave their records to rustls all their life: no key
+    /// leaves it (`enable_secret_extraction` is off), and a small message takes twice as many
+    /// instructions.
+    ///
+    /// Cipher suites that say that they are FIPS-validated ([`fips`]) are always left to it.
+    ///
+    /// [`fips`]: rustls::Tls13CipherSuite::fips
+    #[must_use]
+    pub fn with_rustls_records(self) -> Self {
+        let mut config = ClientConfig::clone(self.config());
+        config.enable_secret_extraction = false;
+        self.changed(config, |_| {})
     }
 
     /// Whether its sessions keep what channel binding needs.

@@ -5,8 +5,9 @@
 use std::fmt;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{CommonState, HandshakeKind, NamedGroup, ProtocolVersion, SupportedCipherSuite};
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, SupportedCipherSuite};
 
+use crate::agreed::Agreed;
 use crate::binding::TLS_EXPORTER;
 use crate::{BindingError, Session, Verdict};
 
@@ -14,7 +15,7 @@ use crate::{BindingError, Session, Verdict};
 #[derive(Clone, Copy)]
 pub struct Info<'a> {
     pub(crate) session: &'a Session,
-    pub(crate) common: &'a CommonState,
+    pub(crate) agreed: Agreed<'a>,
     pub(crate) server_name: Option<&'a str>,
     pub(crate) verdict: Option<&'a Verdict>,
 }
@@ -22,31 +23,31 @@ pub struct Info<'a> {
 impl<'a> Info<'a> {
     /// The protocol version: TLS 1.2 or TLS 1.3.
     pub fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.common.protocol_version()
+        self.agreed.version()
     }
 
     /// The cipher suite.
     pub fn cipher_suite(&self) -> Option<SupportedCipherSuite> {
-        self.common.negotiated_cipher_suite()
+        self.agreed.suite()
     }
 
     /// Whether an earlier session was resumed, so that no certificate was shown again.
     ///
     /// What the peer showed then is what [`peer_certificates`](Self::peer_certificates) tells.
     pub fn resumed(&self) -> Option<bool> {
-        self.common.handshake_kind().map(|kind| kind == HandshakeKind::Resumed)
+        self.agreed.kind().map(|kind| kind == HandshakeKind::Resumed)
     }
 
     /// The group of the key exchange, such as X25519 or X25519MLKEM768.
     ///
     /// `None` as well for a resumed TLS 1.2 session, which has no key exchange of its own.
     pub fn key_exchange_group(&self) -> Option<NamedGroup> {
-        self.common.negotiated_key_exchange_group().map(|group| group.name())
+        self.agreed.group()
     }
 
     /// The application protocol (ALPN, RFC 7301); `None` as well when none was negotiated.
     pub fn alpn_protocol(&self) -> Option<&'a [u8]> {
-        self.common.alpn_protocol()
+        self.agreed.protocol()
     }
 
     /// The host name the client asked for (SNI, RFC 6066 section 3), on the server's side.
@@ -59,7 +60,7 @@ impl<'a> Info<'a> {
 
     /// The certificates the peer showed, its own first; `None` when it showed none.
     pub fn peer_certificates(&self) -> Option<&'a [CertificateDer<'static>]> {
-        self.common.peer_certificates()
+        self.agreed.certificates()
     }
 
     /// What was found out about the peer's certificates, once the handshake is done; after one

@@ -50,6 +50,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agreed;
 mod binding;
 mod certificate;
 mod certificates;
@@ -72,6 +73,7 @@ mod roots;
 mod server;
 mod session;
 mod sni;
+mod traffic;
 mod trust;
 mod verdict;
 mod walk;
@@ -87,5 +89,5 @@ pub use crate::error::Error;
 pub use crate::info::Info;
 pub use crate::roots::Roots;
 pub use crate::server::{ClientAuth, ServerContext, ServerContextBuilder};
-pub use crate::session::{Progress, Session};
+pub use crate::session::{Next, Progress, Session};
 pub use crate::verdict::{Authority, Finding, Problem, Verdict};

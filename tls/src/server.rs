@@ -33,11 +33,14 @@ pub struct ServerContext {
 impl ServerContext {
     /// Takes a finished configuration; its certificates, tickets and all else are as it says.
     ///
-    /// The configuration is copied once, to overhear the host name shown to its `cert_resolver`;
-    /// what it holds (store, ticketer, verifier) stays shared with the original.
+    /// The configuration is copied once, to overhear the host name shown to its `cert_resolver`,
+    /// and to be allowed its sessions' keys (`enable_secret_extraction`): they do their records
+    /// themselves, unless told otherwise ([`with_rustls_records`](Self::with_rustls_records)). What
+    /// it holds (store, ticketer, verifier) stays shared with the original.
     pub fn new(config: Arc<ServerConfig>) -> Self {
         let mut config = Arc::unwrap_or_clone(config);
         config.cert_resolver = Arc::new(sni::Overheard(config.cert_resolver));
+        config.enable_secret_extraction = true;
         Self { config: Arc::new(config), in_use: None, judge: None, exports: false }
     }
 
@@ -56,6 +59,20 @@ impl ServerContext {
         let mut config = Arc::unwrap_or_clone(self.config);
         config.key_log = Arc::new(exporter::Overheard(config.key_log));
         Self { config: Arc::new(config), exports: true, ..self }
+    }
+
+    /// The same context, for sessions that leave their records to rustls all their life: no key
+    /// leaves it (`enable_secret_extraction` is off), and a small message takes twice as many
+    /// instructions.
+    ///
+    /// Cipher suites that say that they are FIPS-validated ([`fips`]) are always left to it.
+    ///
+    /// [`fips`]: rustls::Tls13CipherSuite::fips
+    #[must_use]
+    pub fn with_rustls_records(self) -> Self {
+        let mut config = Arc::unwrap_or_clone(self.config);
+        config.enable_secret_extraction = false;
+        Self { config: Arc::new(config), ..self }
     }
 
     /// Whether its sessions keep what channel binding needs.

@@ -10,24 +10,31 @@
 //! 3. After `close`, and after the peer's close_notify, input is dropped unread.
 
 mod handshake;
+mod input;
+mod side;
 
 use std::fmt;
 
-use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 
-use crate::copy::append;
+pub use self::input::Next;
+use self::side::Side;
 use crate::exporter::Exporter;
 use crate::judge::Trial;
-use crate::record::{check_pending, missing, whole_records};
-use crate::walk::{self, Out};
+use crate::record::{RECORD_HEADER, RECORD_PAYLOAD};
+use crate::walk::Out;
 use crate::{ClientContext, Error, ServerContext};
 
 /// A close_notify in the clear (RFC 8446, section 6.1), for a handshake without keys: rustls cannot
 /// write it there.
 const CLEAR_CLOSE_NOTIFY: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
+
+/// Behind so many calls of `send` the records are taken over from rustls. To derive the keys once
+/// more takes some 48,000 instructions, as many as 22 small echoes save: most sessions that have
+/// said so much say that much more.
+const TAKE_OVER_AFTER: u8 = 16;
 
 /// How far a session has come, by the call that returns it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,26 +51,11 @@ pub enum Progress {
     PeerClosed,
 }
 
-enum Side {
-    Server(UnbufferedServerConnection),
-    Client(UnbufferedClientConnection),
-}
-
-/// Runs an expression on either connection: they have no type in common.
-macro_rules! on_side {
-    ($side:expr, $machine:ident => $run:expr) => {
-        match $side {
-            Side::Server($machine) => $run,
-            Side::Client($machine) => $run,
-        }
-    };
-}
-
-/// One side of one TLS connection. Large: box it to move it.
+/// One side of one TLS connection.
 ///
-/// Its methods are of three kinds: bytes come in by [`receive`](Self::receive) and
-/// [`end_of_input`](Self::end_of_input); bytes go out by [`start`](Self::start),
-/// [`send`](Self::send) and [`close`](Self::close); the rest looks.
+/// Its methods are of three kinds: bytes come in by [`receive`](Self::receive) or
+/// [`next`](Self::next), and [`end_of_input`](Self::end_of_input); bytes go out by
+/// [`start`](Self::start), [`send`](Self::send) and [`close`](Self::close); the rest looks.
 ///
 /// After an error each later call returns the same error, or does nothing.
 pub struct Session {
@@ -85,10 +77,23 @@ pub struct Session {
     output_ended: bool,
     /// Whether the peer expects our records sealed.
     sealing: bool,
+    /// Whether its context lets the records be taken over.
+    grows_old: bool,
+    /// Calls of `send`, up to [`TAKE_OVER_AFTER`].
+    sends: u8,
+    /// The most that one record of ours carries, in bytes.
+    payload_max: u16,
 }
 
 impl Session {
-    fn new(side: Side, trial: Option<Box<Trial>>, exports: bool) -> Self {
+    fn new(
+        side: Side,
+        trial: Option<Box<Trial>>,
+        exports: bool,
+        fragment: Option<usize>,
+        grows_old: bool,
+    ) -> Self {
+        let payload = fragment.map_or(RECORD_PAYLOAD, |bytes| bytes.saturating_sub(RECORD_HEADER));
         Self {
             side,
             pending: Vec::new(),
@@ -103,6 +108,9 @@ impl Session {
             closed: false,
             output_ended: false,
             sealing: false,
+            grows_old,
+            sends: 0,
+            payload_max: u16::try_from(payload.clamp(1, RECORD_PAYLOAD)).unwrap_or(1),
         }
     }
 
@@ -118,8 +126,11 @@ impl Session {
         }
         let clock = &cx.config().time_provider;
         let trial = cx.judge().map(|judge| Trial::new(judge, None, clock));
+        let (fragment, own) = (cx.config().max_fragment_size, cx.config().enable_secret_extraction);
         UnbufferedServerConnection::new(cx.config().clone())
-            .map(|server| Self::new(Side::Server(server), trial, cx.exports()))
+            .map(|server| {
+                Self::new(Side::Server(server.into()), trial, cx.exports(), fragment, own)
+            })
             .map_err(|error| Error::config("server session", error))
     }
 
@@ -134,8 +145,11 @@ impl Session {
     pub fn client(cx: &ClientContext, name: ServerName<'static>) -> Result<Self, Error> {
         let clock = &cx.config().time_provider;
         let trial = cx.judge().map(|judge| Trial::new(judge, Some(name.clone()), clock));
+        let (fragment, own) = (cx.config().max_fragment_size, cx.config().enable_secret_extraction);
         UnbufferedClientConnection::new(cx.config().clone(), name)
-            .map(|client| Self::new(Side::Client(client), trial, cx.exports()))
+            .map(|client| {
+                Self::new(Side::Client(client.into()), trial, cx.exports(), fragment, own)
+            })
             .map_err(|error| Error::config("client session", error))
     }
 
@@ -152,104 +166,7 @@ impl Session {
     /// Whether a client has yet to say its hello, the first thing of a session: a server waits for
     /// it, and says nothing before.
     pub fn is_to_start(&self) -> bool {
-        matches!(self.side, Side::Client(_)) && !self.started && !self.closed
-    }
-
-    /// Takes any number of wire bytes, decrypting them in place.
-    ///
-    /// Appends plaintext to `plain` and bytes owed to the peer to `wire`. Incomplete records are
-    /// kept inside until the rest comes.
-    ///
-    /// # Errors
-    ///
-    /// Any [`Error`]; each is final. Plaintext decrypted before it is in `plain`, and `wire` holds
-    /// the alert, where TLS has one for it: send it, then close. If the same input finished the
-    /// handshake, only [`is_established`](Self::is_established) tells.
-    pub fn receive(
-        &mut self,
-        input: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<Progress, Error> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
-        if !self.closed && !self.peer_closed {
-            self.started = true;
-            let read = if self.established {
-                self.read(input, plain, wire)
-            } else {
-                self.shake_hands(input, plain, wire)
-            };
-            let done = !self.common().is_handshaking();
-            let finished = done && !std::mem::replace(&mut self.established, done);
-            if let Err(error) = read {
-                return Err(self.fail(error));
-            }
-            if finished {
-                return Ok(Progress::Established);
-            }
-        }
-        Ok(match (self.peer_closed, self.established) {
-            (true, _) => Progress::PeerClosed,
-            (false, true) => Progress::Open,
-            (false, false) => Progress::Handshaking,
-        })
-    }
-
-    /// Completes the pending record from `input`, then reads the rest of `input` where it is.
-    fn read(
-        &mut self,
-        mut input: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        while !self.pending.is_empty() {
-            let lack = missing(&self.pending[self.tail..]);
-            let (head, rest) = input.split_at_mut(lack.min(input.len()));
-            append(&mut self.pending, head);
-            if head.len() < lack {
-                return Ok(());
-            }
-            input = rest;
-            // Else it is a header alone, which rustls may refuse.
-            let whole = missing(&self.pending[self.tail..]) == 0;
-            let mut pending = std::mem::take(&mut self.pending);
-            let taken = self.walk(&mut pending, plain, wire)?;
-            if self.peer_closed {
-                return Ok(());
-            }
-            check_pending(pending.len() - taken)?;
-            pending.drain(..taken);
-            self.tail = if whole { pending.len() } else { self.tail - taken };
-            self.pending = pending;
-        }
-        // The headers must be looked at before rustls moves fragments over them.
-        let whole = whole_records(input);
-        let taken = self.walk(input, plain, wire)?;
-        if self.peer_closed {
-            return Ok(());
-        }
-        check_pending(input.len() - taken)?;
-        self.tail = whole.saturating_sub(taken);
-        if taken == input.len() {
-            self.pending = Vec::new();
-        } else {
-            // What the last incomplete record needed serves the next one.
-            append(&mut self.pending, &input[taken..]);
-        }
-        Ok(())
-    }
-
-    fn walk(
-        &mut self,
-        input: &mut [u8],
-        plain: &mut Vec<u8>,
-        wire: &mut Vec<u8>,
-    ) -> Result<usize, Error> {
-        let mut out =
-            Out { plain, wire, peer_closed: &mut self.peer_closed, sealing: &mut self.sealing };
-        on_side!(&mut self.side, machine => walk::walk(machine, input, &mut out))
+        !self.started && !self.closed && !self.side.is_server()
     }
 
     /// Seals `plain` into records of at most 16 KiB, appended to `wire`.
@@ -269,13 +186,29 @@ impl Session {
         if plain.is_empty() {
             return Ok(());
         }
-        let pending = &mut self.pending;
-        on_side!(&mut self.side, machine => walk::seal(machine, pending, plain, wire)).map_err(
-            |error| {
-                self.drain(wire);
-                self.fail(error)
-            },
-        )
+        let sealed = self.side.seal(&mut self.pending, plain, wire).and_then(|()| self.grow_old());
+        sealed.map_err(|error| {
+            let mut none = Vec::new();
+            let (side, mut out) = self.split(&mut none, wire);
+            side.drain(&mut out);
+            self.fail(error)
+        })
+    }
+
+    /// Behind data that was sealed: takes the records over, once the session has lived long enough
+    /// and rustls keeps none of them.
+    #[inline]
+    fn grow_old(&mut self) -> Result<(), Error> {
+        let young = self.sends < TAKE_OVER_AFTER;
+        self.sends += u8::from(young);
+        if young || !self.grows_old || !matches!(self.side, Side::Server(_) | Side::Client(_)) {
+            return Ok(());
+        }
+        // Before the tail lies what rustls has read, and has yet to let go of.
+        if self.tail > 0 || self.peer_closed {
+            return Ok(());
+        }
+        self.side.take_over(self.payload_max.into())
     }
 
     /// Appends close_notify to `wire`, once, and never waits for the peer's.
@@ -292,15 +225,19 @@ impl Session {
         if !self.started {
             return;
         }
-        if !std::mem::replace(&mut self.output_ended, true) {
-            let pending = &mut self.pending;
-            if on_side!(&mut self.side, machine => walk::queue_close(machine, pending)) {
-                self.drain(wire);
-            } else if !self.established && !self.sealing {
-                wire.extend_from_slice(&CLEAR_CLOSE_NOTIFY);
-            }
+        if !std::mem::replace(&mut self.output_ended, true)
+            && !self.say_close_notify(wire)
+            && !self.established
+            && !self.sealing
+        {
+            wire.extend_from_slice(&CLEAR_CLOSE_NOTIFY);
         }
+        self.forget_input();
+    }
+
+    fn forget_input(&mut self) {
         self.pending = Vec::new();
+        self.side.forget_input();
     }
 
     /// Appends close_notify to `wire`, once, and goes on receiving until the peer's comes: a
@@ -318,21 +255,28 @@ impl Session {
             return Err(Error::NotOpen);
         }
         if !std::mem::replace(&mut self.output_ended, true) {
-            let pending = &mut self.pending;
-            on_side!(&mut self.side, machine => walk::queue_close(machine, pending));
-            self.drain(wire);
+            self.say_close_notify(wire);
         }
         Ok(())
     }
 
-    fn drain(&mut self, wire: &mut Vec<u8>) {
-        let mut out = Out {
-            plain: &mut Vec::new(),
-            wire,
-            peer_closed: &mut self.peer_closed,
-            sealing: &mut self.sealing,
-        };
-        on_side!(&mut self.side, machine => walk::drain(machine, &mut out));
+    fn say_close_notify(&mut self, wire: &mut Vec<u8>) -> bool {
+        let mut pending = std::mem::take(&mut self.pending);
+        let mut none = Vec::new();
+        let (side, mut out) = self.split(&mut none, wire);
+        let said = side.say_close_notify(&mut pending, &mut out);
+        self.pending = pending;
+        said
+    }
+
+    /// What reads and writes records, and where it puts what it finds.
+    fn split<'a>(
+        &'a mut self,
+        plain: &'a mut Vec<u8>,
+        wire: &'a mut Vec<u8>,
+    ) -> (&'a mut Side, Out<'a>) {
+        let Self { side, peer_closed, sealing, .. } = self;
+        (side, Out { plain, wire, peer_closed, sealing })
     }
 
     /// Says that the transport has ended.
@@ -350,7 +294,7 @@ impl Session {
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        self.pending = Vec::new();
+        self.forget_input();
         self.failure = Some(error.clone());
         error
     }
@@ -372,22 +316,16 @@ impl Session {
     ///
     /// At most 164 KiB: a handshake message and a record, doubled by how a `Vec` grows.
     pub fn buffered(&self) -> usize {
-        self.pending.capacity()
-    }
-
-    fn common(&self) -> &CommonState {
-        on_side!(&self.side, machine => machine)
+        self.pending.capacity() + self.side.buffered()
     }
 }
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = match self.side {
-            Side::Server(_) => "Server",
-            Side::Client(_) => "Client",
-        };
+        let side = if self.side.is_server() { "Server" } else { "Client" };
         f.debug_struct("Session")
             .field("side", &side)
+            .field("own_records", &matches!(self.side, Side::Own(_)))
             .field("established", &self.established)
             .field("peer_closed", &self.peer_closed)
             .field("closed", &self.closed)

@@ -17,6 +17,7 @@ use rustls::{CommonState, ContentType};
 
 use crate::Error;
 use crate::copy::append;
+use crate::record::RECORD_PAYLOAD;
 
 /// Steps a walk may take without input: a flight of the handshake is one step for each record, and
 /// 4096 records of the smallest size a configuration may ask for hold a 64 KiB chain.
@@ -27,9 +28,6 @@ const STEPS_MAX: usize = 4096;
 /// What a record adds at most to its payload: header 5, and for TLS 1.2 AES-GCM nonce 8 and tag 16;
 /// TLS 1.3 needs 22. A guess that is too small costs one more call, nothing else.
 const RECORD_OVERHEAD: usize = 5 + 8 + 16;
-
-/// The largest payload of a record (RFC 8446, section 5.1).
-const RECORD_PAYLOAD: usize = 1 << 14;
 
 /// The two rustls connections, which have no trait in common.
 pub(crate) trait Machine {

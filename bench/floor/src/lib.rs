@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`level`] | level-triggered: interest changes with what is pending; no timeout |
 //! | [`edge`] | edge-triggered, registered once; a read timeout as one stored time a read |
+//! | [`rustls`] | the same under TLS |
 //! | `sys` | the system calls; the only unsafe code |
 //!
 //! Never: is fair. A client that sends without end has the loop to itself.
@@ -16,6 +17,7 @@ mod conns;
 pub mod edge;
 pub mod level;
 mod rest;
+pub mod rustls;
 mod sys;
 
 /// As much as every server of `versus` reads at once.

@@ -47,7 +47,7 @@ impl Credit {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Input {
-    /// Probably more: the read was full.
+    /// Probably more: the read was full, or under TLS has brought more records.
     More,
     /// Nothing now.
     Dry,
@@ -62,11 +62,11 @@ impl Conn<'_> {
     #[must_use]
     pub fn input(&self) -> Input {
         let line = self.line();
-        let ended = match line.stage.tls() {
-            Some(tls) => tls.session.peer_closed(),
-            None => line.ready.has(Ready::ENDED),
+        let (ended, unread) = match line.stage.tls() {
+            Some(tls) => (tls.session.peer_closed(), tls.has_unread),
+            None => (line.ready.has(Ready::ENDED), false),
         };
-        match line.ready.has(Ready::READABLE) {
+        match unread || line.ready.has(Ready::READABLE) {
             _ if ended => Input::Ended,
             true => Input::More,
             false => Input::Dry,

@@ -6,6 +6,7 @@
 //! 1. Wire bytes in `owed` leave before anything sealed later; nothing is sealed while some wait.
 //! 2. What is in `stash` is delivered, or given to the session, before anything received later.
 
+use super::{Line, Marks, Stage};
 use shardpoll_timers::Tick;
 use shardpoll_tls::Session;
 use shardpoll_tls::copy::append;
@@ -25,11 +26,20 @@ pub(crate) struct TlsChannel {
     pub(crate) owed: Backlog,
     /// Decrypted, and not to be delivered now; before the session has begun, what it begins with.
     pub(crate) stash: Backlog,
+    /// Whether behind the record that is delivered there are others, read and not yet decrypted.
+    pub(crate) has_unread: bool,
 }
 
 impl TlsChannel {
     pub(crate) fn new(session: Session, began: Tick) -> Box<Self> {
-        Box::new(Self { session, began, owed: Backlog::default(), stash: Backlog::default() })
+        let (owed, stash) = (Backlog::default(), Backlog::default());
+        Box::new(Self { session, began, owed, stash, has_unread: false })
+    }
+
+    /// Whether nothing waits at either end.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.owed.is_empty() && self.stash.is_empty() && !self.session.peer_closed()
     }
 }
 
@@ -49,6 +59,30 @@ impl Channel {
         match self {
             Self::Plain => false,
             Self::Tls(tls) => !tls.stash.is_empty() || tls.session.peer_closed(),
+        }
+    }
+}
+
+impl Line {
+    /// Whether it is open under TLS, and nothing is queued, owed, held back or marked.
+    #[inline]
+    pub(crate) fn is_quietly_sealed(&self) -> bool {
+        match &self.stage {
+            Stage::Open(Channel::Tls(tls)) => {
+                tls.is_quiet() && self.outbox.is_empty() && self.marks == Marks::NOTHING
+            }
+            _ => false,
+        }
+    }
+
+    /// Queues what its session has said, beside the application's bytes. The first byte starts the
+    /// send timeout (S92).
+    pub(crate) fn owe(&mut self, wire: &[u8], now: Tick) {
+        let Some(tls) = self.stage.tls_mut() else { return };
+        let owed_nothing = tls.owed.is_empty();
+        tls.owed.extend(wire);
+        if owed_nothing {
+            self.begins_to_wait(now);
         }
     }
 }

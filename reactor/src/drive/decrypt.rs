@@ -3,8 +3,10 @@
 //! Never: reads from the kernel, or sends.
 //!
 //! Invariants:
-//! 1. Plaintext that is not delivered at once waits in the line's stash; the shard's buffer is
+//! 1. Plaintext that is not delivered at once waits in the line's stash; the shard's buffers are
 //!    empty between two services.
+//! 2. Records of an open line are opened one after the other, each delivered before the next; once
+//!    one may not be, all that are left are opened and wait.
 
 use super::Reactor;
 use crate::api::{CloseReason, Status};
@@ -14,6 +16,15 @@ use crate::id::ConnId;
 use crate::sys::Sys;
 use shardpoll_timers::Tick;
 use shardpoll_tls::Error;
+use shardpoll_tls::copy::append;
+use std::ops::Range;
+
+/// Input of the line that is served which has yet to be decrypted: where in which buffer.
+#[derive(Default)]
+pub(super) struct Unread {
+    wide: bool,
+    at: Range<usize>,
+}
 
 /// What a session has made of its input.
 struct Opened {
@@ -36,26 +47,108 @@ fn open(
     let handshaking = matches!(line.stage, Stage::Handshaking(_));
     let tls = line.stage.tls_mut()?;
     let failure = tls.session.receive(input, plain, wire).err();
-    let owed_nothing = tls.owed.is_empty();
-    if !wire.is_empty() {
-        tls.owed.extend(wire);
-    }
     let established = handshaking && tls.session.is_established();
-    // A step of the handshake, or the first byte owed, starts the timeout anew (S93, S92).
-    if handshaking || owed_nothing && !wire.is_empty() {
+    if !wire.is_empty() {
+        line.owe(wire, now);
+    }
+    // A step of the handshake starts the timeout anew (S93).
+    if handshaking {
         line.begins_to_wait(now);
     }
     Some(Opened { established, failure })
 }
 
 impl<S: Sys> Reactor<S> {
-    /// Everything that was read is decrypted at once; what may not be delivered now is held back.
+    /// All that was read is decrypted; what may not be delivered now is held back.
     pub(super) fn decrypt(&mut self, id: ConnId, held: &mut Held, size: usize, count: usize) {
+        let wide = size > self.rx.len();
+        if self.core.line(id).stage.is_open() {
+            return self.decrypt_open(id, held, wide, count);
+        }
         let Self { core, rx, wide_rx, plain, wire, .. } = self;
-        let rx = if size > rx.len() { wide_rx } else { rx };
+        let rx = if wide { wide_rx } else { rx };
         let now = core.now;
         let opened = open(core.line(id), &mut rx[..count], plain, wire, now);
         self.opened(id, held, opened);
+    }
+
+    /// Decrypts what an open line has received, and delivers each record from where it lies.
+    pub(super) fn decrypt_open(&mut self, id: ConnId, held: &mut Held, wide: bool, count: usize) {
+        self.unread = Unread { wide, at: 0..count };
+        let mut failure = None;
+        while !self.unread.at.is_empty() && self.core.line(id).may_deliver() {
+            if let Err(error) = self.decrypt_next(id, held) {
+                failure = Some(error);
+                break;
+            }
+        }
+        self.hold_back_undelivered(id);
+        if let Some(error) = failure {
+            self.tls_failed(id, error);
+        }
+        let line = self.core.line(id);
+        if line.has_held_back_input() && line.gate.hears_end() {
+            self.end_in_order(id);
+        }
+    }
+
+    /// Decrypts a record, or more than that, and delivers it.
+    #[inline]
+    fn decrypt_next(&mut self, id: ConnId, held: &mut Held) -> Result<(), Error> {
+        let Self { core, rx, wide_rx, unread, plain, wire, .. } = self;
+        let Core { table, config, now, .. } = core;
+        let line = table.served_mut(id);
+        let tuned = line.tuning.is_some();
+        let Stage::Open(Channel::Tls(tls)) = &mut line.stage else { return Ok(()) };
+        let rx = if unread.wide { wide_rx } else { rx };
+        wire.clear();
+        let next = tls.session.next(&mut rx[unread.at.clone()], plain, wire);
+        tls.has_unread = next.as_ref().is_ok_and(|next| next.taken < unread.at.len());
+        if !wire.is_empty() {
+            line.owe(wire, *now);
+        }
+        let data = match next {
+            Ok(next) => {
+                unread.at.start += next.taken;
+                next.data
+            }
+            Err(error) => {
+                unread.at = 0..0;
+                self.deliver_pieces(id, held);
+                return Err(error);
+            }
+        };
+        if tuned || !plain.is_empty() || data.len() > config.read_size_bytes {
+            append(plain, data);
+            self.deliver_pieces(id, held);
+            if self.delivered < self.plain.len() {
+                self.hold_back_undelivered(id);
+            }
+            self.plain.clear();
+            self.delivered = 0;
+        } else if !data.is_empty() {
+            core.call_out(id, held, Callback::Incoming, |h, c| h.on_incoming(c, data));
+        }
+        Ok(())
+    }
+
+    /// What is left of the input of this service is decrypted, to be held back.
+    fn decrypt_unread(&mut self, id: ConnId) {
+        let Unread { wide, at } = std::mem::take(&mut self.unread);
+        let Self { core, rx, wide_rx, plain, wire, .. } = self;
+        let now = core.now;
+        let line = core.line(id);
+        let Stage::Open(Channel::Tls(tls)) = &mut line.stage else { return };
+        let rx = if wide { wide_rx } else { rx };
+        wire.clear();
+        tls.has_unread = false;
+        let read = tls.session.receive(&mut rx[at], plain, wire);
+        if !wire.is_empty() {
+            line.owe(wire, now);
+        }
+        if let Err(error) = read {
+            self.tls_failed(id, error);
+        }
     }
 
     /// The first input of a session, which may be none: a client answers it with its hello.
@@ -104,8 +197,16 @@ impl<S: Sys> Reactor<S> {
         self.call_owed(id, held);
     }
 
-    /// Calls `on_incoming` with what was decrypted, in pieces of at most the read size.
     fn deliver_plain(&mut self, id: ConnId, held: &mut Held) {
+        self.deliver_pieces(id, held);
+        self.hold_back_undelivered(id);
+        if self.core.line(id).gate.hears_end() {
+            self.end_in_order(id);
+        }
+    }
+
+    /// Calls `on_incoming` with what is in `plain`, in pieces of at most the read size.
+    fn deliver_pieces(&mut self, id: ConnId, held: &mut Held) {
         let Self { core, plain, delivered, .. } = self;
         *delivered = 0;
         while *delivered < plain.len() && core.line(id).may_deliver() {
@@ -129,14 +230,13 @@ impl<S: Sys> Reactor<S> {
                 }
             }
         }
-        self.hold_back_undelivered(id);
-        if self.core.line(id).gate.hears_end() {
-            self.end_in_order(id);
-        }
     }
 
     /// What was decrypted and not delivered waits; on a line that is no longer open it is dropped.
     pub(super) fn hold_back_undelivered(&mut self, id: ConnId) {
+        if !self.unread.at.is_empty() {
+            self.decrypt_unread(id);
+        }
         let Self { core, plain, delivered, .. } = self;
         if let Stage::Open(Channel::Tls(tls)) = &mut core.line(id).stage {
             tls.stash.extend(&plain[*delivered..]);

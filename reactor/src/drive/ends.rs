@@ -99,17 +99,29 @@ impl<S: Sys> Reactor<S> {
         if let Stage::Flushing { channel: Channel::Tls(tls), .. } = &mut line.stage {
             self.wire.clear();
             tls.session.close(&mut self.wire);
-            tls.owed.extend(&self.wire);
-        }
-        if self.core.line(id).has_output() {
-            self.send(id);
-            let line = self.core.line(id);
-            if line.has_output() {
+            self.send_last(id);
+            if self.core.line(id).has_output() {
                 return;
             }
         }
         self.send_fin(id);
+        self.look_behind_tls(id);
         self.tell(id, held);
+    }
+
+    /// Behind the peer's close_notify there is most often its FIN: then nothing is left to wait
+    /// for.
+    fn look_behind_tls(&mut self, id: ConnId) {
+        let Self { sys, fds, core, .. } = self;
+        let line = core.line(id);
+        let Stage::Flushing { channel: Channel::Tls(tls), .. } = &line.stage else { return };
+        if !tls.session.peer_closed() || !line.ready.has(Ready::ENDED) {
+            return;
+        }
+        if let Some(Some(fd)) = fds.get(id.slot()) {
+            // An error is found once more by whoever lingers.
+            line.input_ended |= sys.at_end(fd).unwrap_or(false);
+        }
     }
 
     /// Our side of a line that stays open ends, once everything queued has gone.

@@ -7,6 +7,8 @@
 //!    is staged. Bytes are staged only while the outbox is empty.
 //! 2. A line whose output is left over is either not *writable* (an edge will come) or has work.
 
+mod seal;
+
 use super::Reactor;
 use crate::api::{CloseReason, WhenFull};
 use crate::conn::{Channel, Hears, Line, Marks, Ready, Reason, Stage};
@@ -20,10 +22,7 @@ use std::io;
 pub(super) const FLUSH_BYTES: usize = 256 * 1024;
 
 /// How much is sealed for one send: a send of four records costs little more than one of one.
-const SEAL_BYTES: usize = 64 * 1024;
-
-/// The most that was sealed before and is copied once more, to leave with what follows it.
-const JOINED_BYTES: usize = 4 * 1024;
+pub(super) const SEAL_BYTES: usize = 64 * 1024;
 
 impl<S: Sys> Reactor<S> {
     /// Predrain, one attempt to send, and drain when all has gone (S58 to S62), in the common case:
@@ -150,6 +149,16 @@ impl<S: Sys> Reactor<S> {
         self.wire = wire;
     }
 
+    /// Sends what is in `wire`, with our FIN to follow at once; what is left over is owed.
+    pub(super) fn send_last(&mut self, id: ConnId) {
+        let wire = std::mem::take(&mut self.wire);
+        if let Some(mut out) = self.out(id).filter(|_| !wire.is_empty()) {
+            let result = out.sys.send_last(out.fd, &wire);
+            out.keep_sealed(&wire, result, false);
+        }
+        self.wire = wire;
+    }
+
     /// Sends so many bytes of what was read for another line; what the kernel does not take waits
     /// in the outbox, which is empty.
     pub(super) fn send_read(&mut self, id: ConnId, count: usize) {
@@ -241,118 +250,6 @@ impl<S: Sys> Out<'_, S> {
             upgrade.clear.trim();
         }
         taken == offered
-    }
-
-    fn send_tls(&mut self, wire: &mut Vec<u8>) {
-        let mut budget = FLUSH_BYTES;
-        while budget > 0 {
-            wire.clear();
-            if !self.join_owed(wire) && !self.send_sealed() {
-                return;
-            }
-            let waited = !wire.is_empty();
-            let sealed = self.seal_pieces(wire);
-            if wire.is_empty() {
-                return;
-            }
-            budget = budget.saturating_sub(sealed);
-            let result = self.sys.send(self.fd, wire);
-            let taken = self.account(result, wire.len());
-            if taken < wire.len() {
-                if let Some(tls) = self.line.stage.tls_mut() {
-                    tls.owed.extend(&wire[taken..]);
-                }
-                self.line.outbox.trim();
-                if !waited {
-                    // They have only now begun to wait.
-                    self.line.begins_to_wait(self.now);
-                }
-                return;
-            }
-        }
-    }
-
-    /// Moves what was sealed before to `wire`, to leave in one send with what follows: tickets with
-    /// the first answer, a Finished with the first question. False when it is not so little.
-    fn join_owed(&mut self, wire: &mut Vec<u8>) -> bool {
-        let Some(tls) = self.line.stage.tls_mut() else { return false };
-        if tls.owed.is_empty() {
-            return true;
-        }
-        let owed = tls.owed.as_slice();
-        let joins = owed.len() <= JOINED_BYTES;
-        if joins {
-            wire.extend_from_slice(owed);
-            tls.owed.consume(wire.len());
-        }
-        joins
-    }
-
-    /// Sends what was sealed before; false when some of it is left.
-    fn send_sealed(&mut self) -> bool {
-        let Some(tls) = self.line.stage.tls_mut() else { return false };
-        if tls.owed.is_empty() {
-            return true;
-        }
-        let owed = tls.owed.as_slice();
-        let offered = owed.len();
-        let result = self.sys.send(self.fd, owed);
-        let taken = self.account(result, offered);
-        if let Some(tls) = self.line.stage.tls_mut() {
-            tls.owed.consume(taken);
-        }
-        taken == offered
-    }
-
-    /// Seals what one send is to take; gives how many bytes of plaintext that was. A session that
-    /// fails meanwhile has failed the line; what it sealed before, and its alert, are in `wire`.
-    fn seal_pieces(&mut self, wire: &mut Vec<u8>) -> usize {
-        let mut sealed = 0;
-        while sealed < SEAL_BYTES {
-            match self.seal(wire, SEAL_BYTES - sealed) {
-                Ok(0) => break,
-                Ok(count) => {
-                    sealed += count;
-                    // Asked here, it costs a small answer less than one more look.
-                    if self.staging.is_empty() && self.line.outbox.is_empty() {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    self.line.fail(CloseReason::from_tls(error));
-                    break;
-                }
-            }
-        }
-        sealed
-    }
-
-    /// Seals the next piece of plaintext into `wire`, of at most so many bytes; gives how many it
-    /// took, 0 when there is nothing to seal or no session that could.
-    fn seal(&mut self, wire: &mut Vec<u8>, most: usize) -> Result<usize, shardpoll_tls::Error> {
-        if !self.line.is_unlocked() {
-            return Ok(0);
-        }
-        let Line { stage, outbox, .. } = &mut *self.line;
-        let Some(tls) = stage.tls_mut().filter(|tls| tls.session.is_established()) else {
-            return Ok(0);
-        };
-        let queued = outbox.front();
-        let next = if queued.is_empty() { self.staging.as_slice() } else { queued };
-        let piece = &next[..next.len().min(most)];
-        if piece.is_empty() {
-            return Ok(0);
-        }
-        tls.session.send(piece, wire)?;
-        let sealed = piece.len();
-        if !outbox.is_empty() {
-            outbox.consume(sealed);
-        } else if sealed == self.staging.as_slice().len() {
-            self.staging.clear();
-        } else {
-            self.keep_staged(sealed);
-        }
-        Ok(sealed)
     }
 
     /// Sends what is in a pipe; gives how many bytes the kernel took, `None` when it takes none

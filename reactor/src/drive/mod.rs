@@ -35,6 +35,7 @@ mod quit;
 mod race;
 mod read;
 mod restart;
+mod sealed;
 mod serve;
 mod signals;
 mod simple;
@@ -49,6 +50,7 @@ pub use quit::Turn;
 pub use simulation::Simulation;
 
 use admission::Hush;
+use decrypt::Unread;
 use serve::Cause;
 
 use crate::api::{Config, ConfigError, Local};
@@ -81,7 +83,9 @@ pub struct Reactor<S: Sys = Linux> {
     rx: Box<[u8]>,
     /// Likewise, of lines whose own read size is larger.
     wide_rx: Box<[u8]>,
-    /// The plaintext of `rx`.
+    /// What of it has yet to be decrypted, for the line that is served.
+    unread: Unread,
+    /// Plaintext that could not stay in `rx`.
     plain: Vec<u8>,
     /// How much of `plain` its handler has been given.
     delivered: usize,
@@ -154,6 +158,7 @@ impl<S: Sys> Reactor<S> {
             events: None,
             rx,
             wide_rx: Box::default(),
+            unread: Unread::default(),
             plain: Vec::new(),
             delivered: 0,
             wire: Vec::new(),

@@ -23,6 +23,12 @@ const RECORDS_AT_A_TIME: usize = 4;
 /// The most of that: what is decrypted and may not be delivered is held back.
 const TLS_READ_BYTES: usize = 64 * 1024;
 
+/// How much of a TLS line is read at once, when it is given chunks of this size.
+#[inline]
+pub(super) fn tls_read_size(chunk: usize) -> usize {
+    (RECORDS_AT_A_TIME * chunk).min(TLS_READ_BYTES).max(chunk)
+}
+
 impl<S: Sys> Reactor<S> {
     /// One read of a line that is not simply open, and what it brings; of a plain one so many
     /// bytes at most.
@@ -43,7 +49,7 @@ impl<S: Sys> Reactor<S> {
         let line = self.core.line(id);
         let free = line.tuning.as_ref().is_none_or(|tuning| tuning.lets_all_in());
         if free && matches!(line.stage, Stage::Open(Channel::Tls(_))) {
-            return (RECORDS_AT_A_TIME * chunk).min(TLS_READ_BYTES).max(chunk);
+            return tls_read_size(chunk);
         }
         chunk
     }

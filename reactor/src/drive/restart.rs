@@ -7,6 +7,7 @@
 //! 1. Every line that was not told of its end yet is told, each under its own `catch_unwind`.
 
 use super::Reactor;
+use super::decrypt::Unread;
 use super::splice::Pipe;
 use crate::api::{CloseReason, Conn, Watcher};
 use crate::conn::Stage;
@@ -50,6 +51,7 @@ impl<S: Sys> Reactor<S> {
         self.drop_user_values();
         self.fds.clear();
         self.resting.clear();
+        self.unread = Unread::default();
         self.plain.clear();
         self.wire.clear();
         self.delivered = 0;

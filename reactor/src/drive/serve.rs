@@ -8,6 +8,7 @@
 //! 2. A panic of user code ends the line it was called for and nothing else.
 
 use super::Reactor;
+use super::decrypt::Unread;
 use super::read::receive;
 use crate::api::{CloseReason, PanicPolicy};
 use crate::conn::{Marks, Ready, Stage};
@@ -155,6 +156,9 @@ impl<S: Sys> Reactor<S> {
     /// The output side of a line that is not simply open, or has something in its outbox.
     #[inline(never)]
     pub(super) fn flush_other(&mut self, id: ConnId, held: &mut Held) {
+        if self.flush_sealed(id, held) {
+            return;
+        }
         self.core.exchange_handlers(id, held);
         self.upgrade(id, held);
         let line = self.core.line(id);
@@ -189,6 +193,10 @@ impl<S: Sys> Reactor<S> {
     fn take_in_other(&mut self, id: ConnId, held: &mut Held, cause: Cause) {
         if self.takes_short_way(id, cause) {
             return;
+        }
+        let line = self.core.line(id);
+        if line.is_quietly_sealed() && line.gate.is_open() && !matches!(cause, Cause::Owed(_)) {
+            return self.take_in_sealed(id, held);
         }
         self.core.exchange_handlers(id, held);
         let now = self.core.now;
@@ -308,7 +316,8 @@ impl<S: Sys> Reactor<S> {
         }
         self.core.staging.clear();
         self.core.staging.close();
-        // What was decrypted for this line is for no other.
+        // What came for this line is for no other.
+        self.unread = Unread::default();
         self.plain.clear();
         self.delivered = 0;
         self.core.drop_user_value(held.take());

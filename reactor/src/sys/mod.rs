@@ -320,6 +320,13 @@ pub trait Sys: 'static {
     /// `WouldBlock` when none can be taken; else the kernel's.
     fn send(&mut self, fd: &Self::Fd, bytes: &[u8]) -> io::Result<usize>;
 
+    /// As [`send`](Self::send), of what [`shutdown`](Self::shutdown) follows at once: both may
+    /// leave in one segment.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn send_last(&mut self, fd: &Self::Fd, bytes: &[u8]) -> io::Result<usize>;
+
     /// Opens a pipe, which is two descriptors; dropping it closes them.
     ///
     /// # Errors

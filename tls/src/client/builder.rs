@@ -150,6 +150,8 @@ impl ClientContextBuilder {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = self.alpn;
+        // Sessions do their records themselves.
+        config.enable_secret_extraction = true;
         let judge = recorded.then_some(judge);
         let context = ClientContext::of(Arc::new(config), Some(self.roots), judge);
         Ok(if self.exporter { context.with_exporter() } else { context })

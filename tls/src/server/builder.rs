@@ -150,6 +150,8 @@ impl ServerContextBuilder {
             .with_cert_resolver(Arc::new(sni::Overheard(resolver)));
         check(&self.certificates, &config)?;
         config.alpn_protocols = self.alpn;
+        // Sessions do their records themselves.
+        config.enable_secret_extraction = true;
         // What tickets do statelessly must not be done by a store that all shards lock.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         match ticketer {

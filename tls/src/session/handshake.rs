@@ -4,7 +4,7 @@
 
 use rustls::pki_types::CertificateDer;
 
-use super::{Session, Side};
+use super::Session;
 use crate::judge::Trial;
 use crate::{BindingError, Error, Info, exporter, sni};
 
@@ -16,7 +16,7 @@ impl Session {
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let is_server = matches!(self.side, Side::Server(_));
+        let is_server = self.side.is_server();
         let mut exporter = self.exporter.take();
         if let Some(exporter) = exporter.as_mut().filter(|_| !is_server) {
             exporter.hello.pass(input);
@@ -39,8 +39,8 @@ impl Session {
     fn hear_verdict(&mut self) {
         let Some(mut trial) = self.trial.take() else { return };
         trial.hear();
-        if !self.common().is_handshaking() {
-            trial.conclude(self.common().peer_certificates());
+        if !self.side.is_handshaking() {
+            trial.conclude(self.side.agreed().certificates());
         }
         self.trial = Some(trial);
     }
@@ -49,7 +49,7 @@ impl Session {
     pub fn info(&self) -> Info<'_> {
         Info {
             session: self,
-            common: self.common(),
+            agreed: self.side.agreed(),
             server_name: self.server_name.as_deref(),
             verdict: self.trial.as_ref().and_then(|trial| trial.verdict()),
         }
@@ -57,12 +57,11 @@ impl Session {
 
     /// The server's own certificate: ours on the server's side, else what the peer showed.
     pub(crate) fn server_certificate(&self) -> Result<&CertificateDer<'static>, BindingError> {
-        let chain = match self.side {
-            Side::Server(_) => {
-                let exporter = self.exporter.as_deref().ok_or(BindingError::NotKept)?;
-                exporter.certified.as_deref().map(|certified| certified.cert.as_slice())
-            }
-            Side::Client(_) => self.common().peer_certificates(),
+        let chain = if self.side.is_server() {
+            let exporter = self.exporter.as_deref().ok_or(BindingError::NotKept)?;
+            exporter.certified.as_deref().map(|certified| certified.cert.as_slice())
+        } else {
+            self.side.agreed().certificates()
         };
         if !self.established {
             return Err(BindingError::Handshaking);
@@ -88,7 +87,7 @@ impl Session {
         context: Option<&[u8]>,
     ) -> Result<(), BindingError> {
         let exporter = self.exporter.as_deref().ok_or(BindingError::NotKept)?;
-        let suite = self.common().negotiated_cipher_suite().filter(|_| self.established);
+        let suite = self.side.agreed().suite().filter(|_| self.established);
         exporter.export(suite.ok_or(BindingError::Handshaking)?, output, label, context)
     }
 }

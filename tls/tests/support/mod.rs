@@ -5,8 +5,10 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod chain;
+pub(crate) mod count;
 pub(crate) mod forge;
 pub(crate) mod hello;
+pub(crate) mod old;
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};

@@ -74,6 +74,7 @@ impl Candidate {
     pub(crate) fn name(self) -> &'static str {
         match (self.peer, self.provider) {
             (Peer::Tokio, Some(_)) => "tokio-rustls",
+            (Peer::FloorEt, Some(_)) => "floor-rustls",
             (peer, _) => peer.name(),
         }
     }

@@ -13,7 +13,7 @@ pub(crate) enum Peer {
     Shardpoll,
     /// No engine: bare level-triggered epoll, without a timeout
     Floor,
-    /// No engine: bare edge-triggered epoll, with a read timeout
+    /// No engine: bare edge-triggered epoll, with a read timeout; with TLS, bare rustls on it
     FloorEt,
     /// mio, with a tree of deadlines
     Mio,

@@ -139,7 +139,7 @@ impl Row {
 }
 
 /// The longest name of a base that has room above its column; of others it says that it is one.
-const BASE_WIDTH: usize = 7;
+const BASE_WIDTH: usize = 6;
 
 /// Which columns a table has.
 #[derive(Clone, Copy, Debug)]

@@ -46,16 +46,16 @@ pub(crate) fn measure(
     let counted = candidates.iter().map(counted).collect::<Result<Vec<_>, Failure>>()?;
     let times = candidates.iter().zip(&windows);
     let times: Vec<_> = times.map(|(&of, own)| Measured::of_windows(of, own, 1.0)).collect();
-    let part = Part { what: "processor time, us", goal: None, ..Part::whole(scenario) };
+    let part = Part { what: "processor time", goal: None, ..Part::whole(scenario) };
     let mut rows = compare::rows(part, &times);
     for (row, windows) in rows.iter_mut().zip(windows) {
         row.told_by(windows, 1.0);
-        row.unit = "us/echo";
     }
     let (counts, turns): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
     let part = Part { what: "instructions", ..Part::whole(scenario) };
     let mut more = compare::rows(part, &counts);
     for (row, echoes) in more.iter_mut().zip(turns) {
+        row.unit = "instr";
         row.detail = format!("{echoes:.1} echoes a turn");
     }
     rows.extend(more);

@@ -32,7 +32,7 @@ pub(crate) const FEW: &[Peer] = &[
 ];
 
 /// Everybody who echoes with TLS.
-pub(crate) const TLS: &[Peer] = &[Peer::Shardpoll, Peer::Tokio];
+pub(crate) const TLS: &[Peer] = &[Peer::Shardpoll, Peer::FloorEt, Peer::Tokio];
 
 /// Beside the level-triggered floor.
 const BESIDE_FLOOR: Spec = Spec {
@@ -182,7 +182,6 @@ pub(crate) const FANOUT: Spec = Spec {
 pub(crate) const SHARDS: Spec = Spec {
     name: "shards",
     title: "64-byte echo, plain, two shards with 50 connections each beside one with 50",
-    unit: "instr/echo",
     kind: Kind::Shards,
     peers: &[Peer::Shardpoll, Peer::OneShard],
     base: Peer::OneShard,

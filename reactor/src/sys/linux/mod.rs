@@ -347,15 +347,15 @@ impl Sys for Linux {
         or_error(unsafe { call::send(fd.as_raw_fd(), bytes.as_ptr(), bytes.len()) })
     }
 
+    fn send_last(&mut self, fd: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
+        // The kernel holds it back for 200 ms at most (tcp(7)), should no shutdown follow.
+        let (from, flags) = (bytes.as_ptr().cast(), libc::MSG_NOSIGNAL | libc::MSG_MORE);
+        // SAFETY: `bytes` may be read for its whole length.
+        check(unsafe { libc::send(fd.as_raw_fd(), from, bytes.len(), flags) })
+    }
+
     fn at_end(&mut self, fd: &OwnedFd) -> io::Result<bool> {
-        let (mut byte, peek) = (0_u8, libc::MSG_PEEK | libc::MSG_DONTWAIT);
-        let room = ptr::from_mut(&mut byte).cast();
-        // SAFETY: `room` points to one byte that lives through the call.
-        match check(unsafe { libc::recv(fd.as_raw_fd(), room, 1, peek) }) {
-            Ok(count) => Ok(count == 0),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
+        socket::at_end(fd)
     }
 
     fn pipe(&mut self) -> io::Result<Pipe> {

@@ -10,10 +10,23 @@ use libc::c_int;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
 
 pub(super) fn bind(fd: &OwnedFd, addr: &RawAddr) -> io::Result<()> {
     // SAFETY: `addr` holds as many bytes as it says and lives through the call.
     check_int(unsafe { libc::bind(fd.as_raw_fd(), addr.as_ptr(), addr.len()) }).map(drop)
+}
+
+/// Whether the end of input is what a read would find.
+pub(super) fn at_end(fd: &OwnedFd) -> io::Result<bool> {
+    let (mut byte, peek) = (0_u8, libc::MSG_PEEK | libc::MSG_DONTWAIT);
+    let room = ptr::from_mut(&mut byte).cast();
+    // SAFETY: `room` points to one byte that lives through the call.
+    match check(unsafe { libc::recv(fd.as_raw_fd(), room, 1, peek) }) {
+        Ok(count) => Ok(count == 0),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn listen(fd: &OwnedFd, backlog: u32) -> io::Result<()> {

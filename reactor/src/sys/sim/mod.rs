@@ -348,6 +348,11 @@ impl Sys for Sim {
         self.net.borrow_mut().send(fd.number, bytes)
     }
 
+    /// Segments are not simulated.
+    fn send_last(&mut self, fd: &SimFd, bytes: &[u8]) -> io::Result<usize> {
+        self.send(fd, bytes)
+    }
+
     fn pipe(&mut self) -> io::Result<SimPipe> {
         let (read, write) = self.net.borrow_mut().pipe()?;
         Ok(SimPipe::new([self.fd(read), self.fd(write)]))

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::hearer::{SAID_BYTES, WELCOME};
 use crate::serve::{Patience, ready, until_input_ends};
 use shardpoll::{CloseReason, Config, Conn, ConnId, Engine, Handler, Listen, Pinning, Remote};
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io::{self, stdin};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
@@ -26,12 +26,14 @@ const BEHIND: usize = 16;
 
 /// One of the crowd.
 struct Member {
-    all: Arc<Mutex<HashSet<ConnId>>>,
+    /// In the order of their ids, which is nearly that of their places in memory; a random one
+    /// costs a tenth more.
+    all: Arc<Mutex<BTreeSet<ConnId>>>,
     remote: Remote,
 }
 
 impl Member {
-    fn all(&self) -> MutexGuard<'_, HashSet<ConnId>> {
+    fn all(&self) -> MutexGuard<'_, BTreeSet<ConnId>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

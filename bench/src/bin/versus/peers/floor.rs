@@ -1,23 +1,29 @@
 //! The floor: `shardpoll-floor`'s loops, which are no engines.
 //!
-//! Never: has TLS.
+//! Never: has a limit for a handshake.
 
 use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::serve::{Patience, listen, ready};
-use shardpoll_floor::{edge, level};
+use shardpoll::tls::rustls::ServerConfig;
+use shardpoll_floor::{edge, level, rustls};
 use std::io;
+use std::sync::Arc;
 
-pub(crate) fn serve(peer: Peer, patience: Patience) -> Result<(), Failure> {
+pub(crate) fn serve(
+    peer: Peer,
+    tls: Option<Arc<ServerConfig>>,
+    patience: Patience,
+) -> Result<(), Failure> {
     let (listener, addr) = listen()?;
     // Without a thread that waits for the end: the C library's calls are dearer in a process that
     // has ever had two.
     let stop = io::stdin();
     ready(addr);
-    let served = if peer == Peer::FloorEt {
-        edge::serve(&listener, &stop, patience.read)
-    } else {
-        level::serve(&listener, &stop)
+    let served = match tls {
+        Some(config) => rustls::serve(&listener, &stop, patience.read, &config),
+        None if peer == Peer::FloorEt => edge::serve(&listener, &stop, patience.read),
+        None => level::serve(&listener, &stop),
     };
     served.map_err(Failure::io("the floor's epoll"))
 }
