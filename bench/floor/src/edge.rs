@@ -9,7 +9,7 @@
 use crate::conns::{Conn, Conns};
 use crate::rest::{self, Sent};
 use crate::sys::{self, Epoll, Moved};
-use crate::{LISTENER, READ_BYTES, STOP};
+use crate::{LISTENER, STOP};
 use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
 use std::io;
 use std::net::TcpListener;
@@ -28,18 +28,22 @@ const ENDS: u32 = (EPOLLRDHUP | EPOLLHUP | EPOLLERR).cast_unsigned();
 const READS: u32 = EPOLLIN.cast_unsigned() | ENDS;
 
 /// Serves until there is something to read, or the end, at `stop`: a pipe or a socket; cuts off who
-/// is silent for `read_timeout`.
+/// is silent for `read_timeout`. `READ` is how many bytes are read at once.
 ///
 /// # Errors
 /// When there is no epoll, or waiting fails.
-pub fn serve(listener: &TcpListener, stop: &impl AsFd, read_timeout: Duration) -> io::Result<()> {
+pub fn serve<const READ: usize>(
+    listener: &TcpListener,
+    stop: &impl AsFd,
+    read_timeout: Duration,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let patience = u64::try_from(read_timeout.as_millis()).unwrap_or(u64::MAX);
     let epoll = Epoll::new()?;
     epoll.add(listener.as_fd(), EPOLLIN, LISTENER)?;
     epoll.add(stop.as_fd(), EPOLLIN, STOP)?;
     let mut events = sys::no_events();
-    let mut buffer = [0; READ_BYTES];
+    let mut buffer = [0; READ];
     let mut conns = Conns::default();
     let mut swept = sys::now();
     loop {

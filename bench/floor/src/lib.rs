@@ -20,7 +20,7 @@ mod rest;
 pub mod rustls;
 mod sys;
 
-/// As much as every server of `versus` reads at once.
+/// As much as the peers of `versus` read at once.
 pub const READ_BYTES: usize = 16 * 1024;
 
 /// What events of the listener and of the stop carry, where others carry a descriptor.

@@ -1,6 +1,6 @@
 //! Both loops give back what they get, whatever its size and whenever its end comes.
 
-use shardpoll_floor::{edge, level};
+use shardpoll_floor::{READ_BYTES, edge, level};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -28,7 +28,9 @@ impl Server {
         let (stop, stopped) = UnixStream::pair().expect("descriptors");
         let serve = move || match which {
             Loop::Level => level::serve(&listener, &stopped),
-            Loop::Edge(read_timeout) => edge::serve(&listener, &stopped, read_timeout),
+            Loop::Edge(read_timeout) => {
+                edge::serve::<READ_BYTES>(&listener, &stopped, read_timeout)
+            }
         };
         let thread = thread::Builder::new().spawn(serve).expect("a thread");
         Self { addr, stop: Some(stop), thread: Some(thread) }

@@ -25,6 +25,7 @@ impl Line {
     /// Whether it owns nothing but its part of the listener's address, as most do in the end.
     #[inline(always)]
     pub(crate) fn is_bare(&self) -> bool {
+        // All that may own something: whatever is added to a line has to be looked at here, too.
         let Self { handler, stage, outbox, tuning, race, ended_tls, peer, .. } = self;
         let alone = handler.is_none() && outbox.is_empty() && tuning.is_none();
         let plain = race.is_none() && ended_tls.is_none() && matches!(peer, Addr::Ip(_));

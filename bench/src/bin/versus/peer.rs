@@ -15,6 +15,8 @@ pub(crate) enum Peer {
     Floor,
     /// No engine: bare edge-triggered epoll, with a read timeout; with TLS, bare rustls on it
     FloorEt,
+    /// The same with a read buffer as large as this engine's
+    FloorEt64,
     /// mio, with a tree of deadlines
     Mio,
     /// tokio's current-thread runtime; with TLS, tokio-rustls on it
@@ -60,6 +62,7 @@ impl Peer {
             Self::Shardpoll => "shardpoll",
             Self::Floor => "floor",
             Self::FloorEt => "floor-et",
+            Self::FloorEt64 => "floor-et-64k",
             Self::Mio => "mio",
             Self::Tokio => "tokio",
             Self::TokioMulti => "tokio-multi",
@@ -84,6 +87,7 @@ impl Peer {
             Self::Shardpoll
                 | Self::Floor
                 | Self::FloorEt
+                | Self::FloorEt64
                 | Self::Haproxy
                 | Self::HaproxySplice
                 | Self::Nginx

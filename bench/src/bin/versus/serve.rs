@@ -61,7 +61,7 @@ pub(crate) fn serve(asked: &cli::Serve) -> Result<(), Failure> {
             Err(Failure::Usage(format!("{} tells nobody here", asked.peer.name())))
         }
         Peer::Shardpoll | Peer::OneShard => shardpoll::serve(tls, patience, asked.shards),
-        Peer::Floor | Peer::FloorEt => floor::serve(asked.peer, tls, patience),
+        Peer::Floor | Peer::FloorEt | Peer::FloorEt64 => floor::serve(asked.peer, tls, patience),
         Peer::Mio => mio::serve(patience),
         Peer::Tokio | Peer::TokioMulti => tokio::serve(asked.peer, tls, patience),
         Peer::Monoio | Peer::MonoioUring => monoio::serve(asked.peer, patience),

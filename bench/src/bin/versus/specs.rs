@@ -20,6 +20,22 @@ pub(crate) const PLAIN: &[Peer] = &[
     Peer::Libevent,
 ];
 
+/// The same, and what a larger read buffer gives by itself.
+const BULKY: &[Peer] = &[
+    Peer::Shardpoll,
+    Peer::Floor,
+    Peer::FloorEt,
+    Peer::FloorEt64,
+    Peer::Mio,
+    Peer::Tokio,
+    Peer::TokioMulti,
+    Peer::Monoio,
+    Peer::MonoioUring,
+    Peer::Glommio,
+    Peer::Libuv,
+    Peer::Libevent,
+];
+
 /// The cheapest of them, and those that callgrind can count.
 pub(crate) const FEW: &[Peer] = &[
     Peer::Shardpoll,
@@ -93,6 +109,7 @@ pub(crate) const BULK: Spec = Spec {
     title: "64 KiB echo, plain, 4 connections, 4 in flight on each",
     unit: "us/MB",
     kind: lines(4, 64 * 1024, 4),
+    peers: BULKY,
     goal: Some(Goal::Ratio(0.65)),
     ..BESIDE_FLOOR
 };

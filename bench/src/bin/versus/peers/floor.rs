@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::serve::{Patience, listen, ready};
 use shardpoll::tls::rustls::ServerConfig;
-use shardpoll_floor::{edge, level, rustls};
+use shardpoll_floor::{READ_BYTES, edge, level, rustls};
 use std::io;
 use std::sync::Arc;
 
@@ -22,8 +22,11 @@ pub(crate) fn serve(
     ready(addr);
     let served = match tls {
         Some(config) => rustls::serve(&listener, &stop, patience.read, &config),
-        None if peer == Peer::FloorEt => edge::serve(&listener, &stop, patience.read),
-        None => level::serve(&listener, &stop),
+        None => match peer {
+            Peer::FloorEt64 => edge::serve::<{ 64 * 1024 }>(&listener, &stop, patience.read),
+            Peer::FloorEt => edge::serve::<READ_BYTES>(&listener, &stop, patience.read),
+            _ => level::serve(&listener, &stop),
+        },
     };
     served.map_err(Failure::io("the floor's epoll"))
 }
