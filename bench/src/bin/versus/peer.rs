@@ -16,6 +16,7 @@ pub(crate) enum Peer {
     /// No engine: bare edge-triggered epoll, with a read timeout; with TLS, bare rustls on it
     FloorEt,
     /// The same with a read buffer as large as this engine's
+    #[value(name = "floor-et-64k")]
     FloorEt64,
     /// mio, with a tree of deadlines
     Mio,
