@@ -32,7 +32,9 @@ fn told(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// Those that are here, by name; some always are.
+const PROXIES: [&str; 3] = ["haproxy", "haproxy-splice", "nginx"];
+
+/// Those that are here and echo, by name; some always are.
 fn peers() -> Vec<String> {
     let text = told(&["peers"]);
     let here = |line: &str| {
@@ -45,7 +47,8 @@ fn peers() -> Vec<String> {
     for always in ["shardpoll", "floor", "floor-et", "tokio"] {
         assert!(here.iter().any(|name| name == always), "{text}");
     }
-    here
+    // Proxies serve only in front of a server.
+    here.into_iter().filter(|name| !PROXIES.contains(&name.as_str())).collect()
 }
 
 /// A server; it ends with the value.
