@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-/// A descriptor of a [`Sim`]; dropping it closes it.
+/// A descriptor of a [`Sim`](super::Sim); dropping it closes it.
 pub struct SimFd {
     pub(super) net: Rc<RefCell<Net>>,
     pub(super) number: usize,
