@@ -2,13 +2,13 @@
 //!
 //! Never: runs a command; it reads `/proc`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs;
 use std::thread;
 
 /// The machine that figures were got on. `Display` is one line of it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Machine {
     /// The processor's name, as it gives it.
     pub cpu: String,

@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod assertion;
 mod child;
 mod cli;
 mod client;
@@ -23,6 +24,7 @@ mod job;
 mod live;
 mod load;
 mod notices;
+mod outcome;
 mod report;
 mod run;
 mod serve;
@@ -48,7 +50,8 @@ fn main() -> ExitCode {
 fn carry_out(command: cli::Cli) -> Result<(), Failure> {
     match command.command {
         Some(cli::Command::Serve(serve)) => serve::serve(&serve),
-        Some(cli::Command::Run(run)) => run::run(&run),
+        Some(cli::Command::Echo(run)) => run::run(&run),
+        Some(_) => Err(Failure::Usage("not on this branch yet".into())),
         None => job::job(&command.job),
     }
 }

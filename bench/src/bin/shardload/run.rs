@@ -2,7 +2,7 @@
 //!
 //! Never: knows the server's process, so its processor time is left out.
 
-use crate::cli::Run;
+use crate::cli::Echo;
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::load::Load;
@@ -29,23 +29,23 @@ struct Json<'a> {
 }
 
 /// Drives the target and prints what came of it.
-pub(crate) fn run(options: &Run) -> Result<(), Failure> {
+pub(crate) fn run(options: &Echo) -> Result<(), Failure> {
     let tls = context(options)?;
     let interrupted = interrupts()?;
-    let endpoint = Endpoint::resolve(options.target.clone(), tls)?;
+    let endpoint = Endpoint::resolve(options.reach.targets[0].clone(), tls)?;
     let load = Load {
-        name: if options.target.tls { "TLS" } else { "plain" }.into(),
+        name: if options.reach.targets[0].tls { "TLS" } else { "plain" }.into(),
         endpoint,
-        connections: options.connections,
+        connections: options.measure.connections,
         size: options.size,
         depth: options.depth,
-        duration: options.duration,
-        threads: options.threads,
+        duration: options.measure.duration,
+        threads: options.measure.threads,
         server_pid: None,
     };
     let report = load.drive(&interrupted, &Live::new())?;
     let machine = Machine::read();
-    if options.json {
+    if options.measure.json {
         let version = env!("CARGO_PKG_VERSION");
         report::print(&report::json(&Json { version, machine: &machine, report: &report }))?;
     } else {
@@ -54,9 +54,9 @@ pub(crate) fn run(options: &Run) -> Result<(), Failure> {
     report::verdict(&[report])
 }
 
-fn context(options: &Run) -> Result<Option<ClientContext>, Failure> {
-    let target = || options.target.to_string();
-    match (options.target.tls, options.insecure, &options.ca) {
+fn context(options: &Echo) -> Result<Option<ClientContext>, Failure> {
+    let target = || options.reach.targets[0].to_string();
+    match (options.reach.targets[0].tls, options.reach.insecure, &options.reach.ca) {
         (false, false, None) => Ok(None),
         (false, true, _) => Err(Failure::NotTls { option: "--insecure", target: target() }),
         (false, _, Some(_)) => Err(Failure::NotTls { option: "--ca", target: target() }),

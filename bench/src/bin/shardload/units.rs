@@ -1,8 +1,9 @@
-//! Durations and sizes as people write them: `500ms`, `16k`.
+//! Durations, sizes, rates and times as people write them: `500ms`, `16k`, `50k`.
 //!
 //! Never: guesses a unit for a duration; a bare number is refused.
 
-use std::time::Duration;
+use crate::outcome::Instance;
+use std::time::{Duration, SystemTime};
 
 /// `5s`, `500ms`, `250us`, `2m`, `1h`: whole numbers, more than zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -53,6 +54,55 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         Some(0) => Err("it must be more than zero".into()),
         Some(bytes) => Ok(bytes),
         None => Err("it is too large".into()),
+    }
+}
+
+/// Operations a second: `200`, `0.5`, `50k`, `1.5m`; more than zero.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let (number, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1e3),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1e6),
+        _ => (text, 1.0),
+    };
+    // f64 would also read "inf", "1e9" and "+1".
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match number.parse::<f64>() {
+        Ok(number) if is_plain && number * factor > MOST_A_SECOND => {
+            Err(format!("it is more than {MOST_A_SECOND:.0} a second"))
+        }
+        Ok(number) if is_plain && number > 0.0 => Ok(number * factor),
+        _ => Err("want how many a second, more than zero, such as 200 or 50k".into()),
+    }
+}
+
+/// One each nanosecond.
+const MOST_A_SECOND: f64 = 1e9;
+
+/// When to begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StartTime(pub(crate) SystemTime);
+
+/// `2026-11-23T18:00:00Z`, or seconds since 1970.
+pub(crate) fn start_time(text: &str) -> Result<StartTime, String> {
+    let seconds = text.parse().ok().map(Duration::from_secs);
+    let time = match seconds {
+        Some(seconds) => SystemTime::UNIX_EPOCH.checked_add(seconds),
+        None => humantime::parse_rfc3339(text).ok(),
+    };
+    let wrong = || "want a time such as 2026-11-23T18:00:00Z, or seconds since 1970";
+    time.map(StartTime).ok_or_else(|| wrong().into())
+}
+
+/// `2/3`: the second of three.
+pub(crate) fn instance(text: &str) -> Result<Instance, String> {
+    let parts = text.split_once('/').and_then(|(number, of)| {
+        let whole = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        (whole(number) && whole(of)).then_some(())?;
+        Some(Instance { number: number.parse().ok()?, of: of.parse().ok()? })
+    });
+    match parts {
+        Some(instance) if (1..=instance.of).contains(&instance.number) => Ok(instance),
+        _ => Err("want I/N, the I-th of N, such as 1/3".into()),
     }
 }
 
@@ -119,5 +169,34 @@ mod tests {
         assert_eq!(show_size(1024 * 1024 + 1024), "1025 KiB");
         assert_eq!(show_size(4 * 1024 * 1024), "4 MiB");
         assert_eq!(show_size(1500), "1500 B");
+    }
+
+    #[test]
+    fn rates_may_have_a_fraction_and_a_thousand() {
+        assert_eq!(rate("200"), Ok(200.0));
+        assert_eq!(rate("0.5"), Ok(0.5));
+        assert_eq!(rate("50k"), Ok(50_000.0));
+        assert_eq!(rate("1.5M"), Ok(1_500_000.0));
+        for wrong in ["", "0", "k", "-1", "+1", "1e3", "inf", "NaN", ".", "1..2", "2000m"] {
+            assert!(rate(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_start_is_a_date_or_seconds() {
+        let at = |seconds| StartTime(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(start_time("1795456800"), Ok(at(1_795_456_800)));
+        assert_eq!(start_time("2026-11-23T18:00:00Z"), Ok(at(1_795_456_800)));
+        for wrong in ["", "tomorrow", "18:00", "-5", "99999999999999999999"] {
+            assert!(start_time(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_one_of_several() {
+        assert_eq!(instance("2/3"), Ok(Instance { number: 2, of: 3 }));
+        for wrong in ["", "1", "0/3", "4/3", "1/0", "-1/3", "1/+3", "a/b"] {
+            assert!(instance(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

@@ -1,0 +1,63 @@
+//! What can be done with results that are there already; and what a shell wants to know.
+//!
+//! Never: reads a file.
+
+use clap::Args;
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  shardload echo tcp://127.0.0.1:7000 --json > before.json
+  shardload echo tcp://127.0.0.1:7000 --json > after.json
+  shardload compare before.json after.json
+
+Each figure of the second stands beside that of the first, with their ratio and its spread, which
+comes from how the figure has moved from second to second in both. A ratio whose spread includes 1 is
+called noise.";
+
+/// Say what differs between two results, and whether it is more than noise
+#[derive(Args, Clone, Debug)]
+#[command(after_help = COMPARE_EXAMPLES)]
+pub(crate) struct Compare {
+    /// What `--json` has printed, before
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// And after
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const MERGE_EXAMPLES: &str = "\
+Examples:
+  shardload echo tcp://10.0.0.1:7000 --rate 50k --instance 1/2 --hdr-out 1.hlog
+  shardload echo tcp://10.0.0.1:7000 --rate 50k --instance 2/2 --hdr-out 2.hlog
+  shardload merge 1.hlog 2.hlog --hdr-out all.hlog
+
+Histograms are added, so the percentiles are those of all messages of all instances, exactly.";
+
+/// Add up the latencies of several instances, exactly
+#[derive(Args, Clone, Debug)]
+#[command(after_help = MERGE_EXAMPLES)]
+pub(crate) struct Merge {
+    /// What `--hdr-out` has written
+    #[arg(value_name = "HLOG", required = true)]
+    pub(crate) logs: Vec<PathBuf>,
+    /// Write the sum as another such log
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hdr_out: Option<PathBuf>,
+    /// Print one JSON object instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print completions for a shell
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
