@@ -14,9 +14,9 @@
 //! 2. [`Event::Quiet`] is sent exactly once after [`begin`].
 
 use crate::client::Client;
-use crate::target::Endpoint;
+use crate::reach::Endpoint;
 use hdrhistogram::Histogram;
-use shardpoll::{ConnId, Connect, Local};
+use shardpoll::{ConnId, Local};
 use shardpoll_bench::clock::Clock;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -209,9 +209,12 @@ impl Swarm {
             state.next += 1;
             state.next - 1
         };
-        let mut connect = Connect::to(self.plan.endpoint.addr);
-        if let Some((context, name)) = &self.plan.endpoint.tls {
-            connect = connect.tls(context.clone(), name.clone());
+        let endpoint = &self.plan.endpoint;
+        let mut connect = endpoint.connect(number);
+        if let Some((context, name)) = endpoint.tls()
+            && endpoint.begins_with_tls()
+        {
+            connect = connect.tls(context, name);
         }
         match local.connect(connect, Client::new(Rc::clone(self), number)) {
             Ok(id) => {
