@@ -57,7 +57,7 @@ fn all_loads(
     interrupted: &AtomicBool,
     reports: &mut Vec<Report>,
 ) -> Result<(), Failure> {
-    let live = Live::new();
+    let live = Live::new(false);
     for tls in [false, true] {
         let server = child::start(tls)?;
         for (size, depth) in SHAPES {

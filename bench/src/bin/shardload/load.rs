@@ -200,7 +200,7 @@ impl<'a> Drive<'a> {
             if clock.elapsed() > limit {
                 return Err(Failure::Stuck { waiting_for: "the end of the load" });
             }
-            self.live.running(&self.load.name, clock.elapsed(), self.load.duration, self.count());
+            self.live.running(clock.elapsed(), self.load.duration);
         }
         Ok((tallies, stopped))
     }

@@ -2,6 +2,15 @@
 //!
 //! Never: colours, or rounds what JSON gives.
 
+mod base64;
+pub(crate) mod hdr;
+mod json;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod show;
+pub(crate) mod table;
+mod verdict;
+
 use crate::failure::Failure;
 use crate::load::Load;
 use crate::swarm::Tally;

@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Echo) -> Result<(), Failure> {
         threads: options.measure.threads,
         server_pid: None,
     };
-    let report = load.drive(&interrupted, &Live::new())?;
+    let report = load.drive(&interrupted, &Live::new(options.measure.quiet))?;
     let machine = Machine::read();
     if options.measure.json {
         let version = env!("CARGO_PKG_VERSION");
