@@ -3,15 +3,15 @@
 //! Never: runs two loads at once; the machine's CPUs are for one.
 
 use crate::child;
-use crate::cli::Job;
+use crate::cli::{Job, Reach};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::load::Load;
+use crate::reach::Endpoint;
 use crate::report::{self, Report};
 use crate::run::interrupts;
-use crate::target::{Endpoint, Target};
+use crate::target::{Security, Target};
 use serde::Serialize;
-use shardpoll::tls::ClientContext;
 use shardpoll_bench::child::Child;
 use shardpoll_bench::machine::Machine;
 use std::sync::atomic::AtomicBool;
@@ -80,11 +80,12 @@ fn load(
     depth: usize,
     options: &Job,
 ) -> Result<Load, Failure> {
+    let security = if tls { Security::AtOnce } else { Security::Never };
     let (host, port) = (server.addr.ip().to_string(), server.addr.port());
-    let context = tls.then(ClientContext::insecure);
+    let reach = Reach::to(Target::Tcp { security, host, port }, tls);
     Ok(Load {
         name: if tls { "TLS" } else { "plain" }.into(),
-        endpoint: Endpoint::resolve(Target { tls, host, port }, context)?,
+        endpoint: Endpoint::resolve(&reach, false)?.swap_remove(0),
         connections: CONNECTIONS,
         size,
         depth,

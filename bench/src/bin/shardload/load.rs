@@ -8,9 +8,9 @@
 
 use crate::failure::Failure;
 use crate::live::Live;
+use crate::reach::Endpoint;
 use crate::report::{Measured, Report};
 use crate::swarm::{self, Event, GRACE, Plan, Tally};
-use crate::target::Endpoint;
 use shardpoll::{Config, Engine, Local, Pinning, raise_descriptor_limit};
 use shardpoll_bench::clock::Clock;
 use shardpoll_bench::cpu;

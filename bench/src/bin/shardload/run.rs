@@ -6,12 +6,11 @@ use crate::cli::Echo;
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::load::Load;
+use crate::reach::Endpoint;
 use crate::report::{self, Report};
-use crate::serve::{helper, read};
-use crate::target::Endpoint;
+use crate::serve::helper;
 use serde::Serialize;
 use shardpoll::Signals;
-use shardpoll::tls::ClientContext;
 use shardpoll_bench::machine::Machine;
 use std::process;
 use std::sync::Arc;
@@ -30,11 +29,10 @@ struct Json<'a> {
 
 /// Drives the target and prints what came of it.
 pub(crate) fn run(options: &Echo) -> Result<(), Failure> {
-    let tls = context(options)?;
     let interrupted = interrupts()?;
-    let endpoint = Endpoint::resolve(options.reach.targets[0].clone(), tls)?;
+    let endpoint = Endpoint::resolve(&options.reach, false)?.swap_remove(0);
     let load = Load {
-        name: if options.reach.targets[0].tls { "TLS" } else { "plain" }.into(),
+        name: if endpoint.begins_with_tls() { "TLS" } else { "plain" }.into(),
         endpoint,
         connections: options.measure.connections,
         size: options.size,
@@ -52,23 +50,6 @@ pub(crate) fn run(options: &Echo) -> Result<(), Failure> {
         report::print(&report::table(std::slice::from_ref(&report), &machine))?;
     }
     report::verdict(&[report])
-}
-
-fn context(options: &Echo) -> Result<Option<ClientContext>, Failure> {
-    let target = || options.reach.targets[0].to_string();
-    match (options.reach.targets[0].tls, options.reach.insecure, &options.reach.ca) {
-        (false, false, None) => Ok(None),
-        (false, true, _) => Err(Failure::NotTls { option: "--insecure", target: target() }),
-        (false, _, Some(_)) => Err(Failure::NotTls { option: "--ca", target: target() }),
-        (true, false, None) => Err(Failure::NoRoots { target: target() }),
-        (true, true, _) => Ok(Some(ClientContext::insecure())),
-        (true, false, Some(path)) => {
-            let pem = read("--ca", path)?;
-            let files = || format!("--ca {}", path.display());
-            let context = ClientContext::from_roots_pem(&pem);
-            context.map(Some).map_err(|source| Failure::Pem { files: files(), source })
-        }
-    }
 }
 
 /// A flag that the first SIGINT or SIGTERM sets; the second ends the process.
