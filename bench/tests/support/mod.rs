@@ -1,7 +1,7 @@
 //! What the black-box tests of `shardload` share: the program, its server, its documents.
 //!
 //! Never: chooses a port; the kernel does.
-#![expect(dead_code, reason = "each test program uses its own part of it")]
+#![allow(dead_code, reason = "each test program uses its own part of it")]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
