@@ -63,7 +63,7 @@ impl Opening {
         took
     }
 
-    fn secure(&mut self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
+    fn secure(&self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
         if let Err(error) = conn.start_tls(TlsPlan::client(context, name)) {
             let number = self.ticket.number;
             let text = || format!("connection {number}: {error}");
@@ -73,7 +73,7 @@ impl Opening {
         }
     }
 
-    fn usable(&mut self, conn: &mut Conn<'_>) {
+    fn usable(&self, conn: &mut Conn<'_>) {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().tally.connects += 1;
         }
