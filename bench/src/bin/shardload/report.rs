@@ -2,11 +2,18 @@
 //!
 //! Never: colours, or rounds what JSON gives.
 
+mod axis;
 mod base64;
+mod chart;
+mod charts;
 pub(crate) mod hdr;
+mod html;
 mod json;
+mod notes;
 #[cfg(test)]
 pub(crate) mod sample;
+mod section;
+mod series;
 pub(crate) mod show;
 pub(crate) mod table;
 mod verdict;
