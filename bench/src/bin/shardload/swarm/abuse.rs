@@ -143,7 +143,7 @@ impl Swarm {
     pub(super) fn begin_abuse(self: &Rc<Self>, local: &mut Local<'_>) {
         let Work::Abuse { kinds, abusers, .. } = &self.plan.work else { return };
         let answers = kinds.iter().map(|_| Answers::default()).collect();
-        self.state.borrow_mut().attacks = super::Attacks(answers);
+        self.state.borrow_mut().attacks = Attacks(answers);
         for kind in kinds.iter() {
             for number in 0..*abusers {
                 self.intrude(local, *kind, number);

@@ -18,6 +18,8 @@ const PIECE: Duration = Duration::from_secs(1);
 /// A piece of the window, of one shard.
 #[derive(Debug)]
 pub(crate) struct Cut {
+    /// Counted from 0; those of all shards with the same index belong together.
+    pub(crate) index: usize,
     /// Since the window began.
     pub(crate) at: Duration,
     pub(crate) length: Duration,
@@ -82,11 +84,12 @@ impl Swarm {
         let state = &mut *self.state.borrow_mut();
         let now = self.clock.nanos();
         let length = Duration::from_nanos(now - state.cut);
-        let at = state.window;
+        let (index, at) = (state.cuts, state.window);
+        state.cuts += 1;
         let tally = self.replace_tally(&mut state.tally);
         state.window += length;
         state.cut = now;
-        self.tell(Event::Interval(Box::new(Cut { at, length, tally })));
+        self.tell(Event::Interval(Box::new(Cut { index, at, length, tally })));
     }
 
     /// Ends the last piece, or the warm-up that nothing came after.

@@ -36,12 +36,11 @@ mod plan;
 mod quiet;
 mod visit;
 
-pub(crate) use abuse::name as attack_name;
+pub(crate) use abuse::{Answers, Attacks, name as attack_name};
 pub(crate) use interval::Cut;
 pub(crate) use plan::{Plan, Work};
 
 use crate::tally::{Fault, Openings, Tally, histogram};
-use abuse::Attacks;
 use cycle::Cycle;
 use hdrhistogram::Histogram;
 use opening::{Opening, Role, Ticket};
@@ -121,6 +120,8 @@ struct State {
     begun: u64,
     /// When what is being counted began.
     cut: u64,
+    /// Pieces of the window that were sent away.
+    cuts: usize,
     scratch: Vec<u8>,
     tally: Tally,
     /// What happened outside of the window.
@@ -149,6 +150,7 @@ impl State {
             owed: 0,
             begun: 0,
             cut: 0,
+            cuts: 0,
             scratch: vec![0; size.min(SCRATCH_BYTES)],
             tally: Tally::new(open_loop),
             outside: Tally::new(open_loop),
@@ -269,7 +271,7 @@ impl Swarm {
     }
 
     fn dial(self: &Rc<Self>, local: &mut Local<'_>, role: &'static dyn Role, ticket: Ticket) {
-        let endpoint = &self.plan.endpoints[endpoint_of(&self.plan, ticket.number)];
+        let endpoint = self.plan.endpoint(ticket.number);
         let opening = Opening::new(Rc::clone(self), role, ticket);
         if let Err(refused) = local.connect(endpoint.connect(ticket.number), opening) {
             let text = || format!("connection {}: {refused}", ticket.number);
@@ -395,10 +397,4 @@ impl Swarm {
             self.stop(local);
         }
     }
-}
-
-/// The place of the endpoint that this connection goes to.
-fn endpoint_of(plan: &Plan, number: u64) -> usize {
-    let place = number % plan.endpoints.len() as u64;
-    usize::try_from(place).expect("less than a length")
 }

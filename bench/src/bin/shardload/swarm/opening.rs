@@ -5,7 +5,7 @@
 //!
 //! Never: knows what the connection is for; its [`Role`] does.
 
-use super::{Swarm, endpoint_of};
+use super::Swarm;
 use crate::tally::Fault;
 use shardpoll::tls::{ClientContext, rustls::pki_types::ServerName};
 use shardpoll::{CloseReason, Conn, Handler, Local, Status, TlsPlan};
@@ -90,7 +90,7 @@ impl Handler for Opening {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().openings.connect.saturating_record(took);
         }
-        let endpoint = &self.swarm.plan.endpoints[endpoint_of(&self.swarm.plan, self.ticket.number)];
+        let endpoint = self.swarm.plan.endpoint(self.ticket.number);
         match endpoint.tls() {
             Some((context, name)) => self.secure(conn, context, name),
             None => self.usable(conn),

@@ -3,7 +3,7 @@
 //! Never: changes once it has been sent.
 
 use crate::cli::AttackKind;
-use crate::target::Endpoint;
+use crate::reach::Endpoint;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,12 @@ impl Work {
 }
 
 impl Plan {
+    /// Whom this connection goes to.
+    pub(crate) fn endpoint(&self, number: u64) -> &Endpoint {
+        let place = number % self.endpoints.len() as u64;
+        &self.endpoints[usize::try_from(place).expect("less than a length")]
+    }
+
     pub(crate) fn connections(&self) -> u64 {
         self.numbers.end - self.numbers.start
     }
