@@ -67,9 +67,13 @@ impl Axis {
     /// Seconds of a run, to its very end.
     pub(super) fn of_seconds(end: f64) -> Self {
         let end = if end.is_finite() && end > 0.0 { end } else { 1.0 };
-        let round = [15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0];
+        let round =
+            [15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0];
         let below = steps(end / 10.0).take_while(|&step| step < 15.0);
-        let step = below.chain(round).find(|step| end / step <= 7.0).unwrap_or((end / 5.0 / 86_400.0).ceil() * 86_400.0);
+        let step = below
+            .chain(round)
+            .find(|step| end / step <= 7.0)
+            .unwrap_or((end / 5.0 / 86_400.0).ceil() * 86_400.0);
         let ticks = multiples(step, (end / step + 1e-9).floor());
         let ticks = ticks.map(|value| (value, show::seconds(value, end))).collect();
         Self { from: 0.0, to: end, logarithmic: false, ticks }
@@ -77,7 +81,7 @@ impl Axis {
 
     /// Percentiles, each nine as far from the one before, up to what so many values can tell.
     pub(super) fn of_nines(count: u64) -> Self {
-        let nines = (count.max(10) as f64).log10().ceil().clamp(1.0, 7.0);
+        let nines = (count.max(20) as f64).log10().min(7.0);
         let names = ["50", "90", "99", "99.9", "99.99", "99.999", "99.9999", "99.99999"];
         let places = std::iter::once(0.5_f64.log10().abs()).chain((1..=7).map(f64::from));
         let ticks = places.zip(names.map(String::from));
@@ -157,7 +161,10 @@ mod tests {
         assert_eq!(labels(&Axis::of_seconds(5.0)), ["0", "1 s", "2 s", "3 s", "4 s", "5 s"]);
         assert_eq!(labels(&Axis::of_seconds(0.2)).last(), Some(&"0.2 s"));
         let hour = Axis::of_seconds(3600.0);
-        assert_eq!(labels(&hour), ["0", "10 min", "20 min", "30 min", "40 min", "50 min", "60 min"]);
+        assert_eq!(
+            labels(&hour),
+            ["0", "10 min", "20 min", "30 min", "40 min", "50 min", "60 min"]
+        );
         assert_eq!(labels(&Axis::of_seconds(100.0)).last(), Some(&"90 s"));
         for end in [0.0, 0.001, 1.0, 17.3, 61.0, 100_000.0, 1e7, f64::NAN] {
             let axis = Axis::of_seconds(end);
@@ -167,7 +174,8 @@ mod tests {
 
     #[test]
     fn percentiles_go_as_far_as_their_count_can_tell() {
-        assert_eq!(labels(&Axis::of_nines(50)), ["50", "90", "99"]);
+        assert_eq!(labels(&Axis::of_nines(500)), ["50", "90", "99"]);
+        assert_eq!(labels(&Axis::of_nines(99)), ["50", "90"]);
         assert_eq!(labels(&Axis::of_nines(0)), ["50", "90"]);
         assert_eq!(labels(&Axis::of_nines(u64::MAX)).len(), 8);
     }

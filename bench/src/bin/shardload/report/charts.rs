@@ -33,6 +33,10 @@ pub(super) fn charts(run: &Run) -> Vec<String> {
             "Until TCP stood, and what TLS took after it.",
             [("s1", "connect", &run.connect), ("s2", "TLS handshake", &run.handshake)],
         ),
+        histogram(
+            "How connecting is spread",
+            [("s1", "connect", &run.connect), ("s2", "TLS handshake", &run.handshake)],
+        ),
     ];
     all.into_iter().flatten().collect()
 }
@@ -42,7 +46,8 @@ fn figure(title: &str, keys: &[Key], remark: &str, svg: &str) -> String {
     let keys: String = if keys.len() < 2 {
         String::new()
     } else {
-        let key = |(class, name): &Key| format!("<span class=\"key {class}\">{}</span>", escape(name));
+        let key =
+            |(class, name): &Key| format!("<span class=\"key {class}\">{}</span>", escape(name));
         keys.iter().map(key).collect()
     };
     let remark = match remark {
@@ -89,7 +94,8 @@ fn throughput(run: &Run, points: &[Point]) -> Option<String> {
     let mut errors = 0;
     for point in points {
         chart.bar("s1 fill", point.from, point.to, of(point));
-        let failed = if point.errors > 0 { format!(", errors {}", point.errors) } else { String::new() };
+        let failed =
+            if point.errors > 0 { format!(", errors {}", point.errors) } else { String::new() };
         let tip = format!("{}: {} {unit}{failed}", when(point), number(of(point)));
         chart.tip(point.from, point.to, &tip);
     }
@@ -141,7 +147,8 @@ fn latency_over_time(run: &Run, points: &[Point]) -> Option<String> {
         let said = if parts.is_empty() { "nothing came back".into() } else { parts.join(", ") };
         chart.tip(point.from, point.to, &format!("{}: {said}", when(point)));
     }
-    let about = format!("Latency over {end:.1} seconds, from {} to {}", micro(smallest), micro(largest));
+    let about =
+        format!("Latency over {end:.1} seconds, from {} to {}", micro(smallest), micro(largest));
     let svg = chart.svg(&about, "time", "latency");
     Some(figure("Latency over time", &keys, &together(run, points, "the worst"), &svg))
 }
@@ -173,7 +180,9 @@ fn together(run: &Run, points: &[Point], what: &str) -> String {
 type Named<'a> = (&'static str, &'static str, &'a Option<Latency>);
 
 /// Those that are there, decoded; a histogram that cannot be read is left out.
-fn decoded<'a>(all: &[Named<'a>]) -> Vec<(&'static str, &'static str, &'a Latency, Histogram<u64>)> {
+fn decoded<'a>(
+    all: &[Named<'a>],
+) -> Vec<(&'static str, &'static str, &'a Latency, Histogram<u64>)> {
     let decode = |(class, name, latency): &Named<'a>| {
         let latency = latency.as_ref()?;
         Some((*class, *name, latency, hdr::decode(&latency.histogram).ok()?))
@@ -181,11 +190,17 @@ fn decoded<'a>(all: &[Named<'a>]) -> Vec<(&'static str, &'static str, &'a Latenc
     all.iter().filter_map(decode).collect()
 }
 
+/// But for the quickest thousandth, which would only make all the rest small.
+fn lowest(histogram: &Histogram<u64>) -> f64 {
+    histogram.value_at_quantile(0.001) as f64 / 1e3
+}
+
 fn percentiles(title: &str, remark: &str, all: [Named<'_>; 2]) -> Option<String> {
     let all = decoded(&all);
     let count = all.iter().map(|(.., histogram)| histogram.len()).max()?;
     let x = Axis::of_nines(count);
-    let smallest = all.iter().map(|(_, _, latency, _)| latency.min_us).fold(f64::INFINITY, f64::min);
+    let smallest =
+        all.iter().map(|(_, _, latency, _)| latency.min_us).fold(f64::INFINITY, f64::min);
     let largest = all.iter().map(|(_, _, latency, _)| latency.max_us).fold(0.0, f64::max);
     let mut chart = Chart::new(x, Axis::of_times(smallest, largest));
     let curves: Vec<_> =
@@ -209,7 +224,12 @@ fn percentiles(title: &str, remark: &str, all: [Named<'_>; 2]) -> Option<String>
         chart.tip(nines, next, &tip);
     }
     let about = all.iter().map(|(_, name, latency, _)| {
-        format!("{name}: p50 {}, p99 {}, max {}", micro(latency.p50_us), micro(latency.p99_us), micro(latency.max_us))
+        format!(
+            "{name}: p50 {}, p99 {}, max {}",
+            micro(latency.p50_us),
+            micro(latency.p99_us),
+            micro(latency.max_us)
+        )
     });
     let svg = chart.svg(&about.collect::<Vec<_>>().join("; "), "percentile (%)", "time");
     Some(figure(title, &keys, remark, &svg))
@@ -233,7 +253,12 @@ fn histogram(title: &str, all: [Named<'_>; 2]) -> Option<String> {
     for ((class, name, ..), buckets) in all.iter().zip(&sets) {
         if keys.is_empty() {
             for bucket in buckets.iter().filter(|bucket| bucket.share > 0.0) {
-                chart.bar(&format!("{class} fill"), bucket.from_us, bucket.to_us, bucket.share * 100.0);
+                chart.bar(
+                    &format!("{class} fill"),
+                    bucket.from_us,
+                    bucket.to_us,
+                    bucket.share * 100.0,
+                );
             }
         } else {
             let outline = buckets.iter().flat_map(|bucket| {

@@ -3,6 +3,7 @@
 //! Never: has a script, or anything to fetch; writes text from outside without escaping it.
 
 use super::chart::escape;
+use super::notes::is_closed;
 use super::section;
 use super::show::{grouped, micro};
 use crate::outcome::{Document, Run};
@@ -87,7 +88,7 @@ fn overview(runs: &[Run]) -> String {
 
 fn explanation(runs: &[Run]) -> String {
     let open = runs.iter().any(|run| run.asked_per_second.is_some());
-    let closed = runs.iter().any(|run| run.asked_per_second.is_none());
+    let closed = runs.iter().any(is_closed);
     let mut text = String::new();
     if open {
         text.push_str(
@@ -130,7 +131,8 @@ mod tests {
     #[test]
     fn a_page_needs_nothing_from_elsewhere_and_runs_nothing() {
         let page = of(vec![sample::open("TLS", 5), sample::abuse("attacked", 5)]);
-        for foreign in ["<script", "src=", "url(", "@import", "<link", "http:", "https:", "onload"] {
+        for foreign in ["<script", "src=", "url(", "@import", "<link", "http:", "https:", "onload"]
+        {
             assert!(!page.contains(foreign), "{foreign}");
         }
     }
@@ -151,7 +153,10 @@ mod tests {
         let page = page(&document);
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
         assert!(!page.contains('\u{1b}') && !page.contains("alert('x')"));
-        assert_eq!((page.matches("</style>").count(), page.matches("</title><").count() > 1), (1, true));
+        assert_eq!(
+            (page.matches("</style>").count(), page.matches("</title><").count() > 1),
+            (1, true)
+        );
     }
 
     #[test]
@@ -187,7 +192,9 @@ mod tests {
         for part in [corrected.as_str(), "51,234", "50,000", "tls://localhost:7443", "3.99 kB"] {
             assert!(page.contains(part), "{part}");
         }
-        for title in ["Messages over time", "Latency over time", "Latency by percentile", "Connecting"] {
+        for title in
+            ["Messages over time", "Latency over time", "Latency by percentile", "Connecting"]
+        {
             assert!(page.contains(&format!("<h3>{title}</h3>")), "{title}");
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Never: repeats a figure that a table has.
 
-use super::show::{bytes, counted, time};
-use crate::outcome::{Errors, Run};
+use super::show::{bytes, counted, grouped, time};
+use crate::outcome::{Errors, Run, Workload};
 
 /// What the figures mean, and what spoils them.
 pub(crate) fn notes(runs: &[Run]) -> Vec<String> {
@@ -15,7 +15,7 @@ pub(crate) fn notes(runs: &[Run]) -> Vec<String> {
                 .to_string(),
         );
     }
-    if runs.iter().any(|run| run.asked_per_second.is_none() && run.latency.is_some()) {
+    if runs.iter().any(is_closed) {
         notes.push(
             "Closed loop: the next operation begins when one is done, so a stall delays what it \
              would have hit, and counts once."
@@ -27,6 +27,12 @@ pub(crate) fn notes(runs: &[Run]) -> Vec<String> {
         notes.extend(about.into_iter().map(|note| format!("{}: {note}", run.name)));
     }
     notes
+}
+
+/// Whether what is done next waits for what was done before; nothing does in `idle` and `bulk`.
+pub(crate) fn is_closed(run: &Run) -> bool {
+    let waits = !matches!(run.workload, Workload::Idle | Workload::Bulk);
+    waits && run.asked_per_second.is_none()
 }
 
 fn about(run: &Run) -> Vec<String> {
@@ -41,6 +47,7 @@ fn about(run: &Run) -> Vec<String> {
         let all = counted(run.handshakes, "TLS handshake");
         notes.push(format!("{all}, {} of them resumed", run.resumed_handshakes));
     }
+    notes.extend(unsent(run));
     notes.extend(memory(run));
     for attack in &run.attacks {
         let all = counted(attack.connections, "connection");
@@ -58,6 +65,17 @@ fn about(run: &Run) -> Vec<String> {
     }));
     notes.extend(limit(run));
     notes
+}
+
+/// What an open loop wanted and could not even begin.
+pub(crate) fn unsent(run: &Run) -> Option<String> {
+    (run.unsent > 0).then(|| {
+        let (count, unit) = (grouped(run.unsent as f64), run.workload.unit());
+        format!(
+            "{count} {unit} were due and never begun, since all connections were still waiting: \
+             the rate is more than this server took"
+        )
+    })
 }
 
 fn memory(run: &Run) -> Option<String> {
@@ -127,6 +145,12 @@ mod tests {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!notes(&[sample::echo("plain", 3)]).join("\n").contains("refused"));
+    }
+
+    #[test]
+    fn what_was_never_begun_is_told() {
+        let text = notes(&[sample::open("TLS", 3)]).join("\n");
+        assert!(text.contains("TLS: 321 messages were due and never begun"), "{text}");
     }
 
     #[test]

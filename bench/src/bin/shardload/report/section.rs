@@ -4,7 +4,7 @@
 
 use super::chart::escape;
 use super::charts::charts;
-use super::notes::{kinds, limit};
+use super::notes::{is_closed, kinds, limit, unsent};
 use super::show::{bytes, grouped, micro, number};
 use crate::outcome::{Latency, Run, Workload};
 use crate::units::show_size;
@@ -28,22 +28,25 @@ pub(super) fn of(run: &Run, place: usize) -> String {
 
 /// What was done, in a line.
 pub(super) fn shape(run: &Run) -> String {
-    let mut parts = vec![match run.workload {
-        Workload::Echo => "echo",
-        Workload::Churn => "churn",
-        Workload::Idle => "idle",
-        Workload::Bulk => "bulk",
-        Workload::Script => "script",
-        Workload::Abuse => "abuse",
-    }
-    .to_string()];
+    let mut parts = vec![
+        match run.workload {
+            Workload::Echo => "echo",
+            Workload::Churn => "churn",
+            Workload::Idle => "idle",
+            Workload::Bulk => "bulk",
+            Workload::Script => "script",
+            Workload::Abuse => "abuse",
+        }
+        .to_string(),
+    ];
     parts.extend(run.message_size_bytes.map(|size| format!("messages of {}", show_size(size))));
     parts.push(format!("{} connections", grouped(run.connections as f64)));
     parts.extend(run.depth_messages.filter(|&depth| depth > 1).map(|it| format!("{it} in flight")));
-    parts.push(match run.asked_per_second {
-        Some(rate) => format!("open loop at {} {}/s", number(rate), run.workload.unit()),
-        None => "closed loop".into(),
-    });
+    if let Some(rate) = run.asked_per_second {
+        parts.push(format!("open loop at {} {}/s", number(rate), run.workload.unit()));
+    } else if is_closed(run) {
+        parts.push("closed loop".into());
+    }
     parts.push(format!("{} s", number(run.seconds)));
     parts.join(", ")
 }
@@ -54,9 +57,7 @@ pub(super) fn rate(run: &Run) -> (String, &'static str) {
         Workload::Echo | Workload::Abuse => (number(run.operations_per_second), "messages/s"),
         Workload::Script => (number(run.operations_per_second), "conversations/s"),
         Workload::Churn => (number(run.operations_per_second), "visits/s"),
-        Workload::Idle => {
-            (run.connects_per_second.map_or_else(unknown, number), "connects/s")
-        }
+        Workload::Idle => (run.connects_per_second.map_or_else(unknown, number), "connects/s"),
         Workload::Bulk => {
             let both = run.sent_megabytes_per_second + run.received_megabytes_per_second;
             (number(both), "MB/s, both ways")
@@ -79,6 +80,7 @@ fn warnings(run: &Run) -> String {
     if run.operations == 0 {
         said.push(format!("No {} were done.", run.workload.unit()));
     }
+    said.extend(unsent(run).map(|text| format!("{text}.")));
     said.extend(limit(run).map(|why| format!("{}.", capitalized(&why))));
     said.iter().map(|text| format!("<p class=\"warning\">{}</p>\n", escape(text))).collect()
 }
@@ -105,12 +107,7 @@ fn tiles(run: &Run) -> String {
     let (value, unit) = rate(run);
     let asked = run.asked_per_second;
     let asked = asked.map_or_else(String::new, |asked| format!("of {} asked for", number(asked)));
-    let mut tiles = vec![tile(unit, &value, &asked, "main")];
-    let moved = [run.sent_megabytes_per_second, run.received_megabytes_per_second];
-    if moved.iter().sum::<f64>() > 0.0 {
-        let [sent, received] = moved.map(number);
-        tiles.push(tile("MB/s", &format!("{sent} out"), &format!("{received} in"), ""));
-    }
+    let mut first = vec![tile(unit, &value, &asked, "main")];
     for (name, of) in [
         ("p50", (|latency| latency.p50_us) as fn(&Latency) -> f64),
         ("p99", |latency| latency.p99_us),
@@ -119,16 +116,28 @@ fn tiles(run: &Run) -> String {
     ] {
         if let Some(latency) = &run.latency {
             let below = run.uncorrected.as_ref().map(|it| format!("uncorrected {}", micro(of(it))));
-            tiles.push(tile(name, &micro(of(latency)), &below.unwrap_or_default(), ""));
+            first.push(tile(name, &micro(of(latency)), &below.unwrap_or_default(), ""));
         }
     }
-    tiles.extend(connections(run));
-    tiles.extend(server(run));
-    tiles.extend(generator(run));
+    let mut second: Vec<_> = moved(run).into_iter().chain(connections(run)).collect();
+    second.extend(server(run));
+    second.extend(generator(run));
     let failed = run.errors.total + run.errors.lost;
     let class = if failed > 0 { "bad" } else { "" };
-    tiles.push(tile("Errors", &grouped(failed as f64), "", class));
-    format!("<dl class=\"tiles\">{}</dl>\n", tiles.concat())
+    second.push(tile("Errors", &grouped(failed as f64), "", class));
+    let list = |tiles: Vec<String>| format!("<dl class=\"tiles\">{}</dl>\n", tiles.concat());
+    list(first) + &list(second)
+}
+
+fn moved(run: &Run) -> Option<String> {
+    let moved = [run.sent_megabytes_per_second, run.received_megabytes_per_second];
+    let [sent, received] = moved.map(number);
+    let (value, below) = if sent == received {
+        (sent, "each way".to_string())
+    } else {
+        (format!("{sent} out"), format!("{received} in"))
+    };
+    (moved.iter().sum::<f64>() > 0.0).then(|| tile("MB/s", &value, &below, ""))
 }
 
 fn connections(run: &Run) -> Option<String> {
@@ -146,9 +155,9 @@ fn server(run: &Run) -> Vec<String> {
     let Some(server) = &run.server else { return Vec::new() };
     let mut tiles = Vec::new();
     if let Some(each) = server.cpu_us_per_operation {
-        let below = server.cpu_percent.map(|percent| format!("{percent:.0} % of a CPU"));
-        let value = format!("{} each", micro(each));
-        tiles.push(tile("Server CPU", &value, &below.unwrap_or_default(), ""));
+        let percent = server.cpu_percent.map(|percent| format!(", {percent:.0} % of a CPU"));
+        let below = format!("each{}", percent.unwrap_or_default());
+        tiles.push(tile("Server CPU", &micro(each), &below, ""));
     }
     if let (Some(before), Some(with)) = (server.memory_before_bytes, server.memory_bytes) {
         let below = match server.memory_per_connection_bytes {
@@ -162,7 +171,8 @@ fn server(run: &Run) -> Vec<String> {
 
 fn generator(run: &Run) -> Option<String> {
     let percent = run.client.cpu_percent?;
-    let late = run.lateness.as_ref().map(|late| format!("late by itself: p99 {}", micro(late.p99_us)));
+    let late =
+        run.lateness.as_ref().map(|late| format!("late by itself: p99 {}", micro(late.p99_us)));
     let each = run.client.cpu_us_per_operation.map(|each| format!("{} each", micro(each)));
     let class = if run.client.was_the_limit { "bad" } else { "" };
     let below = late.or(each).unwrap_or_default();
@@ -181,8 +191,15 @@ fn distributions(run: &Run) -> String {
     let row = |(name, latency): (&str, &Option<Latency>)| {
         let it = latency.as_ref()?;
         let times = [
-            it.min_us, it.mean_us, it.p50_us, it.p75_us, it.p90_us, it.p99_us, it.p99_9_us,
-            it.p99_99_us, it.max_us,
+            it.min_us,
+            it.mean_us,
+            it.p50_us,
+            it.p75_us,
+            it.p90_us,
+            it.p99_us,
+            it.p99_9_us,
+            it.p99_99_us,
+            it.max_us,
         ];
         let cells: String = times.iter().map(|&time| format!("<td>{}</td>", micro(time))).collect();
         let count = grouped(it.count as f64);
@@ -227,9 +244,10 @@ fn errors(run: &Run) -> String {
         )
     };
     let rows: String = all.iter().filter(|(_, count)| *count > 0).map(row).collect();
-    let first = run.first_error.as_deref().map(|first| {
-        format!("<p class=\"remark\">The first: {}</p>\n", escape(first))
-    });
+    let first = run
+        .first_error
+        .as_deref()
+        .map(|first| format!("<p class=\"remark\">The first: {}</p>\n", escape(first)));
     table("Errors by kind", &["Kind", "Count", ""], &rows) + &first.unwrap_or_default()
 }
 

@@ -38,9 +38,8 @@ fn point(of: &[Interval]) -> Point {
     let seconds = of.iter().map(|interval| interval.seconds).sum::<f64>().max(f64::MIN_POSITIVE);
     let sum = |count: fn(&Interval) -> u64| of.iter().map(count).sum::<u64>();
     let a_second = |count: u64| if count == 0 { 0.0 } else { count as f64 / seconds };
-    let worst = |figure: fn(&Interval) -> Option<f64>| {
-        of.iter().filter_map(figure).max_by(f64::total_cmp)
-    };
+    let worst =
+        |figure: fn(&Interval) -> Option<f64>| of.iter().filter_map(figure).max_by(f64::total_cmp);
     Point {
         from,
         to,
@@ -58,12 +57,16 @@ fn point(of: &[Interval]) -> Point {
 /// Steps between two nines of a percentile curve.
 const STEPS_PER_NINE: u32 = 32;
 
-/// Nines, so 2 for 99 %, and the time in microseconds that so many were quicker than; to the last.
+/// Nines, so 2 for 99 %, and the time in microseconds that so many were quicker than; ends with the
+/// largest, at one of all.
 pub(super) fn curve(histogram: &Histogram<u64>, most_nines: f64) -> Vec<(f64, f64)> {
-    let last = (histogram.len().max(1) as f64).log10().min(most_nines);
+    if histogram.is_empty() {
+        return Vec::new();
+    }
+    let all = (histogram.len() as f64).log10();
     let steps = (0_u32..).map(|step| f64::from(step) / f64::from(STEPS_PER_NINE));
-    let nines = steps.take_while(|&nines| nines < last).chain([last]);
-    let mut points = nines.map(|nines| (nines, 1.0 - 10_f64.powf(-nines))).peekable();
+    let steps = steps.take_while(|&nines| nines < all && nines <= most_nines);
+    let mut points = steps.map(|nines| (nines, 1.0 - 10_f64.powf(-nines))).peekable();
     let mut seen = 0_u64;
     let mut curve = Vec::new();
     for step in histogram.iter_recorded() {
@@ -74,6 +77,7 @@ pub(super) fn curve(histogram: &Histogram<u64>, most_nines: f64) -> Vec<(f64, f6
             curve.push((nines, micros));
         }
     }
+    curve.extend((all <= most_nines).then(|| (all, histogram.max() as f64 / 1e3)));
     curve
 }
 
@@ -90,10 +94,12 @@ const LEAST_FACTOR: f64 = 1.02;
 
 const BUCKETS: i32 = 48;
 
-/// Borders that all of these histograms fit between; as far from each other as logarithms tell.
+/// Borders that all of these histograms fit between, but for their quickest thousandth; as far from
+/// each other as logarithms tell.
 pub(super) fn borders(histograms: &[&Histogram<u64>]) -> Vec<f64> {
     let filled = histograms.iter().filter(|histogram| !histogram.is_empty());
-    let smallest = filled.clone().map(|histogram| histogram.min().max(1)).min().unwrap_or(1);
+    let quick = |histogram: &&&Histogram<u64>| histogram.value_at_quantile(0.001).max(1);
+    let smallest = filled.clone().map(|histogram| quick(&histogram)).min().unwrap_or(1);
     let largest = filled.map(|histogram| histogram.max()).max().unwrap_or(1);
     let (from, to) = (smallest as f64 / 1e3 * 0.999, largest as f64 / 1e3 * 1.001);
     let factor = (to / from).powf(1.0 / f64::from(BUCKETS)).max(LEAST_FACTOR);
@@ -156,7 +162,8 @@ mod tests {
     fn few_intervals_stay_as_they_are_and_none_are_none() {
         assert_eq!(points(&sample::echo("plain", 5).intervals).len(), 5);
         assert_eq!(points(&[]), []);
-        let still = Interval { seconds: 0.0, operations: 0, ..sample::echo("a", 1).intervals[0].clone() };
+        let still =
+            Interval { seconds: 0.0, operations: 0, ..sample::echo("a", 1).intervals[0].clone() };
         assert_eq!(point(&[still]).rate, 0.0);
     }
 
@@ -170,11 +177,16 @@ mod tests {
         assert_eq!(curve.last(), Some(&(4.0, histogram.max() as f64 / 1e3)));
         assert_eq!(super::curve(&of([]), 7.0), []);
         assert_eq!(super::curve(&of([5_000]), 7.0).len(), 1);
+        let lone = super::curve(&of((0..99).map(|_| 1_000).chain([9_000_000])), 7.0);
+        assert!(lone.last().is_some_and(|&(nines, micros)| nines == 2.0 && micros > 8_900.0));
+        assert!(super::curve(&histogram, 3.0).last().is_some_and(|&(nines, _)| nines == 3.0));
     }
 
     #[test]
     fn every_time_falls_between_two_borders() {
-        for histogram in [of((1..5000).map(|step| step * step)), of([7]), of([0, 0]), of([u64::MAX / 4])] {
+        for histogram in
+            [of((1..5000).map(|step| step * step)), of([7]), of([0, 0]), of([u64::MAX / 4])]
+        {
             let borders = borders(&[&histogram]);
             let buckets = buckets(&histogram, &borders);
             let all: f64 = buckets.iter().map(|bucket| bucket.share).sum();
