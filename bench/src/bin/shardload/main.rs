@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `cli`, `units`, `target` | what may be asked for, and how it is written |
 //! | `failure` | what can go wrong, and the exit code of each |
-//! | `serve` | the echo server alone |
+//! | `serve` | the servers: echo, discard, chargen, proxy |
 //! | `job`, `child` | no arguments: servers in child processes, and the load on each |
 //! | `run`, `load` | one load: a client engine, its phases, its outcome |
 //! | `swarm`, `client` | what runs on a client shard: connections and their phases |
 //! | `live`, `report` | the progress line; the table and the JSON |
+//! | `manual` | completions and manual pages |
 //! | `notices` | the engine's warnings, on standard error |
 //!
 //! Never: trusts an echo; every byte that comes back is compared with the one that should.
@@ -23,6 +24,7 @@ mod failure;
 mod job;
 mod live;
 mod load;
+mod manual;
 mod notices;
 mod outcome;
 mod report;
@@ -51,6 +53,8 @@ fn carry_out(command: cli::Cli) -> Result<(), Failure> {
     match command.command {
         Some(cli::Command::Serve(serve)) => serve::serve(&serve),
         Some(cli::Command::Echo(run)) => run::run(&run),
+        Some(cli::Command::Completions(shell)) => manual::completions(&shell),
+        Some(cli::Command::Man(man)) => manual::manual(&man),
         Some(_) => Err(Failure::Usage("not on this branch yet".into())),
         None => job::job(&command.job),
     }
