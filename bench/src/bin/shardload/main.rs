@@ -2,13 +2,16 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `cli`, `units`, `target` | what may be asked for, and how it is written |
+//! | `cli`, `units`, `target`, `assertion` | what may be asked for, and how it is written |
 //! | `failure` | what can go wrong, and the exit code of each |
-//! | `serve` | the servers: echo, discard, chargen, proxy |
-//! | `job`, `child` | no arguments: servers in child processes, and the load on each |
-//! | `run`, `load` | one load: a client engine, its phases, its outcome |
-//! | `swarm`, `client` | what runs on a client shard: connections and their phases |
-//! | `live`, `report` | the progress line; the table and the JSON |
+//! | `serve` | the servers |
+//! | `reach`, `share` | how targets are reached, and which connections are ours |
+//! | `load`, `run`, `job` | what one run is; one that was asked for; all of the main job |
+//! | `drive`, `gather` | a client engine and its phases; what its shards have counted |
+//! | `swarm` | what runs on a client shard: connections and what is done on them |
+//! | `schedule`, `tally` | when operations are due; what is counted of them |
+//! | `outcome`, `report`, `live` | what came of it; how it is shown, at the end and meanwhile |
+//! | `child` | servers of the main job, in processes of their own |
 //! | `manual` | completions and manual pages |
 //! | `notices` | the engine's warnings, on standard error |
 //!
@@ -19,22 +22,29 @@
 mod assertion;
 mod child;
 mod cli;
-mod client;
+mod drive;
 mod failure;
+mod gather;
 mod job;
 mod live;
 mod load;
 mod manual;
 mod notices;
 mod outcome;
+mod reach;
 mod report;
 mod run;
+mod schedule;
 mod serve;
+mod share;
 mod swarm;
+mod tally;
 mod target;
 mod units;
 
+use cli::{Cli, Command};
 use failure::Failure;
+use load::Load;
 use shardpoll_bench::command_line;
 use std::process::ExitCode;
 
@@ -49,13 +59,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(command: cli::Cli) -> Result<(), Failure> {
-    match command.command {
-        Some(cli::Command::Serve(serve)) => serve::serve(&serve),
-        Some(cli::Command::Echo(run)) => run::run(&run),
-        Some(cli::Command::Completions(shell)) => manual::completions(&shell),
-        Some(cli::Command::Man(man)) => manual::manual(&man),
-        Some(_) => Err(Failure::Usage("not on this branch yet".into())),
-        None => job::job(&command.job),
-    }
+fn carry_out(command: Cli) -> Result<(), Failure> {
+    let Some(named) = command.command else { return job::job(&command.job) };
+    let (load, measure) = match &named {
+        Command::Serve(serve) => return serve::serve(serve),
+        Command::Completions(shell) => return manual::completions(shell),
+        Command::Man(man) => return manual::manual(man),
+        Command::Echo(options) => (Load::echo(options), &options.measure),
+        Command::Churn(options) => (Load::churn(options), &options.measure),
+        Command::Idle(options) => (Load::idle(options), &options.measure),
+        Command::Bulk(options) => (Load::bulk(options), &options.measure),
+        Command::Abuse(options) => (Load::abuse(options), &options.measure),
+        _ => return Err(Failure::Usage("not on this branch yet".into())),
+    };
+    run::run(&load?, measure)
 }
