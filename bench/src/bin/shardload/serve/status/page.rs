@@ -10,26 +10,7 @@ use std::fmt::Write;
 use std::process;
 use std::time::Duration;
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#1b1f24;--dim:#5b6570;--line:#d5dbe1;--card:#f5f7f9;\
---paper:#fff;--in:#0b63ce;--out:#b4530a}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--dim:#9aa5b1;--line:#363d45;--card:#1e2329;\
---paper:#14171a;--in:#6db3ff;--out:#f0a35e}}\
-body{margin:0 auto;max-width:64rem;padding:1.5rem;background:var(--paper);color:var(--ink);\
-font:15px/1.45 system-ui,sans-serif;font-variant-numeric:tabular-nums}\
-h1{font-size:1.35rem;margin:0}h2{font-size:1rem;margin:1.6rem 0 .4rem}p{color:var(--dim);margin:.2rem 0}\
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.7rem;margin:1.2rem 0}\
-.tile{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem}\
-.tile b{display:block;font-size:1.35rem}.tile span{color:var(--dim);font-size:.85rem}\
-figure{margin:.5rem 0;overflow-x:auto}svg{width:100%;height:110px;background:var(--card);\
-border:1px solid var(--line);border-radius:.5rem}\
-figcaption{color:var(--dim);font-size:.85rem}\
-.in{stroke:var(--in)}.out{stroke:var(--out)}polyline{fill:none;stroke-width:1.6;\
-vector-effect:non-scaling-stroke}\
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%}\
-th,td{text-align:right;padding:.25rem .6rem;border-bottom:1px solid var(--line);white-space:nowrap}\
-th{color:var(--dim);font-weight:600;font-size:.85rem}th:first-child,td:first-child{text-align:left}\
-a{color:var(--in)}";
+const STYLE: &str = include_str!("page.css");
 
 /// The whole document.
 pub(super) fn page(board: &Board) -> String {
@@ -59,9 +40,9 @@ pub(super) fn page(board: &Board) -> String {
     shards(out, &snapshot, &samples);
     ends(out, &total);
     out.push_str(
-        "<p><a href=\"/metrics\">/metrics</a> for Prometheus, <a href=\"/ready\">/ready</a> for a \
+        "<footer><p><a href=\"/metrics\">/metrics</a> for Prometheus, <a href=\"/ready\">/ready</a> for a \
          load balancer, POST /drain to end it in order. The shards count this page's connections \
-         too.</p>\n</body></html>\n",
+         too.</p></footer>\n</body></html>\n",
     );
     html
 }
@@ -105,7 +86,7 @@ fn charts(out: &mut String, samples: &[Sample]) {
     let (incoming, outgoing) = (rates(Sample::bytes_in), rates(Sample::bytes_out));
     let accepted = rates(|sample| sample.served.accepted);
     let top = peak(&incoming).max(peak(&outgoing));
-    let caption = format!("bytes a second, in and out; the top is {}", bytes(top));
+    let caption = format!("bytes a second, in (wide) and out (thin); the top is {}", bytes(top));
     chart(out, &caption, &[("in", &incoming), ("out", &outgoing)], top);
     let top = peak(&accepted);
     let caption = format!("connections accepted a second; the top is {}", number(top));
@@ -181,7 +162,7 @@ fn within(times: &Histogram) -> String {
         below += count;
         if below + beyond >= times.count() {
             return match bound {
-                Some(_) if below == 0 => "".into(),
+                Some(_) if below == 0 => String::new(),
                 Some(bound) => format!("{bound:.1?}"),
                 None => "more than 17 s".into(),
             };
@@ -228,7 +209,8 @@ fn scaled(mut value: f64, step: f64, units: [&str; 4]) -> String {
         value /= step;
         unit += 1;
     }
-    let digits = if value >= 100.0 || (unit == 0 && value.fract() == 0.0) { 0 } else { 1 };
+    let is_whole = unit == 0 && (value - value.round()).abs() < 0.05;
+    let digits = usize::from(value < 100.0 && !is_whole);
     format!("{value:.digits$}{}", units[unit])
 }
 
