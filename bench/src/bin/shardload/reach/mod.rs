@@ -128,6 +128,10 @@ impl Endpoint {
             At::Ip(addr) => Connect::to(*addr),
             At::Unix(path) => Connect::unix(path).expect("targets have paths that fit"),
         };
+        let connect = match source {
+            Some(source) => connect.source(source),
+            None => connect,
+        };
         match self.proxy {
             Some(proxy) => connect.proxy_header(self.header(proxy, source, number)),
             None => connect,
