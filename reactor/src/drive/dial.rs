@@ -204,7 +204,7 @@ pub(super) fn connect<S: Sys>(
     first: Option<&[u8]>,
 ) -> io::Result<(S::Fd, usize)> {
     match source {
-        Some(source) if !to.ip().is_some_and(|to| to.is_ipv4() == source.is_ipv4()) => {
+        Some(source) if to.ip().is_none_or(|to| to.is_ipv4() != source.is_ipv4()) => {
             let text = format!("{to} cannot be reached from {source}, which is of another family");
             Err(io::Error::new(io::ErrorKind::InvalidInput, text))
         }

@@ -7,11 +7,12 @@
 //! Never: touches a connection; letters do.
 
 use crate::failure::Failure;
+use crate::limits::{self, Need};
 use crate::live::Live;
 use crate::reach::Endpoint;
 use crate::report::{Measured, Report};
 use crate::swarm::{self, Event, GRACE, Plan, Tally};
-use shardpoll::{Config, Engine, Local, Pinning, raise_descriptor_limit};
+use shardpoll::{Config, Engine, Local, Pinning};
 use shardpoll_bench::clock::Clock;
 use shardpoll_bench::cpu;
 use std::sync::Arc;
@@ -41,12 +42,6 @@ const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 /// In flight on all connections at most; the kernel, the client and the server may each hold it.
 const MAX_ALL_IN_FLIGHT_BYTES: usize = 1024 * 1024 * 1024;
 
-/// Descriptors beside those of connections: standard ones, signals, files being read.
-const DESCRIPTORS: u64 = 16;
-
-/// And for each shard: epoll, its waker, one in reserve.
-const DESCRIPTORS_PER_SHARD: u64 = 4;
-
 /// How long one connection may take to be established, and one step of its TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -74,12 +69,14 @@ impl Load {
         if threads > connections {
             return Err(Failure::IdleThreads { threads, connections });
         }
-        let limit = raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
-        let needed = connections as u64 + DESCRIPTORS + DESCRIPTORS_PER_SHARD * threads as u64;
-        if needed > limit {
-            return Err(Failure::Descriptors { connections, needed, limit });
-        }
-        Ok(())
+        let need = Need {
+            connections,
+            abusers: 0,
+            threads,
+            visits_per_second: None,
+            lasts: self.duration,
+        };
+        limits::check(&need, std::slice::from_ref(&self.endpoint))
     }
 
     /// Connects, sends, waits, and reports.

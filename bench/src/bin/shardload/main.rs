@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `cli`, `units`, `target` | what may be asked for, and how it is written |
 //! | `reach` | targets looked up, and how they are dialed |
+//! | `limits`, `several` | whether this machine can do it; which part of it, and when |
 //! | `failure` | what can go wrong, and the exit code of each |
 //! | `serve` | the echo server alone |
 //! | `job`, `child` | no arguments: servers in child processes, and the load on each |
@@ -22,6 +23,7 @@ mod cli;
 mod client;
 mod failure;
 mod job;
+mod limits;
 mod live;
 mod load;
 mod notices;
@@ -30,6 +32,7 @@ mod reach;
 mod report;
 mod run;
 mod serve;
+mod several;
 mod swarm;
 mod target;
 mod units;
