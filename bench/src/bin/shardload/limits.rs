@@ -15,10 +15,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
     /// Of this instance, at a time.
-    pub(crate) connections: usize,
-    /// Beside them: abusers.
-    pub(crate) abusers: usize,
-    pub(crate) threads: usize,
+    pub(crate) connections: u64,
+    /// Beside them.
+    pub(crate) abusers: u64,
+    pub(crate) threads: u64,
     /// Connections a second that we close first, where that is known.
     pub(crate) visits_per_second: Option<f64>,
     /// How long it goes on.
@@ -36,10 +36,10 @@ const DESCRIPTORS_PER_SHARD: u64 = 4;
 const TIME_WAIT: Duration = Duration::from_secs(60);
 
 /// What the widest range that is advised has.
-const PORTS_AT_MOST: usize = 65_535 - 1_024 + 1;
+const PORTS_AT_MOST: u64 = 65_535 - 1_024 + 1;
 
 /// As many sources are named in a remedy.
-const NAMED: usize = 250;
+const NAMED: u64 = 250;
 
 /// Says whether a load can be done here, and else what would help.
 pub(crate) fn check(need: &Need, endpoints: &[Endpoint]) -> Result<(), Failure> {
@@ -50,14 +50,13 @@ pub(crate) fn check(need: &Need, endpoints: &[Endpoint]) -> Result<(), Failure> 
     // Without these files nothing is known; then the load shows it.
     let Some(kernel) = Kernel::read() else { return Ok(()) };
     let routes = routes(endpoints);
-    let crowd = endpoints.len();
+    let crowd = endpoints.len() as u64;
     routes.iter().try_for_each(|route| ports(need, crowd, route, &kernel)).map_err(Failure::Usage)
 }
 
 fn descriptors(need: &Need, limit: u64, most: u64) -> Result<(), String> {
     let Need { connections, abusers, threads, .. } = *need;
-    let shards = DESCRIPTORS_PER_SHARD * threads as u64;
-    let needed = (connections + abusers) as u64 + DESCRIPTORS + shards;
+    let needed = connections + abusers + DESCRIPTORS + DESCRIPTORS_PER_SHARD * threads;
     if needed <= limit {
         return Ok(());
     }
@@ -85,9 +84,9 @@ struct Route {
     /// What it is called: the first that is there.
     target: String,
     to: SocketAddr,
-    endpoints: usize,
+    endpoints: u64,
     /// How many addresses it is reached from.
-    sources: usize,
+    sources: u64,
 }
 
 fn routes(endpoints: &[Endpoint]) -> Vec<Route> {
@@ -98,7 +97,7 @@ fn routes(endpoints: &[Endpoint]) -> Vec<Route> {
             target: endpoint.target.to_string(),
             to,
             endpoints: 0,
-            sources: endpoint.source_count(),
+            sources: endpoint.source_count() as u64,
         };
         routes.entry(to).or_insert_with(new).endpoints += 1;
     }
@@ -119,7 +118,7 @@ struct Kernel {
     first: u16,
     last: u16,
     /// Of these, how many are kept for others.
-    reserved: usize,
+    reserved: u64,
     reuse: Reuse,
     /// How old a connection in TIME_WAIT must be for that.
     reuse_after: Duration,
@@ -149,9 +148,9 @@ impl Kernel {
             let (from, to) = part.split_once('-').unwrap_or((part, part));
             let (from, to): (u16, u16) = (from.parse().ok()?, to.parse().ok()?);
             let (from, to) = (from.max(first), to.min(last));
-            Some((usize::from(to) + 1).saturating_sub(usize::from(from)))
+            Some((u64::from(to) + 1).saturating_sub(u64::from(from)))
         });
-        let reserved = reserved.sum::<Option<usize>>()?;
+        let reserved = reserved.sum::<Option<u64>>()?;
         let reuse = match (timestamps.trim(), reuse.trim()) {
             // Without time stamps the kernel cannot tell old from new (RFC 6191).
             ("0", _) | (_, "0") => Reuse::Nobodys,
@@ -164,8 +163,8 @@ impl Kernel {
     }
 
     /// How many ports one address has for connections to one other.
-    fn ports(&self) -> usize {
-        (usize::from(self.last) + 1).saturating_sub(usize::from(self.first) + self.reserved).max(1)
+    fn ports(&self) -> u64 {
+        (u64::from(self.last) + 1).saturating_sub(u64::from(self.first) + self.reserved).max(1)
     }
 
     fn reuses(&self, to: IpAddr) -> bool {
@@ -182,9 +181,9 @@ impl Kernel {
     }
 }
 
-fn ports(need: &Need, crowd: usize, route: &Route, kernel: &Kernel) -> Result<(), String> {
-    let share = |all: usize| (all * route.endpoints).div_ceil(crowd);
-    let each = |all: usize| all.div_ceil(route.sources);
+fn ports(need: &Need, crowd: u64, route: &Route, kernel: &Kernel) -> Result<(), String> {
+    let share = |all: u64| (all * route.endpoints).div_ceil(crowd);
+    let each = |all: u64| all.div_ceil(route.sources);
     let held = share(need.connections) + share(need.abusers);
     let there = kernel.ports();
     let Route { target, sources, .. } = route;
@@ -207,7 +206,7 @@ fn ports(need: &Need, crowd: usize, route: &Route, kernel: &Kernel) -> Result<()
     let rests = kernel.rests(route.to.ip());
     let resting = (rate * rests.min(need.lasts).as_secs_f64()).ceil();
     // Whatever is more than this is too much anyway.
-    let resting = if resting < 1e9 { resting as usize } else { usize::MAX / 2 };
+    let resting = if resting < 1e9 { resting as u64 } else { u64::MAX / 2 };
     if each(held.saturating_add(resting)) <= there {
         return Ok(());
     }
@@ -228,7 +227,7 @@ fn ports(need: &Need, crowd: usize, route: &Route, kernel: &Kernel) -> Result<()
 }
 
 /// What gives so many ports.
-fn remedy(wanted: usize, route: &Route, kernel: &Kernel) -> String {
+fn remedy(wanted: u64, route: &Route, kernel: &Kernel) -> String {
     let sources = wanted.div_ceil(kernel.ports());
     let more = match route.to.ip().to_canonical() {
         IpAddr::V4(ip) if ip.is_loopback() && sources <= NAMED => {

@@ -14,7 +14,7 @@ fn kernel(reuse: &str) -> Kernel {
     Kernel::parse("32768\t60999\n", "\n", reuse, "1\n", "").expect("as Linux writes it")
 }
 
-fn route(to: &str, sources: usize) -> Route {
+fn route(to: &str, sources: u64) -> Route {
     let to: SocketAddr = to.parse().expect(to);
     Route { target: format!("tcp://{to}"), to, endpoints: 1, sources }
 }

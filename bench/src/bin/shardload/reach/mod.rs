@@ -148,6 +148,11 @@ impl Endpoint {
         self.tls.clone()
     }
 
+    /// Whether a server is to choose a protocol (ALPN).
+    pub(crate) fn offers_alpn(&self) -> bool {
+        self.tls.as_ref().is_some_and(|(context, _)| !context.config().alpn_protocols.is_empty())
+    }
+
     /// Whether TLS begins with the first byte, behind a PROXY header.
     pub(crate) fn begins_with_tls(&self) -> bool {
         self.target.security() == Security::AtOnce
