@@ -202,12 +202,9 @@ fn ports(need: &Need, crowd: u64, route: &Route, kernel: &Kernel) -> Result<(), 
         ));
     }
     let Some(rate) = need.visits_per_second else { return Ok(()) };
-    let rate = rate * route.endpoints as f64 / crowd as f64;
     let rests = kernel.rests(route.to.ip());
-    let resting = (rate * rests.min(need.lasts).as_secs_f64()).ceil();
-    // Whatever is more than this is too much anyway.
-    let resting = if resting < 1e9 { resting as u64 } else { u64::MAX / 2 };
-    if each(held.saturating_add(resting)) <= there {
+    let resting = share(visits(rate, rests.min(need.lasts)));
+    if each(held + resting) <= there {
         return Ok(());
     }
     let reuse = match kernel.reuse {
@@ -217,13 +214,19 @@ fn ports(need: &Need, crowd: u64, route: &Route, kernel: &Kernel) -> Result<(), 
             .to_string(),
     };
     Err(format!(
-        "--rate {}: a port rests for {} s behind each visit (TIME_WAIT), and {target} has {} from \
+        "--rate {rate}: a port rests for {} s behind each visit (TIME_WAIT), and {target} has {} from \
          {from}; {}{reuse}",
-        need.visits_per_second.unwrap_or_default(),
         rests.as_secs_f64(),
         there * sources,
-        remedy(held.saturating_add(resting), route, kernel)
+        remedy(held + resting, route, kernel)
     ))
+}
+
+/// How many are begun in so long.
+#[expect(clippy::cast_possible_truncation, reason = "what is more is too much all the same")]
+fn visits(rate: f64, time: Duration) -> u64 {
+    // A rate is at most one each nanosecond, and a port rests for a minute at most.
+    (rate * time.as_secs_f64()).ceil() as u64
 }
 
 /// What gives so many ports.

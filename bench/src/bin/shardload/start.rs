@@ -3,6 +3,7 @@
 //! Never: speaks to the others; the calendar is all they have in common.
 
 use crate::failure::Failure;
+use shardpoll_bench::clock::calendar;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -29,10 +30,11 @@ pub(crate) fn until(at: SystemTime, now: SystemTime) -> Result<Duration, Failure
 /// Waits for the time to begin.
 pub(crate) fn wait(at: SystemTime, interrupted: &AtomicBool) -> Result<(), Failure> {
     // The calendar's clock may be set meanwhile, and is what the others go by.
-    while let Ok(left) = at.duration_since(SystemTime::now()) {
+    while let Ok(left) = at.duration_since(calendar()) {
         if interrupted.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
         }
+        #[expect(clippy::disallowed_methods, reason = "the time is what is waited for")]
         thread::sleep(left.min(TICK));
     }
     Ok(())
@@ -58,11 +60,11 @@ mod tests {
     #[test]
     fn a_wait_ends_at_its_time_or_when_interrupted() {
         let interrupted = AtomicBool::new(false);
-        let at = SystemTime::now() + Duration::from_millis(60);
+        let at = calendar() + Duration::from_millis(60);
         wait(at, &interrupted).expect("it comes");
-        assert!(SystemTime::now() >= at);
+        assert!(calendar() >= at);
         interrupted.store(true, Ordering::Relaxed);
-        let at = SystemTime::now() + Duration::from_secs(3600);
+        let at = calendar() + Duration::from_secs(3600);
         assert!(matches!(wait(at, &interrupted), Err(Failure::Interrupted)));
     }
 }
