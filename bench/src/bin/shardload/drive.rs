@@ -14,7 +14,7 @@ use crate::outcome::Run;
 use crate::report::hdr::{HdrLog, Header};
 use crate::swarm::{self, Event, GRACE};
 use shardpoll::{Config, Engine, Local, Pinning};
-use shardpoll_bench::clock::{Clock, calendar};
+use shardpoll_bench::clock::{self, Clock};
 use shardpoll_bench::{cpu, memory};
 use std::path::Path;
 use std::sync::Arc;
@@ -142,7 +142,7 @@ impl<'a> Drive<'a> {
 
     fn log(&self) -> Result<Option<HdrLog>, Failure> {
         let Some(Logged { path, command, instance }) = self.watchers.log else { return Ok(None) };
-        let began = calendar() + self.load.warmup;
+        let began = clock::calendar() + self.load.warmup;
         let log = HdrLog::create(path, &Header { command, began, instance });
         log.map(Some).map_err(|source| Failure::File {
             option: "--hdr-out",

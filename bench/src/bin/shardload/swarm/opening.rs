@@ -63,14 +63,14 @@ impl Opening {
         took
     }
 
-    fn secure(&mut self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
+    fn secure(&self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
         if let Err(error) = conn.start_tls(TlsPlan::client(context, name)) {
             self.fail(conn, &error.to_string());
         }
     }
 
     /// There will be no TLS, or none that was asked for.
-    fn fail(&mut self, conn: &mut Conn<'_>, why: &str) {
+    fn fail(&self, conn: &mut Conn<'_>, why: &str) {
         let number = self.ticket.number;
         let text = || format!("connection {number}: {why}");
         self.swarm.state.borrow_mut().count(Fault::Tls, text);
@@ -78,7 +78,7 @@ impl Opening {
         self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
     }
 
-    fn usable(&mut self, conn: &mut Conn<'_>) {
+    fn usable(&self, conn: &mut Conn<'_>) {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().tally.connects += 1;
         }
