@@ -47,6 +47,12 @@ pub(crate) struct Cli {
     /// So often
     #[arg(long, hide = true, requires = "subject")]
     pub(crate) times: Option<u64>,
+    /// Be the bare generator, and drive this server
+    #[arg(long, hide = true, requires = "millis")]
+    pub(crate) bare: Option<SocketAddr>,
+    /// So long
+    #[arg(long, hide = true, requires = "bare")]
+    pub(crate) millis: Option<u64>,
 }
 
 /// Where the sources are that this program was built of.
@@ -78,14 +84,28 @@ pub(crate) enum What {
     Attack,
     /// 15,000 connections closed at once: none that is not told
     Closeall,
+    /// What shardload costs beside the least that a load generator can be; its CPU time is not part
+    /// of all (needs valgrind, strace and taskset)
+    Generator,
+    /// What shardload says of a server that stops 100 ms each second; not part of all
+    Stall,
+    #[value(skip)]
+    GeneratorInstructions,
+    #[value(skip)]
+    GeneratorTime,
     All,
 }
 
 impl Cli {
     pub(crate) fn wants(&self, what: What) -> bool {
+        use What::{GeneratorInstructions, GeneratorTime};
         match self.what {
-            What::All => what != What::Attack,
-            What::Guards => matches!(what, What::Syscalls | What::Instructions),
+            What::All => !matches!(what, What::Attack | What::Stall | GeneratorTime),
+            What::Guards => {
+                matches!(what, What::Syscalls | What::Instructions | GeneratorInstructions)
+            }
+            What::Instructions => matches!(what, What::Instructions | GeneratorInstructions),
+            What::Generator => matches!(what, GeneratorInstructions | GeneratorTime),
             only => only == what,
         }
     }
@@ -113,6 +133,9 @@ mod tests {
         let one = Cli::parse_from(["figures", "memory"]);
         assert!(one.wants(What::Memory) && !one.wants(What::Heap));
         assert!(all.wants_every_guard() && !one.wants_every_guard());
+        let generator = Cli::parse_from(["figures", "generator"]);
+        assert!(generator.wants(What::GeneratorInstructions) && !generator.wants_every_guard());
+        assert!(all.wants(What::GeneratorInstructions) && !all.wants(What::GeneratorTime));
     }
 
     #[test]
