@@ -1,9 +1,16 @@
-//! The monotonic clock that latencies are measured with.
+//! The monotonic clock that latencies are measured with, and the calendar.
 //!
 //! Never: is the clock of an engine; `Local::now` is, once a turn. A turn may serve 256
 //! connections, so its time says too little about when one message of it was read.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What the calendar says: for what people read, and what several machines have in common.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the harness says when it was outside of any `Sys`")]
+pub fn calendar() -> SystemTime {
+    SystemTime::now()
+}
 
 /// Nanoseconds since the clock was made.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,8 @@
 //! | `cli`, `units`, `target`, `assertion` | what may be asked for, and how it is written |
 //! | `failure` | what can go wrong, and the exit code of each |
 //! | `serve` | the servers |
-//! | `reach`, `share` | how targets are reached, and which connections are ours |
+//! | `reach`, `limits` | how targets are reached, and whether this machine has what it takes |
+//! | `share`, `start` | of several instances: which connections are ours, and when all begin |
 //! | `load`, `run`, `job` | what one run is; one that was asked for; all of the main job |
 //! | `drive`, `gather` | a client engine and its phases; what its shards have counted |
 //! | `swarm` | what runs on a client shard: connections and what is done on them |
@@ -13,6 +14,7 @@
 //! | `outcome`, `report`, `live` | what came of it; how it is shown, at the end and meanwhile |
 //! | `compare`, `merge` | what can be done with results of earlier runs |
 //! | `child` | servers of the main job, in processes of their own |
+//! | `manual` | completions and manual pages |
 //! | `notices` | the engine's warnings, on standard error |
 //!
 //! Never: trusts an echo; every byte that comes back is compared with the one that should.
@@ -27,8 +29,10 @@ mod drive;
 mod failure;
 mod gather;
 mod job;
+mod limits;
 mod live;
 mod load;
+mod manual;
 mod merge;
 mod notices;
 mod outcome;
@@ -38,6 +42,7 @@ mod run;
 mod schedule;
 mod serve;
 mod share;
+mod start;
 mod swarm;
 mod tally;
 mod target;
@@ -64,6 +69,8 @@ fn carry_out(command: Cli) -> Result<(), Failure> {
     let Some(named) = command.command else { return job::job(&command.job) };
     let (load, measure) = match &named {
         Command::Serve(serve) => return serve::serve(serve),
+        Command::Completions(shell) => return manual::completions(shell),
+        Command::Man(man) => return manual::manual(man),
         Command::Echo(options) => (Load::echo(options), &options.measure),
         Command::Churn(options) => (Load::churn(options), &options.measure),
         Command::Idle(options) => (Load::idle(options), &options.measure),

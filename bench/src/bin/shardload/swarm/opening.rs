@@ -63,17 +63,22 @@ impl Opening {
         took
     }
 
-    fn secure(&mut self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
+    fn secure(&self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
         if let Err(error) = conn.start_tls(TlsPlan::client(context, name)) {
-            let number = self.ticket.number;
-            let text = || format!("connection {number}: {error}");
-            self.swarm.state.borrow_mut().count(Fault::Tls, text);
-            conn.abort();
-            self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
+            self.fail(conn, &error.to_string());
         }
     }
 
-    fn usable(&mut self, conn: &mut Conn<'_>) {
+    /// There will be no TLS, or none that was asked for.
+    fn fail(&self, conn: &mut Conn<'_>, why: &str) {
+        let number = self.ticket.number;
+        let text = || format!("connection {number}: {why}");
+        self.swarm.state.borrow_mut().count(Fault::Tls, text);
+        conn.abort();
+        self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
+    }
+
+    fn usable(&self, conn: &mut Conn<'_>) {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().tally.connects += 1;
         }
@@ -102,11 +107,16 @@ impl Handler for Opening {
             return;
         }
         let took = self.lap();
-        let resumed = conn.tls().and_then(|tls| tls.resumed()) == Some(true);
+        let tls = conn.tls();
+        let resumed = tls.and_then(|tls| tls.resumed()) == Some(true);
+        let is_chosen = tls.is_some_and(|tls| tls.alpn_protocol().is_some());
         if !self.role.is_abuse() {
             let openings = &mut self.swarm.state.borrow_mut().openings;
             openings.handshake.saturating_record(took);
             openings.resumed += u64::from(resumed);
+        }
+        if !is_chosen && self.swarm.plan.endpoint(self.ticket.number).offers_alpn() {
+            return self.fail(conn, "the server has chosen no protocol of --alpn");
         }
         self.usable(conn);
     }
