@@ -11,7 +11,7 @@ use shardpoll_bench::clock::calendar;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use support::{assert_sound, certificate_files, good_run, one_line_with_code};
@@ -113,7 +113,7 @@ fn identity(name: &str) -> (PathBuf, Certificates) {
     (cert, Certificates::single(certificate))
 }
 
-fn text(path: &PathBuf) -> &str {
+fn text(path: &Path) -> &str {
     path.to_str().expect("text")
 }
 
