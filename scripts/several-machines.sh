@@ -82,6 +82,8 @@ merged=0
 "$shardload" merge "$work/1.hlog" "$work/2.hlog" --hdr-out "$work/all.hlog" --json \
     >"$work/merged.json" 2>"$work/merge.log" || merged=$?
 report "merge ends with 0" "$merged"
+# What it has written holds all of it.
+"$shardload" merge "$work/all.hlog" --json >"$work/again.json" 2>>"$work/merge.log" || true
 
 agrees=0
 python3 - "$work" "$at" >"$work/agrees.log" 2>&1 <<'END' || agrees=$?
@@ -91,16 +93,26 @@ work, at = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 documents = [json.loads((work / f"{number}.json").read_text()) for number in (1, 2)]
 merged = json.loads((work / "merged.json").read_text())
 runs = [document["runs"][0] for document in documents]
-print(json.dumps({"runs": [{k: v for k, v in run.items() if k != "intervals"} for run in runs],
-                  "merged": merged})[:20000])
+for one in [*runs, merged]:
+    print({name: value for name, value in one.items() if name != "intervals"})
 assert sorted(run["connections"] for run in runs) == [2, 3]
 assert sum(run["asked_per_second"] for run in runs) == 3000
 for document in documents:
     began = datetime.datetime.fromisoformat(document["started"].replace("Z", "+00:00")).timestamp()
     assert at <= began < at + 1, f"{document['started']} is not at {at}"
-for run in runs:
+assert merged["skew_seconds"] < 1
+for run, log in zip(runs, merged["logs"]):
     assert run["errors"]["total"] == run["errors"]["lost"] == 0, run["first_error"]
-    assert run["operations"] > 0
+    assert log["count"] == run["latency"]["count"] == run["operations"] > 0
+for kind in ("latency", "uncorrected"):
+    each, together = [run[kind] for run in runs], merged[kind]
+    assert together["count"] == sum(one["count"] for one in each)
+    assert together["min_us"] == min(one["min_us"] for one in each)
+    assert together["max_us"] == max(one["max_us"] for one in each)
+    for percentile in ("p50_us", "p99_us", "p99_9_us"):
+        between = sorted(one[percentile] for one in each)
+        assert between[0] <= together[percentile] <= between[1], (kind, percentile, between)
+assert merged["latency"] == json.loads((work / "again.json").read_text())["latency"]
 END
-report "both have begun at the time, and done their shares" "$agrees"
+report "both began at the time and did their shares; merged, nothing is lost or counted twice" "$agrees"
 ends several-machines
