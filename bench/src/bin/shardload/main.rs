@@ -12,6 +12,7 @@
 //! | `swarm` | what runs on a client shard: connections and what is done on them |
 //! | `schedule`, `tally` | when operations are due; what is counted of them |
 //! | `outcome`, `report`, `live` | what came of it; how it is shown, at the end and meanwhile |
+//! | `compare`, `merge` | what can be done with results of earlier runs |
 //! | `child` | servers of the main job, in processes of their own |
 //! | `manual` | completions and manual pages |
 //! | `notices` | the engine's warnings, on standard error |
@@ -23,6 +24,7 @@
 mod assertion;
 mod child;
 mod cli;
+mod compare;
 mod drive;
 mod failure;
 mod gather;
@@ -31,6 +33,7 @@ mod limits;
 mod live;
 mod load;
 mod manual;
+mod merge;
 mod notices;
 mod outcome;
 mod reach;
@@ -73,6 +76,8 @@ fn carry_out(command: Cli) -> Result<(), Failure> {
         Command::Idle(options) => (Load::idle(options), &options.measure),
         Command::Bulk(options) => (Load::bulk(options), &options.measure),
         Command::Abuse(options) => (Load::abuse(options), &options.measure),
+        Command::Compare(options) => return compare::compare(options),
+        Command::Merge(options) => return merge::merge(options),
         _ => return Err(Failure::Usage("not on this branch yet".into())),
     };
     run::run(&load?, measure)

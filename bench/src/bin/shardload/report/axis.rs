@@ -73,7 +73,7 @@ impl Axis {
         let step = below
             .chain(round)
             .find(|step| end / step <= 7.0)
-            .unwrap_or((end / 5.0 / 86_400.0).ceil() * 86_400.0);
+            .unwrap_or_else(|| (end / 5.0 / 86_400.0).ceil() * 86_400.0);
         let ticks = multiples(step, (end / step + 1e-9).floor());
         let ticks = ticks.map(|value| (value, show::seconds(value, end))).collect();
         Self { from: 0.0, to: end, logarithmic: false, ticks }
