@@ -27,6 +27,7 @@ mod notices;
 mod outcome;
 mod report;
 mod run;
+mod script;
 mod serve;
 mod swarm;
 mod target;
@@ -51,6 +52,7 @@ fn carry_out(command: cli::Cli) -> Result<(), Failure> {
     match command.command {
         Some(cli::Command::Serve(serve)) => serve::serve(&serve),
         Some(cli::Command::Echo(run)) => run::run(&run),
+        Some(cli::Command::Scripts(options)) => script::scripts(&options),
         Some(_) => Err(Failure::Usage("not on this branch yet".into())),
         None => job::job(&command.job),
     }
