@@ -62,6 +62,18 @@ impl Course {
         self.sent - self.echoed
     }
 
+    /// Bytes of a message.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Messages queued so far.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     fn slot(&self, message: u64) -> usize {
         let slot = message % self.stamps.len() as u64;
         usize::try_from(slot).expect("less than a length")
@@ -83,11 +95,12 @@ impl Course {
         self.sent += 1;
     }
 
-    /// Checks what came back, and gives the time each message was queued whose last byte is in it.
+    /// Checks what came back, and gives the number of each message whose last byte is in it, and the
+    /// time it was queued.
     ///
     /// # Errors
     /// [`Wrong`] when it is not what was sent; what is right before that counts.
-    pub fn receive(&mut self, data: &[u8], mut echoed: impl FnMut(u64)) -> Result<(), Wrong> {
+    pub fn receive(&mut self, data: &[u8], mut echoed: impl FnMut(u64, u64)) -> Result<(), Wrong> {
         let offset = self.echoed * self.size as u64 + self.partial as u64;
         if let Some(at) = self.pattern.first_difference(offset, data) {
             return Err(Wrong::Byte(at));
@@ -95,7 +108,7 @@ impl Course {
         self.partial += data.len();
         while self.partial >= self.size && self.echoed < self.sent {
             self.partial -= self.size;
-            echoed(self.stamps[self.slot(self.echoed)]);
+            echoed(self.echoed, self.stamps[self.slot(self.echoed)]);
             self.echoed += 1;
         }
         if self.echoed == self.sent && self.partial > 0 {
@@ -126,7 +139,7 @@ mod tests {
                 let (mut course, wire) = sent(size, 5);
                 let mut stamps = Vec::new();
                 for data in wire.chunks(piece) {
-                    course.receive(data, |stamp| stamps.push(stamp)).expect("as it was sent");
+                    course.receive(data, |_, stamp| stamps.push(stamp)).expect("as it was sent");
                 }
                 assert_eq!(stamps, [100, 101, 102, 103, 104], "{size} in pieces of {piece}");
                 assert_eq!(course.in_flight(), 0);
@@ -137,15 +150,15 @@ mod tests {
     #[test]
     fn a_message_that_lacks_a_byte_is_in_flight() {
         let (mut course, wire) = sent(16, 3);
-        course.receive(&wire[..47], |_| {}).expect("as it was sent");
+        course.receive(&wire[..47], |_, _| {}).expect("as it was sent");
         assert_eq!(course.in_flight(), 1);
     }
 
     #[test]
     fn a_lost_message_is_wrong_where_it_is_missing() {
         let (mut course, wire) = sent(64, 3);
-        course.receive(&wire[..64], |_| {}).expect("as it was sent");
-        let error = course.receive(&wire[128..], |_| {}).expect_err("the second is missing");
+        course.receive(&wire[..64], |_, _| {}).expect("as it was sent");
+        let error = course.receive(&wire[128..], |_, _| {}).expect_err("the second is missing");
         assert!(matches!(error, Wrong::Byte(64..128)), "{error}");
         assert_eq!(course.in_flight(), 2);
     }
@@ -153,8 +166,8 @@ mod tests {
     #[test]
     fn a_doubled_message_is_wrong() {
         let (mut course, wire) = sent(64, 2);
-        course.receive(&wire[..64], |_| {}).expect("as it was sent");
-        let error = course.receive(&wire[..64], |_| {}).expect_err("again");
+        course.receive(&wire[..64], |_, _| {}).expect("as it was sent");
+        let error = course.receive(&wire[..64], |_, _| {}).expect_err("again");
         assert!(matches!(error, Wrong::Byte(64..128)), "{error}");
     }
 
@@ -162,7 +175,7 @@ mod tests {
     fn swapped_messages_are_wrong() {
         let (mut course, wire) = sent(64, 2);
         let swapped = [&wire[64..], &wire[..64]].concat();
-        let error = course.receive(&swapped, |_| {}).expect_err("in another order");
+        let error = course.receive(&swapped, |_, _| {}).expect_err("in another order");
         assert!(matches!(error, Wrong::Byte(0..64)), "{error}");
     }
 
@@ -170,7 +183,7 @@ mod tests {
     fn bytes_of_a_message_not_yet_sent_are_surplus() {
         let (mut ahead, wire) = sent(16, 2);
         let (mut course, _) = sent(16, 1);
-        assert_eq!(ahead.receive(&wire, |_| {}), Ok(()));
-        assert_eq!(course.receive(&wire, |_| {}), Err(Wrong::Surplus(16)));
+        assert_eq!(ahead.receive(&wire, |_, _| {}), Ok(()));
+        assert_eq!(course.receive(&wire, |_, _| {}), Err(Wrong::Surplus(16)));
     }
 }

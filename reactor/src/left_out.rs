@@ -9,7 +9,7 @@
 
 use crate::api::Handler;
 use crate::conn::Hears;
-use crate::core::{Core, Held};
+use crate::core::{Callback, Core, Held};
 use crate::id::ConnId;
 use std::any::{Any, TypeId};
 
@@ -35,10 +35,33 @@ impl LeftOut {
 }
 
 impl Core {
+    /// A flush is about to begin: calls the handler, unless it is known to have nothing to call.
+    #[inline(always)]
+    pub(crate) fn call_predrain(&mut self, id: ConnId, held: &mut Held) {
+        if self.line(id).hears == Hears::UNKNOWN {
+            self.learn_hearing(id, held, false);
+        }
+        if self.line(id).hears != Hears::NOTHING {
+            self.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
+        }
+    }
+
+    /// A flush is over, and nothing is left: the same.
+    #[inline(always)]
+    pub(crate) fn call_drain(&mut self, id: ConnId, held: &mut Held) {
+        if self.line(id).hears == Hears::NOTHING {
+            return;
+        }
+        self.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
+        if self.line(id).hears == Hears::UNKNOWN {
+            self.learn_hearing(id, held, true);
+        }
+    }
+
     /// Notes what the handler of a line hears of a flush, if that is known now; `called`: it was
     /// told of one just now.
     #[cold]
-    pub(crate) fn learn_hearing(&mut self, id: ConnId, held: &Held, called: bool) {
+    fn learn_hearing(&mut self, id: ConnId, held: &Held, called: bool) {
         let Some(handler) = held.as_deref() else { return };
         let any: &dyn Any = handler;
         let kind = Some(any.type_id());

@@ -102,25 +102,29 @@ impl Core {
         }
     }
 
+    /// Where a small chunk of a line can go the short way (`drive/pass`), and how much is read at
+    /// once; 0: as usual.
+    pub(crate) fn short_way(&self, id: ConnId) -> Option<(ConnId, usize)> {
+        let line = self.table.line(id).filter(|line| line.is_idle_link())?;
+        let link = line.link().filter(|link| !link.bulk && line.ready.has(Ready::READABLE))?;
+        let target = self.table.line(link.to)?;
+        let takes = target.takes_at_once() && target.merely_links();
+        takes.then(|| (link.to, line.read_size().unwrap_or(0)))
+    }
+
     /// Whether what a line has in the kernel can go to the target of its link from there: both are
     /// plain, nothing limits how much is read, and nothing waits to be sent before it.
     pub(crate) fn may_splice(&self, from: ConnId, to: ConnId) -> bool {
         let (Some(source), Some(target)) = (self.table.line(from), self.table.line(to)) else {
             return false;
         };
-        let plain = |line: &Line| matches!(line.stage, Stage::Open(Channel::Plain));
-        let gives = plain(source)
+        let gives = matches!(source.stage, Stage::Open(Channel::Plain))
             && source.gate.lets_pull()
             && source.tuning.as_ref().is_some_and(|tuning| {
                 let linked = tuning.link.is_some_and(|link| link.to == to);
                 linked && tuning.rate.is_none() && tuning.credit.is_none()
             });
-        let takes = plain(target)
-            && !target.told
-            && target.takes_writes()
-            && target.is_unlocked()
-            && target.outbox.is_empty()
-            && target.ready.has(Ready::WRITABLE);
+        let takes = target.takes_at_once() && !target.told;
         let busy = target.tuning.as_ref().and_then(|tuning| tuning.pulls);
         gives && takes && busy.is_none_or(|pull| pull.from == from)
     }
@@ -257,5 +261,32 @@ impl Core {
             self.staging.close();
         }
         self.revisit(id);
+    }
+}
+
+impl Line {
+    /// Whether links are all that is special about it.
+    fn merely_links(&self) -> bool {
+        self.marks == Marks::TUNED
+            && !self.told
+            && self.tuning.as_ref().is_some_and(|tuning| tuning.merely_links())
+    }
+
+    /// The same of one that is open and plain, and from which nothing waits to be sent.
+    pub(crate) fn is_idle_link(&self) -> bool {
+        matches!(self.stage, Stage::Open(Channel::Plain))
+            && self.gate.is_open()
+            && self.outbox.is_empty()
+            && self.counted == 0
+            && self.merely_links()
+    }
+
+    /// Whether what is sent to it now can go to the kernel before all else.
+    pub(crate) fn takes_at_once(&self) -> bool {
+        matches!(self.stage, Stage::Open(Channel::Plain))
+            && self.outbox.is_empty()
+            && self.is_unlocked()
+            && self.takes_writes()
+            && self.ready.has(Ready::WRITABLE)
     }
 }

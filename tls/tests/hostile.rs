@@ -14,7 +14,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS13;
-use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, PeerMisbehaved};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerMisbehaved};
 use shardpoll_tls::{ClientContext, Error, Progress, ServerContext};
 use support::forge::{self, ALERT, APPLICATION_DATA, HANDSHAKE, OVERSIZED, forged};
 use support::{ED25519, End, P256, Pair, VERSIONS};
@@ -132,7 +132,7 @@ fn an_oversized_record_is_refused_by_its_header() {
 }
 
 fn an_oversized_plaintext_is_answered_with_record_overflow() {
-    let mut pair = forging_client();
+    let mut pair = forge::client();
     pair.client.send(&forged(OVERSIZED, b""));
     let error = pair.server.refuse(pair.client.owed());
     assert_eq!(peer_error(&error), &rustls::Error::PeerSentOversizedRecord);
@@ -152,7 +152,7 @@ fn empty_records_by_the_thousand_end_the_session() {
 }
 
 fn sealed_empty_records_by_the_thousand_end_the_session() {
-    let mut pair = forging_client();
+    let mut pair = forge::client();
     for _ in 0..1000 {
         pair.client.send(&forged(APPLICATION_DATA, b""));
     }
@@ -197,7 +197,7 @@ fn an_unknown_authority_is_the_clients_policy_and_the_servers_peer() {
 
 fn a_storm_of_key_updates_ends_the_session() {
     let key_update = forged(HANDSHAKE, &[24, 0, 0, 1, 1]);
-    let mut pair = forging_client();
+    let mut pair = forge::client();
     // Each update changes the keys, which a forged one does not: the second cannot be read.
     pair.client.send(&key_update);
     assert_eq!(pair.server.feed(pair.client.owed()), Progress::Open);
@@ -206,7 +206,7 @@ fn a_storm_of_key_updates_ends_the_session() {
     assert_eq!(peer_error(&error), &rustls::Error::DecryptError);
 
     // Many in one record are one change of keys too many.
-    let mut pair = forging_client();
+    let mut pair = forge::client();
     pair.client.send(&forged(HANDSHAKE, &[24, 0, 0, 1, 1].repeat(1000)));
     peer_error(&pair.server.refuse(pair.client.owed()));
 }
@@ -363,18 +363,6 @@ fn plaintext_after_the_handshake_is_never_delivered() {
             pair.client.refuse(pair.server.wire);
         }
     }
-}
-
-/// Established sessions whose client can forge records.
-fn forging_client() -> Pair {
-    let config = ClientConfig::builder_with_provider(forge::provider())
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .with_root_certificates(P256.roots())
-        .with_no_client_auth();
-    let mut pair = Pair::new(&ClientContext::new(Arc::new(config)), &P256.server());
-    pair.settle();
-    pair
 }
 
 /// Established sessions whose server can forge records.

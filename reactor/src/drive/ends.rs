@@ -40,22 +40,10 @@ impl<S: Sys> Reactor<S> {
         staging.begin(id, *first_room, Door::Direct);
         self.core.call(id, held, Callback::Connect, |h, c| h.on_connect(c));
         if !self.core.staging.is_direct() || !self.core.staging.is_empty() {
-            self.flush_first(id, held);
+            // It has written, or changed its line.
+            return self.finish(id, held);
         }
         self.conclude(id, held);
-    }
-
-    /// `on_connect` has written, or changed its line.
-    #[inline(never)]
-    fn flush_first(&mut self, id: ConnId, held: &mut Held) {
-        if !self.core.staging.is_direct() {
-            self.flush_other(id, held);
-        } else {
-            self.flush_staged(id, held);
-        }
-        if !self.core.staging.is_empty() {
-            self.core.unstage(id, &[]);
-        }
     }
 
     /// The whole end of a line that [parts](crate::conn::Line::part): its handler is told.
@@ -68,9 +56,7 @@ impl<S: Sys> Reactor<S> {
         // It owns nothing: to drop it would be a look for nothing.
         std::mem::forget(reason);
         self.core.pulse.call(Callback::Drop);
-        if let Some(handler) = held.take() {
-            drop(handler);
-        }
+        drop(held.take());
         self.core.staging.end();
         if self.core.next_handlers.is_empty() {
             self.give_up(id);

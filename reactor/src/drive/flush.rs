@@ -11,7 +11,7 @@ mod seal;
 
 use super::Reactor;
 use crate::api::{CloseReason, WhenFull};
-use crate::conn::{Channel, Hears, Line, Marks, Ready, Reason, Stage};
+use crate::conn::{Channel, Line, Marks, Ready, Reason, Stage};
 use crate::core::{Callback, Core, Held, Staging, Traffic};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -29,12 +29,7 @@ impl<S: Sys> Reactor<S> {
     /// the line can be written to, and has nothing but what its callback has just staged.
     #[inline(always)]
     pub(super) fn flush_staged(&mut self, id: ConnId, held: &mut Held) {
-        if self.core.line(id).hears == Hears::UNKNOWN {
-            self.core.learn_hearing(id, held, false);
-        }
-        if self.core.line(id).hears != Hears::NOTHING {
-            self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
-        }
+        self.core.call_predrain(id, held);
         let Self { sys, fds, core, .. } = self;
         let Core { staging, traffic, .. } = core;
         let staged = staging.as_slice();
@@ -57,12 +52,8 @@ impl<S: Sys> Reactor<S> {
                 self.core.is_drained(id)
             }
         };
-        if !drained || self.core.line(id).hears == Hears::NOTHING {
-            return;
-        }
-        self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
-        if self.core.line(id).hears == Hears::UNKNOWN {
-            self.core.learn_hearing(id, held, true);
+        if drained {
+            self.core.call_drain(id, held);
         }
     }
 
@@ -94,22 +85,25 @@ impl<S: Sys> Reactor<S> {
         self.send(id);
         if self.core.is_drained(id) {
             self.tell_drained(id, held);
-        } else if self.core.staging.is_empty() {
-            let line = self.core.line(id);
-            if line.stage.is_open() && line.outbox.is_empty() {
-                // All is sealed and some of it left over: drain follows when that has gone.
-                line.marks.add(Marks::DRAIN);
-            }
+        } else {
+            self.owe_drain(id);
+        }
+    }
+
+    /// When all is sealed and some of it left over, drain follows when that has gone.
+    #[cold]
+    pub(super) fn owe_drain(&mut self, id: ConnId) {
+        let empty = self.core.staging.is_empty();
+        let line = self.core.line(id);
+        if empty && line.stage.is_open() && line.outbox.is_empty() {
+            line.marks.add(Marks::DRAIN);
         }
     }
 
     /// All is out; the handler of a link's target is not told (S142).
     pub(super) fn tell_drained(&mut self, id: ConnId, held: &mut Held) {
         if !self.core.line(id).is_fed() {
-            self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
-            if self.core.line(id).hears == Hears::UNKNOWN {
-                self.core.learn_hearing(id, held, true);
-            }
+            self.core.call_drain(id, held);
             self.core.exchange_handlers(id, held);
         }
     }

@@ -9,6 +9,10 @@
 //!   serve: callbacks owed ─► read ─► flush ─► end ─► deadline, agenda
 //! ```
 //!
+//! What most events are has a short way, which comes to the same as the general one with fewer
+//! questions: `simple` (a plain line that is simply open), `sealed` (the same under TLS), `pass` (a
+//! small chunk through a link), `splice` (much through one).
+//!
 //! Never: lets user code run inside user code, or a panic of user code out of a service.
 //!
 //! Invariants:

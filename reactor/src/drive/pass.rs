@@ -13,7 +13,7 @@
 use super::Reactor;
 use super::read::receive;
 use super::serve::Cause;
-use crate::conn::{Channel, Line, Marks, Ready, Stage};
+use crate::conn::Ready;
 use crate::core::{Callback, Core, Door, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
@@ -104,52 +104,13 @@ impl<S: Sys> Reactor<S> {
     fn conclude_short(&mut self, id: ConnId, held: &mut Held) {
         let Core { table, staging, spans, .. } = &mut self.core;
         let (line, alarm) = table.served_with_alarm(id);
-        let at_rest = line.is_at_rest() && line.read_deadline(spans) >= alarm.due;
+        let at_rest = line.is_idle_link()
+            && !line.ready.has(Ready::READABLE)
+            && line.read_deadline(spans) >= alarm.due;
         if !at_rest {
             return self.conclude_long(id, held);
         }
         staging.end();
         std::mem::swap(held, &mut line.handler);
-    }
-}
-
-impl Line {
-    /// Open and plain, with a link or sources, and nothing else that a service looks for.
-    fn is_mere_link(&self) -> bool {
-        self.marks == Marks::TUNED
-            && matches!(self.stage, Stage::Open(Channel::Plain))
-            && self.gate.is_open()
-            && self.outbox.is_empty()
-            && self.counted == 0
-            && !self.told
-            && self.tuning.as_ref().is_some_and(|tuning| tuning.merely_links())
-    }
-
-    /// Whether a service that has brought nothing new leaves nothing to do.
-    fn is_at_rest(&self) -> bool {
-        self.is_mere_link() && !self.ready.has(Ready::READABLE)
-    }
-
-    /// Whether what is sent to it now can go to the kernel before all else.
-    fn takes_at_once(&self) -> bool {
-        matches!(self.stage, Stage::Open(Channel::Plain))
-            && self.outbox.is_empty()
-            && self.is_unlocked()
-            && self.takes_writes()
-            && self.ready.has(Ready::WRITABLE)
-    }
-}
-
-impl Core {
-    /// Where the input of a line can go the short way, and how much is read at once; 0: as usual.
-    fn short_way(&self, id: ConnId) -> Option<(ConnId, usize)> {
-        let line = self.table.line(id).filter(|line| line.is_mere_link())?;
-        let link = line.link().filter(|link| !link.bulk && line.ready.has(Ready::READABLE))?;
-        let target = self.table.line(link.to)?;
-        let takes = target.takes_at_once()
-            && target.marks == Marks::TUNED
-            && !target.told
-            && target.tuning.as_ref().is_some_and(|tuning| tuning.merely_links());
-        takes.then(|| (link.to, line.read_size().unwrap_or(0)))
     }
 }

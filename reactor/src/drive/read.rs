@@ -55,7 +55,8 @@ impl<S: Sys> Reactor<S> {
     }
 
     /// One `recv` into the read buffer of this size.
-    fn receive(&mut self, id: ConnId, size: usize, most: usize) -> io::Result<usize> {
+    #[inline]
+    pub(super) fn receive(&mut self, id: ConnId, size: usize, most: usize) -> io::Result<usize> {
         let Self { sys, fds, core, rx, wide_rx, .. } = self;
         let Core { table, traffic, now, .. } = core;
         let line = table.served_mut(id);

@@ -7,9 +7,9 @@
 
 use super::Reactor;
 use super::flush::SEAL_BYTES;
-use super::read::{receive, tls_read_size};
-use crate::conn::{Hears, Marks, Ready};
-use crate::core::{Callback, Core, Held};
+use super::read::tls_read_size;
+use crate::conn::Ready;
+use crate::core::{Core, Held};
 use crate::id::ConnId;
 use crate::sys::Sys;
 use std::io;
@@ -27,19 +27,12 @@ impl<S: Sys> Reactor<S> {
     /// The input side of a line that is quiet and not gated.
     #[inline(never)]
     pub(super) fn take_in_sealed(&mut self, id: ConnId, held: &mut Held) {
-        let size = tls_read_size(self.core.config.read_size_bytes);
-        let Self { sys, fds, core, wide_rx, .. } = self;
-        let Core { table, traffic, now, .. } = core;
-        let line = table.served_mut(id);
-        let Some(Some(fd)) = fds.get(id.slot()) else { return };
-        if !line.ready.has(Ready::READABLE) {
+        if !self.core.line(id).ready.has(Ready::READABLE) {
             return;
         }
-        if wide_rx.len() < size {
-            *wide_rx = vec![0; size].into_boxed_slice();
-        }
-        match receive(sys, fd, &mut wide_rx[..size], line, *now, traffic) {
-            Ok(count @ 1..) => self.decrypt_open(id, held, true, count),
+        let size = tls_read_size(self.core.config.read_size_bytes);
+        match self.receive(id, size, usize::MAX) {
+            Ok(count @ 1..) => self.decrypt_open(id, held, size > self.rx.len(), count),
             Ok(_) => self.input_ended(id),
             Err(error) => self.read_failed(id, error),
         }
@@ -60,21 +53,11 @@ impl<S: Sys> Reactor<S> {
         if !line.ready.has(Ready::WRITABLE) {
             return false;
         }
-        if line.hears == Hears::UNKNOWN {
-            self.core.learn_hearing(id, held, false);
-        }
-        if self.core.line(id).hears != Hears::NOTHING {
-            self.core.call(id, held, Callback::Predrain, |h, c| h.on_predrain(c));
-        }
+        self.core.call_predrain(id, held);
         match self.send_staged_sealed(id) {
             Sent::All => {
                 self.core.staging.come_to_rest();
-                if self.core.line(id).hears != Hears::NOTHING {
-                    self.core.call(id, held, Callback::Drain, |h, c| h.on_drain(c));
-                    if self.core.line(id).hears == Hears::UNKNOWN {
-                        self.core.learn_hearing(id, held, true);
-                    }
-                }
+                self.core.call_drain(id, held);
             }
             Sent::Some => self.owe_drain(id),
             Sent::Nothing => {
@@ -130,15 +113,5 @@ impl<S: Sys> Reactor<S> {
             out.keep_sealed(&wire, result, false);
         }
         self.wire = wire;
-    }
-
-    /// All is sealed and some of it left over: drain follows when that has gone.
-    #[cold]
-    fn owe_drain(&mut self, id: ConnId) {
-        let empty = self.core.staging.is_empty();
-        let line = self.core.line(id);
-        if empty && line.stage.is_open() && line.outbox.is_empty() {
-            line.marks.add(Marks::DRAIN);
-        }
     }
 }

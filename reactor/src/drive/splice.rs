@@ -178,7 +178,7 @@ impl<S: Sys> Reactor<S> {
 
     /// Moves what is in the pipe to a line; what its kernel does not take is queued.
     fn pour(&mut self, to: ConnId, mut pipe: S::Pipe, count: usize) {
-        let Some(mut out) = self.out(to) else { return };
+        let Some(mut out) = self.out(to) else { return self.core.fail(to, lost()) };
         let spliced = out.splice(&mut pipe, count);
         let taken = spliced.unwrap_or(0);
         let Self { sys, core, .. } = self;

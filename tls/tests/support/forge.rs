@@ -12,10 +12,14 @@ use rustls::crypto::cipher::{
     AeadKey, Iv, MessageDecrypter, MessageEncrypter, OutboundOpaqueMessage, OutboundPlainMessage,
     Tls13AeadAlgorithm, UnsupportedOperationError,
 };
+use rustls::version::TLS13;
 use rustls::{
-    CipherSuite, CipherSuiteCommon, ConnectionTrafficSecrets, Error, SupportedCipherSuite,
-    Tls13CipherSuite,
+    CipherSuite, CipherSuiteCommon, ClientConfig, ConnectionTrafficSecrets, Error,
+    SupportedCipherSuite, Tls13CipherSuite,
 };
+use shardpoll_tls::ClientContext;
+
+use super::{P256, Pair};
 
 const MARK: &[u8] = b"\0forge\0";
 
@@ -102,4 +106,16 @@ impl MessageEncrypter for Encrypter {
     fn encrypted_payload_len(&self, payload_len: usize) -> usize {
         self.0.encrypted_payload_len(payload_len)
     }
+}
+
+/// Established sessions whose client can forge records.
+pub(crate) fn client() -> Pair {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_root_certificates(P256.roots())
+        .with_no_client_auth();
+    let mut pair = Pair::new(&ClientContext::new(Arc::new(config)), &P256.server());
+    pair.settle();
+    pair
 }

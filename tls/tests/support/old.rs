@@ -2,11 +2,7 @@
 //!
 //! Never: looks into a session; whether it does them is in its `Debug` output.
 
-use std::sync::Arc;
-
-use rustls::ClientConfig;
 use rustls::version::TLS13;
-use shardpoll_tls::ClientContext;
 
 use super::{End, P256, Pair, forge};
 
@@ -36,13 +32,7 @@ pub(crate) fn old_pair() -> Pair {
 
 /// The same, whose client can forge records.
 pub(crate) fn forging_client() -> Pair {
-    let config = ClientConfig::builder_with_provider(forge::provider())
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .with_root_certificates(P256.roots())
-        .with_no_client_auth();
-    let mut pair = Pair::new(&ClientContext::new(Arc::new(config)), &P256.server());
-    pair.settle();
+    let mut pair = forge::client();
     talk(&mut pair);
     assert!(is_own(&pair.client) && is_own(&pair.server));
     pair

@@ -116,7 +116,7 @@ fn how() -> String {
          64-byte messages, divided by the echoes between them. strace, around callgrind, holds the \
          server for {} ms before each wait, while the client sends all 50, and counts the waits: \
          that is where the events a turn come from. The rows with 1 connection are not held. \
-         Where valgrind has no epoll_pwait2 (3.19), the server falls back on epoll_wait; and it \
+         Where valgrind has no epoll_pwait2 (3.19), the server falls back on epoll_pwait; and it \
          knows neither VAES nor AVX-512, so the ciphers of the TLS row take slower ways than in \
          truth.",
         HOLD_MICROS / 1000

@@ -25,9 +25,9 @@ pub(crate) enum Failure {
     Pem { files: String, source: tls::Error },
     /// A certificate could not be made.
     SelfSigned(rcgen::Error),
-    /// `tls://` without anything to check its certificate by.
+    /// TLS without anything to check its certificate by.
     NoRoots { target: String },
-    /// An option that only `tls://` has a use for.
+    /// An option that only TLS has a use for.
     NotTls { option: &'static str, target: String },
     /// More in flight on a connection than a queue may hold.
     InFlight { depth: usize, size: usize, limit: usize },
@@ -133,7 +133,7 @@ impl fmt::Display for Failure {
                  --insecure"
             ),
             Self::NotTls { option, target } => {
-                write!(f, "{option} has no meaning for {target}: only tls:// has certificates")
+                write!(f, "{option} has no meaning for {target}: there is no TLS")
             }
             Self::InFlight { depth, size, limit } => write!(
                 f,

@@ -1,69 +1,80 @@
-//! The main job: a plain and a TLS server, small and large messages on each, one table.
+//! The main job: a plain and a TLS server, small and large messages on each, and a fixed rate; one
+//! table, one report.
 //!
 //! Never: runs two loads at once; the machine's CPUs are for one.
 
 use crate::child;
-use crate::cli::Job;
+use crate::cli::{Job, Reach};
+use crate::drive::{Watchers, drive};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::load::Load;
-use crate::report::{self, Report};
-use crate::run::interrupts;
-use crate::target::{Endpoint, Target};
-use serde::Serialize;
-use shardpoll::tls::ClientContext;
+use crate::outcome::{Run, Workload};
+use crate::reach::Endpoint;
+use crate::report;
+use crate::run::{document, interrupts, may_write, show};
+use crate::share::Share;
+use crate::swarm::Work;
+use crate::target::{Security, Target};
 use shardpoll_bench::child::Child;
-use shardpoll_bench::machine::Machine;
-use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
 
 /// Enough to keep some always ready, few enough to fit any limit of descriptors.
 const CONNECTIONS: usize = 50;
 
-/// A request of a small protocol, one at a time; and bulk, which fills the engine's read buffer.
-const SHAPES: [(usize, usize); 2] = [(64, 1), (16 * 1024, 4)];
-
-#[derive(Serialize)]
-struct Json<'a> {
-    version: &'static str,
-    machine: &'a Machine,
-    runs: &'a [Report],
+/// What is driven in turn.
+struct Shape {
+    name: &'static str,
+    size: usize,
+    depth: usize,
+    per_second: Option<f64>,
 }
 
-/// Runs all loads and prints what came of them.
+/// A request of a small protocol, one at a time; bulk, which fills the engine's read buffer; and
+/// the first again at a rate that leaves the server idle for the most part, as servers are.
+const SHAPES: [Shape; 3] = [
+    Shape { name: "small", size: 64, depth: 1, per_second: None },
+    Shape { name: "large", size: 16 * 1024, depth: 4, per_second: None },
+    Shape { name: "at a rate", size: 64, depth: 1, per_second: Some(5_000.0) },
+];
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Runs all loads, prints what came of them, and writes the report.
 pub(crate) fn job(options: &Job) -> Result<(), Failure> {
+    may_write("--report", &options.report)?;
     let interrupted = interrupts()?;
-    let mut reports = Vec::new();
-    let ended = match all_loads(options, &interrupted, &mut reports) {
+    let live = Live::new(options.json);
+    let watchers = Watchers { interrupted: &interrupted, live: &live, log: None };
+    let (mut runs, started) = (Vec::new(), SystemTime::now());
+    let ended = match all_loads(options, &watchers, &mut runs) {
         // What came before it is worth a table.
-        Err(Failure::Interrupted) if !reports.is_empty() => Ok(()),
+        Err(Failure::Interrupted) if !runs.is_empty() => Ok(()),
         other => other,
     };
-    if reports.is_empty() {
+    if runs.is_empty() {
         return ended;
     }
-    let machine = Machine::read();
-    if options.json {
-        let version = env!("CARGO_PKG_VERSION");
-        report::print(&report::json(&Json { version, machine: &machine, runs: &reports }))?;
-    } else {
-        report::print(&report::table(&reports, &machine))?;
+    let document = document(runs, started, None);
+    show(&document, options.json, Some(&options.report))?;
+    if !options.json {
+        report::print(&format!("\nThe report: {}\n", options.report.display()))?;
     }
-    report::verdict(&reports).and(ended)
+    report::verdict(&document.runs, &[]).and(ended)
 }
 
 /// Stops at the first load that went wrong: what it found is worth more than what would follow.
 fn all_loads(
     options: &Job,
-    interrupted: &AtomicBool,
-    reports: &mut Vec<Report>,
+    watchers: &Watchers<'_>,
+    runs: &mut Vec<Run>,
 ) -> Result<(), Failure> {
-    let live = Live::new();
     for tls in [false, true] {
         let server = child::start(tls)?;
-        for (size, depth) in SHAPES {
-            let report = load(&server, tls, size, depth, options)?.drive(interrupted, &live)?;
-            let over = report.errors > 0 || report.interrupted;
-            reports.push(report);
+        for shape in &SHAPES {
+            let run = drive(&load(&server, tls, shape, options)?, watchers)?;
+            let over = run.errors.total + run.errors.lost > 0 || run.interrupted;
+            runs.push(run);
             if over {
                 return Ok(server.end()?);
             }
@@ -73,23 +84,22 @@ fn all_loads(
     Ok(())
 }
 
-fn load(
-    server: &Child,
-    tls: bool,
-    size: usize,
-    depth: usize,
-    options: &Job,
-) -> Result<Load, Failure> {
+fn load(server: &Child, tls: bool, shape: &Shape, options: &Job) -> Result<Load, Failure> {
     let (host, port) = (server.addr.ip().to_string(), server.addr.port());
-    let context = tls.then(ClientContext::insecure);
+    let security = if tls { Security::AtOnce } else { Security::Never };
+    let reach = Reach::to(Target::Tcp { security, host, port }, tls);
+    let Shape { name, size, depth, per_second } = *shape;
     Ok(Load {
-        name: if tls { "TLS" } else { "plain" }.into(),
-        endpoint: Endpoint::resolve(Target { tls, host, port }, context)?,
-        connections: CONNECTIONS,
-        size,
-        depth,
+        name: format!("{}, {name}", if tls { "TLS" } else { "plain" }),
+        workload: Workload::Echo,
+        work: Work::Echo { size, depth },
+        endpoints: Endpoint::resolve(&reach, false)?.into(),
+        connections: Share { first: 0, count: CONNECTIONS, all: CONNECTIONS },
+        per_second,
+        warmup: Duration::ZERO,
         duration: options.duration,
         threads: 1,
+        timeout: TIMEOUT,
         server_pid: Some(server.pid),
     })
 }

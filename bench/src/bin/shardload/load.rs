@@ -1,38 +1,39 @@
-//! One load, seen from the main thread: a client engine, its phases, and what came of it.
+//! What is asked of one run: the workload, its measure, and whether it can be done here.
 //!
-//! The processor time of both sides is read when all connections are up and nothing has been sent,
-//! and again when the last echo is back: at both moments no thread of theirs has anything to do, so
-//! that the readings are whole, and all work between them belongs to the messages that are counted.
-//!
-//! Never: touches a connection; letters do.
+//! Never: connects.
 
+use crate::cli::{Abuse, Bulk, Churn, Direction, Echo, Idle, Measure, Reach};
 use crate::failure::Failure;
-use crate::live::Live;
-use crate::report::{Measured, Report};
-use crate::swarm::{self, Event, GRACE, Plan, Tally};
-use crate::target::Endpoint;
-use shardpoll::{Config, Engine, Local, Pinning, raise_descriptor_limit};
-use shardpoll_bench::clock::Clock;
-use shardpoll_bench::cpu;
+use crate::outcome::Workload;
+use crate::reach::Endpoint;
+use crate::share::{Share, share};
+use crate::swarm::{Plan, Work};
+use shardpoll::raise_descriptor_limit;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// What is asked of one load.
+/// What is asked of one run.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     /// What the report calls it.
     pub(crate) name: String,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) connections: usize,
-    pub(crate) size: usize,
-    pub(crate) depth: usize,
+    pub(crate) workload: Workload,
+    pub(crate) work: Work,
+    pub(crate) endpoints: Arc<[Endpoint]>,
+    pub(crate) connections: Share,
+    /// Operations a second; absent in a closed loop.
+    pub(crate) per_second: Option<f64>,
+    pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
     pub(crate) threads: usize,
+    /// How long a connect, a handshake or an answer may take.
+    pub(crate) timeout: Duration,
     /// The server's process, if it is on this machine and known.
     pub(crate) server_pid: Option<u32>,
 }
+
+/// Messages in flight of bulk both ways.
+const BULK_DEPTH: usize = 4;
 
 /// In flight on one connection at most: half of what an engine queues by default, since the server
 /// may have to queue all of it, and TLS makes it a little more.
@@ -47,187 +48,139 @@ const DESCRIPTORS: u64 = 16;
 /// And for each shard: epoll, its waker, one in reserve.
 const DESCRIPTORS_PER_SHARD: u64 = 4;
 
-/// How long one connection may take to be established, and one step of its TLS handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What all loads are made from.
+struct Base<'a> {
+    reach: &'a Reach,
+    measure: &'a Measure,
+    rate: Option<f64>,
+}
 
-/// How long connections may take to close in order, with what TLS has to say.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+impl Base<'_> {
+    fn load(&self, workload: Workload, work: Work) -> Result<Load, Failure> {
+        let Self { reach, measure, rate } = *self;
+        let endpoints = Endpoint::resolve(reach, false)?;
+        let name = measure.name.clone().unwrap_or_else(|| default_name(&endpoints).into());
+        let (connections, per_second) = share(measure.connections, rate, measure.instance)?;
+        Ok(Load {
+            name,
+            workload,
+            work,
+            endpoints: endpoints.into(),
+            connections,
+            per_second,
+            warmup: measure.warmup,
+            duration: measure.duration,
+            threads: measure.threads,
+            timeout: reach.timeout,
+            server_pid: measure.server_pid,
+        })
+    }
+}
 
-/// How often the progress line moves and an interrupt is looked for.
-const TICK: Duration = Duration::from_millis(100);
-
-/// What a shard may take, beyond what it was told to, before it is given up.
-const PATIENCE: Duration = Duration::from_secs(5);
+fn default_name(endpoints: &[Endpoint]) -> &'static str {
+    if endpoints.iter().all(|endpoint| endpoint.tls().is_some()) { "TLS" } else { "plain" }
+}
 
 impl Load {
+    pub(crate) fn echo(options: &Echo) -> Result<Self, Failure> {
+        let base = Base { reach: &options.reach, measure: &options.measure, rate: options.rate };
+        base.load(Workload::Echo, Work::Echo { size: options.size, depth: options.depth })
+    }
+
+    pub(crate) fn churn(options: &Churn) -> Result<Self, Failure> {
+        let base = Base { reach: &options.reach, measure: &options.measure, rate: options.rate };
+        base.load(Workload::Churn, Work::Churn { size: options.size })
+    }
+
+    pub(crate) fn idle(options: &Idle) -> Result<Self, Failure> {
+        let base = Base { reach: &options.reach, measure: &options.measure, rate: None };
+        base.load(Workload::Idle, Work::Idle)
+    }
+
+    pub(crate) fn bulk(options: &Bulk) -> Result<Self, Failure> {
+        let size = options.size;
+        let work = match options.direction {
+            Direction::Both => Work::Echo { size, depth: BULK_DEPTH },
+            Direction::Up => Work::Upload { size },
+            Direction::Down => Work::Download { size },
+        };
+        let base = Base { reach: &options.reach, measure: &options.measure, rate: None };
+        base.load(Workload::Bulk, work)
+    }
+
+    pub(crate) fn abuse(options: &Abuse) -> Result<Self, Failure> {
+        let mut kinds = options.kind.clone();
+        kinds.dedup();
+        let twice = kinds.iter().enumerate().find(|(at, kind)| kinds[..*at].contains(kind));
+        if let Some((_, kind)) = twice {
+            let name = crate::swarm::attack_name(*kind);
+            return Err(Failure::Usage(format!("--kind: {name} is named twice")));
+        }
+        let abusers = options.abusers as u64;
+        let work = Work::Abuse { size: options.size, kinds: kinds.into(), abusers };
+        let base = Base { reach: &options.reach, measure: &options.measure, rate: options.rate };
+        base.load(Workload::Abuse, work)
+    }
+
     /// Says whether it can be done here.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        let Self { connections, size, depth, threads, .. } = *self;
-        let in_flight = depth.saturating_mul(size);
-        if in_flight > MAX_IN_FLIGHT_BYTES {
-            return Err(Failure::InFlight { depth, size, limit: MAX_IN_FLIGHT_BYTES });
-        }
-        if connections.saturating_mul(in_flight) > MAX_ALL_IN_FLIGHT_BYTES {
-            let limit = MAX_ALL_IN_FLIGHT_BYTES;
-            return Err(Failure::AllInFlight { connections, depth, size, limit });
+        let (connections, threads) = (self.connections.count, self.threads);
+        if let Some((size, depth)) = self.work.echo() {
+            let in_flight = depth.saturating_mul(size);
+            if in_flight > MAX_IN_FLIGHT_BYTES {
+                return Err(Failure::InFlight { depth, size, limit: MAX_IN_FLIGHT_BYTES });
+            }
+            if connections.saturating_mul(in_flight) > MAX_ALL_IN_FLIGHT_BYTES {
+                let limit = MAX_ALL_IN_FLIGHT_BYTES;
+                return Err(Failure::AllInFlight { connections, depth, size, limit });
+            }
         }
         if threads > connections {
             return Err(Failure::IdleThreads { threads, connections });
         }
         let limit = raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
-        let needed = connections as u64 + DESCRIPTORS + DESCRIPTORS_PER_SHARD * threads as u64;
+        let needed = self.most_connections() + DESCRIPTORS + DESCRIPTORS_PER_SHARD * threads as u64;
         if needed > limit {
             return Err(Failure::Descriptors { connections, needed, limit });
         }
         Ok(())
     }
 
-    /// Connects, sends, waits, and reports.
-    pub(crate) fn drive(&self, interrupted: &AtomicBool, live: &Live) -> Result<Report, Failure> {
-        self.check()?;
-        let mut config = Config::default();
-        config.read_timeout = None;
-        config.send_timeout = None;
-        config.connect_timeout = CONNECT_TIMEOUT;
-        config.handshake_timeout = CONNECT_TIMEOUT;
-        // What a stall of ours costs is in the latencies; its warning would be among the errors.
-        let builder = Engine::builder().shards(self.threads).pinning(Pinning::None).watchdog(None);
-        let engine = builder.config(config).start()?;
-        let outcome = Drive::new(self, &engine, interrupted, live).and_then(Drive::run);
-        live.clear();
-        // After a failure there may be connections that are still being established.
-        engine.quit(if outcome.is_ok() { CLOSE_TIMEOUT } else { Duration::ZERO });
-        engine.join()?;
-        outcome
+    /// None of its targets could be reached.
+    pub(crate) fn unreachable(&self, why: String) -> Failure {
+        let targets = self.endpoints.iter().map(|endpoint| endpoint.target.to_string());
+        Failure::Unreachable { target: targets.collect::<Vec<_>>().join(", "), why }
     }
 
-    /// The numbers of the connections of this thread: all have the same share, give or take one.
-    fn plan(&self, thread: usize) -> Plan {
-        let from = |thread: usize| (self.connections * thread / self.threads) as u64;
+    /// That may be open at a time.
+    fn most_connections(&self) -> u64 {
+        let abusers = match &self.work {
+            Work::Abuse { kinds, abusers, .. } => kinds.len() as u64 * abusers,
+            _ => 0,
+        };
+        self.connections.count as u64 + abusers
+    }
+
+    /// What this thread is to do: all have the same share of the connections, give or take one, and
+    /// each connection the same of the rate.
+    pub(crate) fn plan(&self, thread: usize) -> Plan {
+        let Share { first, count, all } = self.connections;
+        let from = |thread: usize| first + (count * thread / self.threads) as u64;
+        let numbers = from(thread)..from(thread + 1);
+        let share = (numbers.end - numbers.start) as f64 / count as f64;
+        let mut work = self.work.clone();
+        if let Work::Abuse { abusers, .. } = &mut work {
+            let from = |thread: u64| *abusers * thread / self.threads as u64;
+            *abusers = from(thread as u64 + 1) - from(thread as u64);
+        }
         Plan {
-            endpoint: self.endpoint.clone(),
-            numbers: from(thread)..from(thread + 1),
-            size: self.size,
-            depth: self.depth,
+            endpoints: Arc::clone(&self.endpoints),
+            numbers,
+            stride: all as u64,
+            work,
+            per_second: self.per_second.map(|rate| rate * share),
+            warmup: self.warmup,
             duration: self.duration,
         }
-    }
-}
-
-struct Drive<'a> {
-    load: &'a Load,
-    engine: &'a Engine,
-    interrupted: &'a AtomicBool,
-    live: &'a Live,
-    events: Receiver<Event>,
-    progress: Vec<Arc<AtomicU64>>,
-}
-
-impl<'a> Drive<'a> {
-    fn new(
-        load: &'a Load,
-        engine: &'a Engine,
-        interrupted: &'a AtomicBool,
-        live: &'a Live,
-    ) -> Result<Self, Failure> {
-        let (sender, events) = mpsc::channel();
-        let progress: Vec<_> = (0..load.threads).map(|_| Arc::default()).collect();
-        let drive = Self { load, engine, interrupted, live, events, progress };
-        for (thread, progress) in drive.progress.iter().enumerate() {
-            let (plan, sender, progress) = (load.plan(thread), sender.clone(), progress.clone());
-            drive.post(thread, |local| swarm::launch(local, plan, sender, progress))?;
-        }
-        Ok(drive)
-    }
-
-    fn run(self) -> Result<Report, Failure> {
-        self.wait_until_ready()?;
-        let server_before = self.server_time();
-        let client_before = cpu::own_time().ok();
-        let clock = Clock::start();
-        self.post_all(swarm::begin)?;
-        let (tallies, interrupted) = self.wait_until_quiet(&clock)?;
-        let took = clock.elapsed();
-        let spent = |before: Option<Duration>, after: Option<Duration>| after?.checked_sub(before?);
-        let measured = Measured {
-            tallies,
-            interrupted,
-            took,
-            client_cpu: spent(client_before, cpu::own_time().ok()),
-            server_cpu: spent(server_before, self.server_time()),
-        };
-        Ok(Report::new(self.load, measured))
-    }
-
-    fn wait_until_ready(&self) -> Result<(), Failure> {
-        let mut ready = 0;
-        while ready < self.load.threads {
-            match self.events.recv_timeout(TICK) {
-                Ok(Event::Ready) => ready += 1,
-                Ok(Event::Failed(why)) => return Err(self.unreachable(why)),
-                Ok(Event::Quiet(_)) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Failure::Stuck { waiting_for: "connections" });
-                }
-            }
-            // Each connection has its own time limit, so this ends.
-            if self.interrupted.load(Ordering::Relaxed) {
-                return Err(Failure::Interrupted);
-            }
-            self.live.connecting(&self.load.name, self.count(), self.load.connections);
-        }
-        Ok(())
-    }
-
-    /// What each shard has counted, and whether it was interrupted.
-    fn wait_until_quiet(&self, clock: &Clock) -> Result<(Vec<Tally>, bool), Failure> {
-        let limit = self.load.duration.saturating_add(GRACE + PATIENCE);
-        let mut tallies = Vec::new();
-        let mut stopped = false;
-        while tallies.len() < self.load.threads {
-            match self.events.recv_timeout(TICK) {
-                Ok(Event::Quiet(tally)) => tallies.push(*tally),
-                Ok(Event::Failed(why)) => return Err(self.unreachable(why)),
-                Ok(Event::Ready) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Failure::Stuck { waiting_for: "the end of the load" });
-                }
-            }
-            if !stopped && self.interrupted.load(Ordering::Relaxed) {
-                stopped = true;
-                self.post_all(swarm::stop)?;
-            }
-            if clock.elapsed() > limit {
-                return Err(Failure::Stuck { waiting_for: "the end of the load" });
-            }
-            self.live.running(&self.load.name, clock.elapsed(), self.load.duration, self.count());
-        }
-        Ok((tallies, stopped))
-    }
-
-    fn unreachable(&self, why: String) -> Failure {
-        Failure::Unreachable { target: self.load.endpoint.target.to_string(), why }
-    }
-
-    fn server_time(&self) -> Option<Duration> {
-        cpu::process_time(self.load.server_pid?).ok()
-    }
-
-    fn count(&self) -> u64 {
-        self.progress.iter().map(|count| count.load(Ordering::Relaxed)).sum()
-    }
-
-    fn post(
-        &self,
-        thread: usize,
-        letter: impl FnOnce(&mut Local<'_>) + Send + 'static,
-    ) -> Result<(), Failure> {
-        // A mailbox takes thousands of letters, and gets three: it has ended.
-        let posted = self.engine.remote().run(thread, letter);
-        posted.map_err(|_| Failure::Stuck { waiting_for: "a shard that has ended" })
-    }
-
-    fn post_all(&self, letter: fn(&mut Local<'_>)) -> Result<(), Failure> {
-        (0..self.load.threads).try_for_each(|thread| self.post(thread, letter))
     }
 }

@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `cli`, `units`, `target` | what may be asked for, and how it is written |
+//! | `reach` | targets looked up, and how they are dialed |
 //! | `failure` | what can go wrong, and the exit code of each |
 //! | `serve` | the echo server alone |
 //! | `job`, `child` | no arguments: servers in child processes, and the load on each |
@@ -25,6 +26,7 @@ mod live;
 mod load;
 mod notices;
 mod outcome;
+mod reach;
 mod report;
 mod run;
 mod script;

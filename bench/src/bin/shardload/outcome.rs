@@ -104,6 +104,9 @@ pub(crate) struct Run {
     pub(crate) handshakes: u64,
     pub(crate) resumed_handshakes: u64,
 
+    /// Operations that were due and not begun when the window ended, since their connections were
+    /// still waiting: the rate was more than this server took. Open loops only.
+    pub(crate) unsent: u64,
     pub(crate) errors: Errors,
     /// What was the first to go wrong, in words.
     pub(crate) first_error: Option<String>,

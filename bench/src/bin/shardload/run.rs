@@ -1,74 +1,89 @@
-//! `shardload run`: one load on a server that is there already.
+//! A load on a server that is there already: carried out, reported, judged.
 //!
-//! Never: knows the server's process, so its processor time is left out.
+//! Never: begins before it has looked whether all that was asked for can be done.
 
-use crate::cli::Echo;
+use crate::cli::Measure;
+use crate::drive::{Logged, Watchers, drive};
 use crate::failure::Failure;
 use crate::live::Live;
 use crate::load::Load;
-use crate::report::{self, Report};
-use crate::serve::{helper, read};
-use crate::target::Endpoint;
-use serde::Serialize;
+use crate::outcome::{Document, Instance, Run};
+use crate::report;
 use shardpoll::Signals;
-use shardpoll::tls::ClientContext;
+use shardpoll_bench::cpu;
 use shardpoll_bench::machine::Machine;
+use shardpoll_bench::tools;
+use std::fs::File;
+use std::path::Path;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 /// What a shell says of a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
 
-#[derive(Serialize)]
-struct Json<'a> {
-    version: &'static str,
-    machine: &'a Machine,
-    #[serde(flatten)]
-    report: &'a Report,
-}
-
-/// Drives the target and prints what came of it.
-pub(crate) fn run(options: &Echo) -> Result<(), Failure> {
-    let tls = context(options)?;
+/// Carries a load out, and shows what came of it.
+pub(crate) fn run(load: &Load, measure: &Measure) -> Result<(), Failure> {
+    load.check()?;
+    if let Some(pid) = measure.server_pid {
+        cpu::process_time(pid)
+            .map_err(|error| Failure::Usage(format!("--server-pid {pid}: {error}")))?;
+    }
+    for (option, path) in [("--report", &measure.report), ("--hdr-out", &measure.hdr_out)] {
+        path.as_deref().map_or(Ok(()), |path| may_write(option, path))?;
+    }
     let interrupted = interrupts()?;
-    let endpoint = Endpoint::resolve(options.reach.targets[0].clone(), tls)?;
-    let load = Load {
-        name: if options.reach.targets[0].tls { "TLS" } else { "plain" }.into(),
-        endpoint,
-        connections: options.measure.connections,
-        size: options.size,
-        depth: options.depth,
-        duration: options.measure.duration,
-        threads: options.measure.threads,
-        server_pid: None,
-    };
-    let report = load.drive(&interrupted, &Live::new())?;
-    let machine = Machine::read();
-    if options.measure.json {
-        let version = env!("CARGO_PKG_VERSION");
-        report::print(&report::json(&Json { version, machine: &machine, report: &report }))?;
-    } else {
-        report::print(&report::table(std::slice::from_ref(&report), &machine))?;
-    }
-    report::verdict(&[report])
+    let command = command();
+    let log = measure.hdr_out.as_deref().map(|path| Logged {
+        path,
+        command: &command,
+        instance: measure.instance,
+    });
+    let live = Live::new(measure.quiet);
+    let started = SystemTime::now();
+    let run = drive(load, &Watchers { interrupted: &interrupted, live: &live, log })?;
+    let document = document(vec![run], started, measure.instance);
+    show(&document, measure.json, measure.report.as_deref())?;
+    report::verdict(&document.runs, &measure.assertions)
 }
 
-fn context(options: &Echo) -> Result<Option<ClientContext>, Failure> {
-    let target = || options.reach.targets[0].to_string();
-    match (options.reach.targets[0].tls, options.reach.insecure, &options.reach.ca) {
-        (false, false, None) => Ok(None),
-        (false, true, _) => Err(Failure::NotTls { option: "--insecure", target: target() }),
-        (false, _, Some(_)) => Err(Failure::NotTls { option: "--ca", target: target() }),
-        (true, false, None) => Err(Failure::NoRoots { target: target() }),
-        (true, true, _) => Ok(Some(ClientContext::insecure())),
-        (true, false, Some(path)) => {
-            let pem = read("--ca", path)?;
-            let files = || format!("--ca {}", path.display());
-            let context = ClientContext::from_roots_pem(&pem);
-            context.map(Some).map_err(|source| Failure::Pem { files: files(), source })
-        }
+/// What is known of the runs, as one document.
+pub(crate) fn document(
+    runs: Vec<Run>,
+    started: SystemTime,
+    instance: Option<Instance>,
+) -> Document {
+    Document {
+        version: env!("CARGO_PKG_VERSION").into(),
+        machine: Machine::read(),
+        command: command(),
+        started: humantime::format_rfc3339_millis(started).to_string(),
+        instance,
+        runs,
     }
+}
+
+/// Prints it, and writes the report.
+pub(crate) fn show(document: &Document, json: bool, page: Option<&Path>) -> Result<(), Failure> {
+    if let Some(path) = page {
+        let written = std::fs::write(path, report::html(document));
+        written.map_err(|source| Failure::File { option: "--report", path: path.into(), source })?;
+    }
+    let text = if json { report::json(document) } else { report::table(document) };
+    report::print(&text)
+}
+
+/// As it was given, the program by its name.
+fn command() -> Vec<String> {
+    let given = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    std::iter::once("shardload".into()).chain(given).collect()
+}
+
+/// Creates the file, so that a run is not made for nothing.
+pub(crate) fn may_write(option: &'static str, path: &Path) -> Result<(), Failure> {
+    let created = File::options().create(true).append(true).open(path);
+    created.map(drop).map_err(|source| Failure::File { option, path: path.into(), source })
 }
 
 /// A flag that the first SIGINT or SIGTERM sets; the second ends the process.
@@ -78,7 +93,7 @@ pub(crate) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
     let mut signals = Signals::block().map_err(Failure::io("signals"))?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
-    helper("signals", move || {
+    let wait = move || {
         for exit in [false, true] {
             if let Err(error) = signals.wait() {
                 eprintln!("shardload: signals can no longer be read, ending: {error}");
@@ -88,6 +103,7 @@ pub(crate) fn interrupts() -> Result<Arc<AtomicBool>, Failure> {
             }
             flag.store(true, Ordering::Relaxed);
         }
-    })?;
+    };
+    tools::thread("signals", wait).map_err(Failure::io("cannot start a thread"))?;
     Ok(interrupted)
 }

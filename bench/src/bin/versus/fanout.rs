@@ -9,7 +9,7 @@ use crate::clients::{Clients, Handshake, Order};
 use crate::compare::{self, Measured, Part};
 use crate::failure::Failure;
 use crate::report::Row;
-use crate::rounds::{Stand, go_round};
+use crate::rounds::{Stand, go_round, timed};
 use crate::scenario::{Goal, Scenario};
 use crate::window::Place;
 use shardpoll_bench::counted;
@@ -40,13 +40,8 @@ pub(crate) fn measure(
     let order = Order::SayFor(asked.window);
     let windows = go_round(&mut stands, asked.rounds, |stand| stand.window(order))?;
     stands.into_iter().try_for_each(Stand::end)?;
-    let times = candidates.iter().zip(&windows);
-    let times: Vec<_> = times.map(|(&of, own)| Measured::of_windows(of, own, 1.0)).collect();
-    let mut rows = compare::rows(Part::whole(scenario), &times);
-    for (row, windows) in rows.iter_mut().zip(windows) {
-        row.told_by(windows, 1.0);
-        row.what = "processor time";
-    }
+    let part = Part { what: "processor time", ..Part::whole(scenario) };
+    let mut rows = timed(part, candidates, windows);
     let counted = |&candidate| Ok(Measured::once(candidate, instructions(candidate, crowd)?));
     let counted = candidates.iter().map(counted).collect::<Result<Vec<_>, Failure>>()?;
     let goal = Some(Goal::Ratio(0.5));

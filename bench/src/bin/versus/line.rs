@@ -67,7 +67,7 @@ impl Handler for Line {
 
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
         let mut echoed = 0;
-        if let Err(wrong) = self.course.receive(data, |_| echoed += 1) {
+        if let Err(wrong) = self.course.receive(data, |_, _| echoed += 1) {
             conn.abort();
             return self.wrong(wrong);
         }

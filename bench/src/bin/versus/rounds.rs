@@ -119,16 +119,17 @@ pub(crate) fn measure(
             why: error.to_string(),
         })?;
     }
-    Ok(rows(scenario, candidates, windows))
+    Ok(timed(Part::whole(scenario), candidates, windows))
 }
 
-fn rows(scenario: Scenario, candidates: &[Candidate], windows: Vec<Vec<Window>>) -> Vec<Row> {
-    let scale = scenario.messages_per_unit();
+/// The rows of what has been timed, each with its windows.
+pub(crate) fn timed(part: Part, candidates: &[Candidate], windows: Vec<Vec<Window>>) -> Vec<Row> {
+    let scale = part.scenario.messages_per_unit();
     let by_windows = |(&candidate, windows): (&Candidate, &Vec<Window>)| {
         Measured::of_windows(candidate, windows, scale)
     };
     let measured: Vec<_> = candidates.iter().zip(&windows).map(by_windows).collect();
-    let mut rows = compare::rows(Part::whole(scenario), &measured);
+    let mut rows = compare::rows(part, &measured);
     for (row, windows) in rows.iter_mut().zip(windows) {
         row.told_by(windows, scale);
     }

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::instructions::{self, ECHO, What};
 use crate::peer::Peer;
 use crate::report::Row;
-use crate::rounds::{Stand, go_round};
+use crate::rounds::{Stand, go_round, timed};
 use crate::scenario::{Lines, Scenario};
 use crate::window::Place;
 
@@ -44,13 +44,8 @@ pub(crate) fn measure(
         Ok((Measured::once(candidate, cost.instructions), 1.0 / cost.turns))
     };
     let counted = candidates.iter().map(counted).collect::<Result<Vec<_>, Failure>>()?;
-    let times = candidates.iter().zip(&windows);
-    let times: Vec<_> = times.map(|(&of, own)| Measured::of_windows(of, own, 1.0)).collect();
     let part = Part { what: "processor time", goal: None, ..Part::whole(scenario) };
-    let mut rows = compare::rows(part, &times);
-    for (row, windows) in rows.iter_mut().zip(windows) {
-        row.told_by(windows, 1.0);
-    }
+    let mut rows = timed(part, candidates, windows);
     let (counts, turns): (Vec<_>, Vec<_>) = counted.into_iter().unzip();
     let part = Part { what: "instructions", ..Part::whole(scenario) };
     let mut more = compare::rows(part, &counts);

@@ -37,7 +37,7 @@ impl Handler for Visit {
     }
 
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
-        if let Err(wrong) = self.course.receive(data, |_| self.echoed = true) {
+        if let Err(wrong) = self.course.receive(data, |_, _| self.echoed = true) {
             conn.abort();
             return self.shared.tell(News::Wrong(wrong.to_string()));
         }

@@ -62,7 +62,8 @@ Examples:
   shardload echo tcp://127.0.0.1:7000 --rate 50k --assert 'p99<5ms' --assert 'errors==0'
   shardload echo tls://localhost:7443 --ca chain.pem
   shardload echo tls://127.0.0.1:7443 --insecure --size 16k --report out.html
-  shardload echo unix:/run/echo.sock --source 127.0.0.2
+  shardload echo tcp://127.0.0.1:7000 --connections 60k --source 127.0.0.2,127.0.0.3
+  shardload echo unix:/run/echo.sock
 
 Without --rate, a closed loop: each connection keeps --depth messages in flight, and sends the next
 when one is back. With it, an open loop: messages are due at fixed times, and latency is counted

@@ -57,6 +57,27 @@ pub(crate) struct Reach {
     pub(crate) no_resumption: bool,
 }
 
+impl Reach {
+    /// One target, reached without ado.
+    pub(crate) fn to(target: Target, insecure: bool) -> Self {
+        Self {
+            targets: vec![target],
+            source: Vec::new(),
+            proxy: None,
+            timeout: Duration::from_secs(10),
+            sni: None,
+            alpn: Vec::new(),
+            ca: None,
+            insecure,
+            cert: None,
+            key: None,
+            provider: None,
+            tls_version: None,
+            no_resumption: false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum ProxyVersion {
     V1,

@@ -13,7 +13,7 @@ use glommio::timer::timeout;
 use glommio::{GlommioError, LocalExecutorBuilder, Placement};
 use std::io;
 
-/// As much as this engine reads at once.
+/// As much as every peer reads at once.
 const READ_BYTES: usize = 16 * 1024;
 
 pub(crate) fn serve(patience: Patience) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-/// As much as this engine reads at once.
+/// As much as every peer reads at once.
 const READ_BYTES: usize = 16 * 1024;
 
 /// As many as this engine takes in one turn, and more than enough.

@@ -14,7 +14,7 @@ use monoio::time::timeout;
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use std::io;
 
-/// As much as this engine reads at once.
+/// As much as every peer reads at once.
 const READ_BYTES: usize = 16 * 1024;
 
 /// Whether the kernel has what io_uring needs here.

@@ -25,7 +25,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-/// As much as this engine reads at once.
+/// As much as every peer reads at once.
 const READ_BYTES: usize = 16 * 1024;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
