@@ -25,7 +25,8 @@ const STARTTLS_XMPP: &str = include_str!("../../../../scripts/starttls/xmpp.toml
 const MOST_BYTES: u64 = 1024 * 1024;
 
 /// The built-in scripts: name and text.
-pub(crate) fn builtins() -> &'static [(&'static str, &'static str)] {
+#[cfg(test)]
+pub(super) fn builtins() -> &'static [(&'static str, &'static str)] {
     &BUILTINS
 }
 

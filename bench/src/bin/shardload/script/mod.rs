@@ -19,7 +19,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use builtin::{builtins, load, scripts, starttls_smtp, starttls_xmpp};
+#[cfg(test)]
+use builtin::builtins;
+pub(crate) use builtin::{load, scripts, starttls_smtp, starttls_xmpp};
 pub(crate) use talk::{Fault, Next, Talk, Variables};
 
 use regex::bytes::Regex;
