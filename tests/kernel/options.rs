@@ -89,6 +89,20 @@ fn an_option_that_is_refused_is_counted_and_the_connection_goes_on() {
 }
 
 #[test]
+fn a_connection_that_is_to_reset_does_so_however_it_ends() {
+    for reset in [true, false] {
+        let mut world = Setup::new().echo();
+        let (mut peer, id) = world.connect_and_wait();
+        peer.echo(b"it stands");
+        world.conn(id, |conn| conn.set_option(SocketOption::ResetOnClose(reset)));
+        world.conn(id, |conn| conn.close());
+        let (_nothing, orderly) = peer.read_all();
+        assert_eq!(orderly, !reset);
+        let _trace = world.finish();
+    }
+}
+
+#[test]
 fn a_unix_socket_is_told_nothing_by_default_and_refuses_what_is_tcps() {
     // S130, S156
     let config = |c: &mut Config| (c.no_delay, c.keep_alive) = (true, MINUTE);

@@ -17,6 +17,11 @@ pub enum SocketOption {
     /// socket(7), and `TCP_KEEPIDLE`, tcp(7)); whole seconds, rounded up, 1 to 32767. `None`:
     /// never.
     KeepAlive(Option<Duration>),
+    /// Whether the connection's end, however it comes about, resets it: the peer hears of no orderly
+    /// end, what is on its way may be lost, and no `TIME_WAIT` is left on this side (`SO_LINGER`
+    /// with 0 s, socket(7)). For one that is to be thrown out, or a test of others; nothing to a
+    /// unix socket. Set in an earlier callback than the one that ends the connection.
+    ResetOnClose(bool),
 }
 
 /// Options to be set on a socket; what is `None` stays as it is.
@@ -24,6 +29,7 @@ pub enum SocketOption {
 pub(crate) struct Options {
     no_delay: Option<bool>,
     keep_alive: Option<Option<Duration>>,
+    reset_on_close: Option<bool>,
 }
 
 impl Options {
@@ -31,6 +37,7 @@ impl Options {
         match option {
             SocketOption::NoDelay(on) => self.no_delay = Some(on),
             SocketOption::KeepAlive(idle) => self.keep_alive = Some(idle),
+            SocketOption::ResetOnClose(on) => self.reset_on_close = Some(on),
         }
     }
 
@@ -39,12 +46,15 @@ impl Options {
     pub(crate) fn of_fresh(self, config: &Config) -> Self {
         let no_delay = self.no_delay.unwrap_or(config.no_delay);
         let keep_alive = self.keep_alive.unwrap_or(config.keep_alive);
-        Self { no_delay: no_delay.then_some(true), keep_alive: keep_alive.map(Some) }
+        let (no_delay, keep_alive) = (no_delay.then_some(true), keep_alive.map(Some));
+        Self { no_delay, keep_alive, ..self }
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = SocketOption> {
         let no_delay = self.no_delay.map(SocketOption::NoDelay);
-        no_delay.into_iter().chain(self.keep_alive.map(SocketOption::KeepAlive))
+        let keep_alive = self.keep_alive.map(SocketOption::KeepAlive);
+        let reset_on_close = self.reset_on_close.map(SocketOption::ResetOnClose);
+        no_delay.into_iter().chain(keep_alive).chain(reset_on_close)
     }
 }
 

@@ -144,7 +144,11 @@ impl<'a> Drive<'a> {
         let Some(Logged { path, command, instance }) = self.watchers.log else { return Ok(None) };
         let began = SystemTime::now() + self.load.warmup;
         let log = HdrLog::create(path, &Header { command, began, instance });
-        log.map(Some).map_err(|source| Failure::File { option: "--hdr-out", path: path.into(), source })
+        log.map(Some).map_err(|source| Failure::File {
+            option: "--hdr-out",
+            path: path.into(),
+            source,
+        })
     }
 
     fn wait_until_ready(&self) -> Result<(), Failure> {

@@ -254,7 +254,10 @@ fn server(load: &Load, circumstances: &Circumstances, operations: u64) -> Option
         cpu_percent: spent.map(|spent| spent.as_secs_f64() / took.as_secs_f64() * 100.0),
         memory_before_bytes: *memory_before,
         memory_bytes: *memory,
-        memory_per_connection_bytes: circumstances.opening.and(grown).map(|grown| grown / connections),
+        memory_per_connection_bytes: circumstances
+            .opening
+            .and(grown)
+            .map(|grown| grown / connections),
     })
 }
 

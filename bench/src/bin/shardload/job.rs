@@ -64,11 +64,7 @@ pub(crate) fn job(options: &Job) -> Result<(), Failure> {
 }
 
 /// Stops at the first load that went wrong: what it found is worth more than what would follow.
-fn all_loads(
-    options: &Job,
-    watchers: &Watchers<'_>,
-    runs: &mut Vec<Run>,
-) -> Result<(), Failure> {
+fn all_loads(options: &Job, watchers: &Watchers<'_>, runs: &mut Vec<Run>) -> Result<(), Failure> {
     for tls in [false, true] {
         let server = child::start(tls)?;
         for shape in &SHAPES {

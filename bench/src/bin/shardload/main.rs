@@ -2,14 +2,16 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `cli`, `units`, `target` | what may be asked for, and how it is written |
-//! | `reach` | targets looked up, and how they are dialed |
+//! | `cli`, `units`, `target`, `assertion` | what may be asked for, and how it is written |
 //! | `failure` | what can go wrong, and the exit code of each |
-//! | `serve` | the echo server alone |
-//! | `job`, `child` | no arguments: servers in child processes, and the load on each |
-//! | `run`, `load` | one load: a client engine, its phases, its outcome |
-//! | `swarm`, `client` | what runs on a client shard: connections and their phases |
-//! | `live`, `report` | the progress line; the table and the JSON |
+//! | `serve` | the servers |
+//! | `reach`, `share` | how targets are reached, and which connections are ours |
+//! | `load`, `run`, `job` | what one run is; one that was asked for; all of the main job |
+//! | `drive`, `gather` | a client engine and its phases; what its shards have counted |
+//! | `swarm` | what runs on a client shard: connections and what is done on them |
+//! | `schedule`, `tally` | when operations are due; what is counted of them |
+//! | `outcome`, `report`, `live` | what came of it; how it is shown, at the end and meanwhile |
+//! | `child` | servers of the main job, in processes of their own |
 //! | `notices` | the engine's warnings, on standard error |
 //!
 //! Never: trusts an echo; every byte that comes back is compared with the one that should.
@@ -19,8 +21,9 @@
 mod assertion;
 mod child;
 mod cli;
-mod client;
+mod drive;
 mod failure;
+mod gather;
 mod job;
 mod live;
 mod load;
@@ -29,14 +32,18 @@ mod outcome;
 mod reach;
 mod report;
 mod run;
-#[expect(dead_code, reason = "swarm drives conversations soon")]
+mod schedule;
 mod script;
 mod serve;
+mod share;
 mod swarm;
+mod tally;
 mod target;
 mod units;
 
+use cli::{Cli, Command};
 use failure::Failure;
+use load::Load;
 use shardpoll_bench::command_line;
 use std::process::ExitCode;
 
@@ -51,12 +58,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn carry_out(command: cli::Cli) -> Result<(), Failure> {
-    match command.command {
-        Some(cli::Command::Serve(serve)) => serve::serve(&serve),
-        Some(cli::Command::Echo(run)) => run::run(&run),
-        Some(cli::Command::Scripts(options)) => script::scripts(&options),
-        Some(_) => Err(Failure::Usage("not on this branch yet".into())),
-        None => job::job(&command.job),
-    }
+fn carry_out(command: Cli) -> Result<(), Failure> {
+    let Some(named) = command.command else { return job::job(&command.job) };
+    let (load, measure) = match &named {
+        Command::Serve(serve) => return serve::serve(serve),
+        Command::Echo(options) => (Load::echo(options), &options.measure),
+        Command::Churn(options) => (Load::churn(options), &options.measure),
+        Command::Idle(options) => (Load::idle(options), &options.measure),
+        Command::Bulk(options) => (Load::bulk(options), &options.measure),
+        Command::Abuse(options) => (Load::abuse(options), &options.measure),
+        Command::Script(options) => (Load::script(options), &options.measure),
+        Command::Scripts(options) => return script::scripts(options),
+        _ => return Err(Failure::Usage("not on this branch yet".into())),
+    };
+    run::run(&load?, measure)
 }

@@ -67,8 +67,12 @@ pub(crate) fn document(
 /// Prints it, and writes the report.
 pub(crate) fn show(document: &Document, json: bool, page: Option<&Path>) -> Result<(), Failure> {
     if let Some(path) = page {
-        let written = std::fs::write(path, report::html(document));
-        written.map_err(|source| Failure::File { option: "--report", path: path.into(), source })?;
+        let written = std::fs::write(path, report::page(document));
+        written.map_err(|source| Failure::File {
+            option: "--report",
+            path: path.into(),
+            source,
+        })?;
     }
     let text = if json { report::json(document) } else { report::table(document) };
     report::print(&text)

@@ -72,7 +72,18 @@ pub(super) fn set_option(fd: &OwnedFd, option: SocketOption) -> io::Result<()> {
             set_named(fd, name, "TCP_KEEPIDLE", seconds(idle))?;
             set_named(fd, keep_alive, "SO_KEEPALIVE", 1)
         }
+        SocketOption::ResetOnClose(on) => set_linger(fd, on),
     }
+}
+
+/// With 0 s to linger, close(2) resets what is connected (socket(7)).
+fn set_linger(fd: &OwnedFd, on: bool) -> io::Result<()> {
+    const LEN: socklen_t = 8;
+    const _: () = assert!(size_of::<libc::linger>() == LEN as usize);
+    let value = libc::linger { l_onoff: c_int::from(on), l_linger: 0 };
+    let (level, name, value) = (libc::SOL_SOCKET, libc::SO_LINGER, ptr::from_ref(&value).cast());
+    // SAFETY: `value` points to `LEN` bytes that live through the call.
+    check_int(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value, LEN) }).map(drop)
 }
 
 /// Sets what a TCP listener's connections inherit, and what is the listener's own.

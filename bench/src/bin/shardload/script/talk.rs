@@ -34,12 +34,11 @@ const SHOWN_BYTES: usize = 80;
 pub(crate) struct Variables {
     /// `--sni`, otherwise the target's host.
     pub(crate) host: Arc<str>,
-    /// Which of the connections that are held at a time, from 0 on.
+    /// Which of the connections that are held at a time, those of other instances included; from 0
+    /// on.
     pub(crate) connection: u64,
-    /// Which of all conversations of this process, from 0 on.
+    /// Which of all conversations, those of other instances included.
     pub(crate) conversation: u64,
-    /// The I of `--instance I/N`, otherwise 1.
-    pub(crate) instance: u64,
     /// Another number for each conversation.
     pub(crate) random: u64,
 }
@@ -48,10 +47,10 @@ pub(crate) struct Variables {
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Next<'a> {
     Send(&'a [u8]),
-    /// Wait for what comes: until the time is over, if there is one, from when this `wait` was
-    /// first asked for; each has another number.
+    /// Wait for what comes: for so long, from when this `wait` was first asked for; each has
+    /// another number.
     Await {
-        timeout: Option<Duration>,
+        timeout: Duration,
         wait: u64,
     },
     /// Do nothing for so long; if it is not `counted`, the conversation takes less time by it.
@@ -162,7 +161,7 @@ impl Talk {
                 Verb::Expect { .. } | Verb::Bytes(_) | Verb::Close => match self.look(op) {
                     Ok(true) => self.go_on(),
                     Ok(false) => {
-                        let timeout = Some(script.timeout.unwrap_or(timeout));
+                        let timeout = script.timeout.unwrap_or(timeout);
                         return Next::Await { timeout, wait: self.wait };
                     }
                     Err(fault) => return Next::Failed(fault),
@@ -375,7 +374,7 @@ impl Variables {
     /// Numbers that cannot be taken for each other.
     pub(super) fn example() -> Self {
         let host = Arc::from("example.org");
-        Self { host, connection: 7, conversation: 1007, instance: 2, random: 255 }
+        Self { host, connection: 7, conversation: 1007, random: 255 }
     }
 }
 

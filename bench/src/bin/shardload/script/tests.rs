@@ -226,7 +226,7 @@ fn what_did_not_come_is_told_with_what_came() {
     let mut begun = talk(&script);
     begun.receive(b"42\r\n\xff\"'");
     let Next::Await { timeout, wait } = begun.next(TIMEOUT) else { panic!("nothing to await") };
-    assert_eq!(timeout, Some(TIMEOUT));
+    assert_eq!(timeout, TIMEOUT);
     let Fault(expired) = begun.expired(TIMEOUT);
     assert_eq!(
         expired,
@@ -242,7 +242,7 @@ fn what_did_not_come_is_told_with_what_came() {
          nothing"
     );
     let own = parse("timeout = '7ms'\n[[step]]\nexpect_close = true");
-    let seven = Some(Duration::from_millis(7));
+    let seven = Duration::from_millis(7);
     assert!(matches!(talk(&own).next(TIMEOUT), Next::Await { timeout, .. } if timeout == seven));
 }
 

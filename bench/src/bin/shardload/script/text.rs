@@ -9,8 +9,7 @@
 use super::talk::Variables;
 
 /// What each conversation fills in by itself.
-pub(super) const PLACEHOLDERS: [&str; 5] =
-    ["host", "connection", "conversation", "instance", "random"];
+pub(super) const PLACEHOLDERS: [&str; 4] = ["host", "connection", "conversation", "random"];
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Text(Vec<Piece>);
@@ -21,7 +20,6 @@ enum Piece {
     Host,
     Connection,
     Conversation,
-    Instance,
     Random,
     /// What an expression has captured, by its slot.
     Captured(usize),
@@ -79,7 +77,6 @@ impl Text {
                 Piece::Host => out.extend_from_slice(variables.host.as_bytes()),
                 Piece::Connection => append(out, variables.connection),
                 Piece::Conversation => append(out, variables.conversation),
-                Piece::Instance => append(out, variables.instance),
                 Piece::Random => {
                     out.extend_from_slice(format!("{:016x}", variables.random).as_bytes());
                 }
@@ -105,7 +102,6 @@ fn piece(word: &str, captured: &[String]) -> Result<Piece, String> {
         "host" => Piece::Host,
         "connection" => Piece::Connection,
         "conversation" => Piece::Conversation,
-        "instance" => Piece::Instance,
         "random" => Piece::Random,
         other => match captured.iter().position(|name| name == other) {
             Some(slot) => Piece::Captured(slot),
@@ -135,7 +131,7 @@ mod tests {
     #[test]
     fn placeholders_are_filled_in() {
         assert_eq!(filled("a{host}b{connection}"), b"aexample.orgb7");
-        assert_eq!(filled("{conversation}.{instance}"), b"1007.2");
+        assert_eq!(filled("{conversation}."), b"1007.");
         assert_eq!(filled("{random}"), b"00000000000000ff");
         assert_eq!(filled("<{token}>"), b"<t0\xff>");
         assert_eq!(filled("\u{e4}\r\n"), "\u{e4}\r\n".as_bytes());

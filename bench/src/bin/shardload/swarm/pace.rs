@@ -44,7 +44,8 @@ impl Swarm {
                 }
                 let place = usize::try_from(number % up.len() as u64).expect("less than a length");
                 number += 1;
-                let owing = local.with::<Client, _>(up[place], |client, conn| client.owe(conn, due));
+                let owing =
+                    local.with::<Client, _>(up[place], |client, conn| client.owe(conn, due));
                 if owing.is_none() {
                     // Its connection has ended, and nobody takes its place.
                     swarm.state.borrow_mut().owed += 1;

@@ -1,0 +1,407 @@
+//! Runs as a table of plain text, and what has to be said beneath it.
+//!
+//! Never: colours; hides that a figure is not known, which is a `-`.
+
+use super::show::{bytes, counted, time};
+use crate::outcome::{Document, Errors, Latency, Run, Workload};
+use crate::units::show_size;
+
+/// The table, under a line that says what machine it was got on.
+pub(crate) fn table(document: &Document) -> String {
+    let Document { version, machine, runs, .. } = document;
+    let mut text = format!("shardload {version} on {machine}\n\n");
+    let unit = Unit::of(runs);
+    let columns: Vec<_> = columns(unit).into_iter().filter(|column| (column.on)(runs)).collect();
+    let rows: Vec<_> = runs.iter().flat_map(|run| rows(run, runs.len())).collect();
+    text.push_str(&aligned(&columns, &rows, unit));
+    text.push('\n');
+    for note in notes(runs) {
+        text.push_str(&note);
+        text.push('\n');
+    }
+    text
+}
+
+/// One line of the table: a run, or one more distribution of its.
+struct Row<'a> {
+    name: String,
+    run: Option<&'a Run>,
+    latency: Option<&'a Latency>,
+}
+
+/// A run's own line, and lines for the distributions that a reader of these runs wants to see.
+fn rows(run: &Run, of: usize) -> Vec<Row<'_>> {
+    let first = Row { name: run.name.clone(), run: Some(run), latency: run.latency.as_ref() };
+    let detailed = of == 1 || matches!(run.workload, Workload::Churn | Workload::Idle);
+    let more = [
+        ("  uncorrected", run.uncorrected.as_ref(), true),
+        ("  connect", run.connect.as_ref(), detailed),
+        ("  handshake", run.handshake.as_ref(), detailed),
+    ];
+    let more = more.into_iter().filter(|(_, latency, wanted)| *wanted && latency.is_some());
+    let more = more.map(|(name, latency, _)| Row { name: name.into(), run: None, latency });
+    std::iter::once(first).chain(more).collect()
+}
+
+/// What all times of a table are in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Micros,
+    Millis,
+}
+
+impl Unit {
+    /// Milliseconds where even the quickest run takes one.
+    fn of(runs: &[Run]) -> Self {
+        let medians = runs.iter().filter_map(|run| Some(run.latency.as_ref()?.p50_us));
+        let quickest = medians.fold(f64::INFINITY, f64::min);
+        if quickest.is_finite() && quickest >= 1e3 { Self::Millis } else { Self::Micros }
+    }
+
+    fn show(self, micros: f64) -> String {
+        match self {
+            Self::Micros => format!("{micros:.1}"),
+            Self::Millis => format!("{:.2}", micros / 1e3),
+        }
+    }
+}
+
+type Quantile = fn(&Latency) -> f64;
+
+enum Cell {
+    Run(fn(&Run) -> Option<String>),
+    Time(Quantile),
+}
+
+struct Column {
+    /// In two lines, where there is a bar.
+    title: &'static str,
+    cell: Cell,
+    on: fn(&[Run]) -> bool,
+}
+
+fn columns(unit: Unit) -> Vec<Column> {
+    let of = |title, on, cell| Column { title, on, cell: Cell::Run(cell) };
+    let time = |title, cell| Column { title, on: timed, cell: Cell::Time(cell) };
+    let latency = if unit == Unit::Micros { "latency us|p50" } else { "latency ms|p50" };
+    vec![
+        of("connec-|tions", always, |run| Some(run.connections.to_string())),
+        of("message|size", sized, |run| run.message_size_bytes.map(show_size)),
+        of("in|flight", deep, |run| run.depth_messages.map(|depth| depth.to_string())),
+        of("asked|per s", open, |run| run.asked_per_second.map(|rate| format!("{rate:.0}"))),
+        of("|messages/s", messages, |run| rate_of(run, "messages")),
+        of("|conversations/s", script, |run| rate_of(run, "conversations")),
+        of("|connects/s", visits, |run| run.connects_per_second.map(|rate| format!("{rate:.0}"))),
+        of("MB/s|sent", bytes_both, |run| Some(format!("{:.1}", run.sent_megabytes_per_second))),
+        of("MB/s|received", bytes_both, |run| {
+            Some(format!("{:.1}", run.received_megabytes_per_second))
+        }),
+        of("|MB/s", echoes_only, |run| Some(format!("{:.1}", run.received_megabytes_per_second))),
+        time(latency, |latency| latency.p50_us),
+        time("|p99", |latency| latency.p99_us),
+        time("|p99.9", |latency| latency.p99_9_us),
+        time("|max", |latency| latency.max_us),
+        of("server CPU|us each", served, |run| {
+            Some(format!("{:.2}", run.server.as_ref()?.cpu_us_per_operation?))
+        }),
+        of("client CPU|us each", spent, |run| {
+            Some(format!("{:.2}", run.client.cpu_us_per_operation?))
+        }),
+        of("|errors", always, |run| Some((run.errors.total + run.errors.lost).to_string())),
+    ]
+}
+
+fn rate_of(run: &Run, unit: &str) -> Option<String> {
+    (run.workload.unit() == unit).then(|| format!("{:.0}", run.operations_per_second))
+}
+
+fn always(_: &[Run]) -> bool {
+    true
+}
+
+fn timed(runs: &[Run]) -> bool {
+    runs.iter()
+        .any(|run| [&run.latency, &run.connect, &run.handshake].iter().any(|it| it.is_some()))
+}
+
+fn sized(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.message_size_bytes.is_some())
+}
+
+fn deep(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.depth_messages.is_some())
+}
+
+fn open(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.asked_per_second.is_some())
+}
+
+fn messages(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.workload.unit() == "messages")
+}
+
+fn script(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.workload == Workload::Script)
+}
+
+fn visits(runs: &[Run]) -> bool {
+    runs.iter().any(|run| matches!(run.workload, Workload::Churn | Workload::Idle))
+}
+
+/// What is sent is what comes back, so that one column says both.
+fn echoes_only(runs: &[Run]) -> bool {
+    runs.iter().all(|run| matches!(run.workload, Workload::Echo | Workload::Abuse))
+}
+
+fn bytes_both(runs: &[Run]) -> bool {
+    let moved = |run: &Run| run.sent_megabytes_per_second + run.received_megabytes_per_second > 0.0;
+    !echoes_only(runs) && runs.iter().any(moved)
+}
+
+fn served(runs: &[Run]) -> bool {
+    runs.iter().filter_map(|run| run.server.as_ref()).any(|it| it.cpu_us_per_operation.is_some())
+}
+
+fn spent(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.client.cpu_us_per_operation.is_some())
+}
+
+fn aligned(columns: &[Column], rows: &[Row<'_>], unit: Unit) -> String {
+    let mut lines = vec![String::new(); rows.len() + 2];
+    let names = ["", "load"].into_iter().chain(rows.iter().map(|row| row.name.as_str()));
+    let width = names.clone().map(|name| name.chars().count()).max().unwrap_or(0);
+    for (line, name) in lines.iter_mut().zip(names) {
+        line.push_str(&format!("{name:<width$}"));
+    }
+    for column in columns {
+        let (above, below) = column.title.split_once('|').unwrap_or(("", column.title));
+        let filled = rows.iter().map(|row| cell(column, row, unit));
+        let cells: Vec<_> = [above, below].map(String::from).into_iter().chain(filled).collect();
+        let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        for (line, cell) in lines.iter_mut().zip(cells) {
+            line.push_str(&format!("  {cell:>width$}"));
+        }
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn cell(column: &Column, row: &Row<'_>, unit: Unit) -> String {
+    let unknown = || "-".to_string();
+    match (&column.cell, row.run) {
+        (Cell::Run(of), Some(run)) => of(run).unwrap_or_else(unknown),
+        (Cell::Run(_), None) => String::new(),
+        (Cell::Time(of), _) => row.latency.map_or_else(unknown, |it| unit.show(of(it))),
+    }
+}
+
+/// What the figures mean, and what spoils them.
+pub(crate) fn notes(runs: &[Run]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if runs.iter().any(|run| run.asked_per_second.is_some()) {
+        notes.push(
+            "Open loop: latency is counted from when an operation was due; uncorrected, from when \
+             it began."
+                .to_string(),
+        );
+    }
+    if runs.iter().any(|run| run.asked_per_second.is_none() && run.latency.is_some()) {
+        notes.push(
+            "Closed loop: the next operation begins when one is done, so a stall delays what it \
+             would have hit, and counts once."
+                .to_string(),
+        );
+    }
+    for run in runs {
+        let about = about(run);
+        notes.extend(about.into_iter().map(|note| format!("{}: {note}", run.name)));
+    }
+    notes
+}
+
+fn about(run: &Run) -> Vec<String> {
+    let mut notes = Vec::new();
+    if run.interrupted {
+        notes.push(format!("interrupted after {:.1} s", run.seconds));
+    }
+    if run.deserted {
+        notes.push(format!("the server went away after {:.1} s", run.seconds));
+    }
+    if run.handshakes > 0 {
+        let all = counted(run.handshakes, "TLS handshake");
+        notes.push(format!("{all}, {} of them resumed", run.resumed_handshakes));
+    }
+    notes.extend(memory(run));
+    for attack in &run.attacks {
+        let all = counted(attack.connections, "connection");
+        let after = attack.ended_after_seconds;
+        let after =
+            after.map_or_else(String::new, |after| format!(", half of them by {after:.1} s"));
+        notes.push(format!(
+            "{}: {all}, {} refused, {} ended by the server{after}",
+            attack.kind, attack.refused, attack.ended_by_server
+        ));
+    }
+    notes.extend(faults(&run.errors).map(|faults| {
+        let first = run.first_error.as_deref().map(|first| format!("; the first: {first}"));
+        format!("{faults}{}", first.unwrap_or_default())
+    }));
+    notes.extend(limit(run));
+    notes
+}
+
+fn memory(run: &Run) -> Option<String> {
+    let server = run.server.as_ref()?;
+    let (before, with) = (server.memory_before_bytes?, server.memory_bytes?);
+    let each = server.memory_per_connection_bytes;
+    let each = each.map_or_else(String::new, |each| format!(", {} a connection", bytes(each)));
+    let (before, with) = (bytes(before as f64), bytes(with as f64));
+    Some(format!("memory of the server from {before} to {with}{each}"))
+}
+
+/// By kind; nothing when there are none.
+pub(crate) fn faults(errors: &Errors) -> Option<String> {
+    let parts: Vec<_> = kinds(errors)
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Each kind in words, with its count.
+pub(crate) fn kinds(errors: &Errors) -> [(&'static str, u64); 8] {
+    [
+        ("refused", errors.refused),
+        ("reset", errors.reset),
+        ("closed too early", errors.closed),
+        ("timed out", errors.timeout),
+        ("failed in TLS", errors.tls),
+        ("with wrong bytes", errors.wrong),
+        ("other", errors.other),
+        ("lost", errors.lost),
+    ]
+}
+
+/// Why the figures are rather the generator's than the server's.
+pub(crate) fn limit(run: &Run) -> Option<String> {
+    let busy =
+        run.client.cpu_percent.map(|percent| format!("its threads were busy {percent:.0} %"));
+    let late = run
+        .lateness
+        .as_ref()
+        .map(|late| format!("it was itself late by {} in one of a hundred", time(late.p99_us)));
+    let why: Vec<_> = busy.into_iter().chain(late).collect();
+    run.client.was_the_limit.then(|| {
+        format!(
+            "the generator was the limit ({}): the server may be faster than this says; give it \
+             more --threads, or another machine",
+            why.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn lines(runs: Vec<Run>) -> Vec<String> {
+        table(&sample::document(runs)).lines().map(String::from).collect()
+    }
+
+    /// What stands in the line that begins so, beneath the end of the title.
+    fn under(lines: &[String], title: &str, row: &str) -> String {
+        let titles = lines.iter().find(|line| line.contains(title)).expect("the title");
+        let end = titles.find(title).expect("just seen") + title.len();
+        let row = lines.iter().find(|line| line.starts_with(row)).expect("the row");
+        let cell = row.get(..end).unwrap_or(row);
+        cell.rsplit("  ").next().unwrap_or_default().to_string()
+    }
+
+    #[test]
+    fn figures_end_where_their_titles_do() {
+        let lines = lines(vec![sample::echo("plain", 3), sample::open("TLS", 3)]);
+        assert_eq!(under(&lines, "messages/s", "plain"), "51234");
+        assert_eq!(under(&lines, "per s", "TLS"), "50000");
+        assert_eq!(under(&lines, "per s", "plain"), "-");
+        assert_eq!(under(&lines, "size", "plain"), "64 B");
+        assert_eq!(under(&lines, "errors", "TLS"), "0");
+        assert!(!lines.iter().any(|line| line.contains('\u{1b}')));
+    }
+
+    #[test]
+    fn corrected_and_uncorrected_stand_beneath_each_other() {
+        let run = sample::open("TLS", 3);
+        let show = |latency: &Option<Latency>| {
+            Unit::Micros.show(latency.as_ref().expect("the sample has it").p99_us)
+        };
+        let lines = lines(vec![run.clone()]);
+        assert_eq!(under(&lines, "p99", "TLS"), show(&run.latency));
+        assert_eq!(under(&lines, "p99", "  uncorrected"), show(&run.uncorrected));
+        assert_eq!(under(&lines, "p99", "  handshake"), show(&run.handshake));
+        assert!(lines.iter().any(|line| line.starts_with("Open loop")));
+        assert!(!lines.iter().any(|line| line.starts_with("Closed loop")));
+    }
+
+    #[test]
+    fn each_workload_has_the_columns_of_its_own() {
+        let run = |workload| Run {
+            connects_per_second: Some(1234.0),
+            operations_per_second: 567.0,
+            sent_megabytes_per_second: 12.25,
+            received_megabytes_per_second: 34.5,
+            ..sample::empty("it", workload)
+        };
+        for (workload, title, cell) in [
+            (Workload::Echo, "messages/s", "567"),
+            (Workload::Abuse, "messages/s", "567"),
+            (Workload::Churn, "connects/s", "1234"),
+            (Workload::Idle, "connects/s", "1234"),
+            (Workload::Script, "conversations/s", "567"),
+            (Workload::Bulk, "sent", "12.2"),
+            (Workload::Bulk, "received", "34.5"),
+        ] {
+            assert_eq!(under(&lines(vec![run(workload)]), title, "it"), cell, "{workload:?}");
+        }
+    }
+
+    #[test]
+    fn without_operations_there_are_no_times_and_no_division_by_none() {
+        let text = lines(vec![sample::empty("plain", Workload::Echo)]).join("\n");
+        assert!(
+            !text.contains("NaN") && !text.contains("latency") && !text.contains("inf"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn slow_runs_are_told_in_milliseconds() {
+        let mut run = sample::echo("slow", 1);
+        run.latency = Some(sample::latency([12_000.0; 10]));
+        let lines = lines(vec![run]);
+        assert!(under(&lines, "p99", "slow").starts_with("12.0"), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("latency ms")));
+    }
+
+    #[test]
+    fn what_went_wrong_is_told_by_kind_and_only_then() {
+        let text = lines(vec![sample::abuse("attacked", 3)]).join("\n");
+        for part in [
+            "attacked: 3 refused, 4 timed out, 2 lost; the first: connection 12 got no answer",
+            "attacked: slow-reader: 200 connections, 0 refused, 180 ended by the server, half",
+            "the generator was the limit (its threads were busy 99 %)",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!lines(vec![sample::echo("plain", 3)]).join("\n").contains("refused"));
+    }
+
+    #[test]
+    fn an_end_before_its_time_is_told() {
+        let mut run = sample::echo("plain", 3);
+        (run.interrupted, run.deserted) = (true, true);
+        let text = lines(vec![run]).join("\n");
+        assert!(text.contains("plain: interrupted after 3.0 s"), "{text}");
+        assert!(text.contains("plain: the server went away after 3.0 s"), "{text}");
+    }
+}
