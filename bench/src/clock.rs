@@ -3,7 +3,14 @@
 //! Never: is the clock of an engine; `Local::now` is, once a turn. A turn may serve 256
 //! connections, so its time says too little about when one message of it was read.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+/// What the calendar says now, to write down when something was measured.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a report has a date; nothing is measured by it")]
+pub fn calendar() -> SystemTime {
+    SystemTime::now()
+}
 
 /// Nanoseconds since the clock was made.
 #[derive(Clone, Copy, Debug)]

@@ -20,7 +20,8 @@ pub struct Course {
     echoed: u64,
     /// Bytes of message `echoed` that are back.
     partial: usize,
-    /// When each message in flight was queued; message `n` at `n % depth`.
+    /// When each message in flight was queued; message `n` at `n` modulo their number, which is a
+    /// power of two and no less than the depth: to divide by another takes longer than to check.
     stamps: Box<[u64]>,
 }
 
@@ -52,7 +53,7 @@ impl Course {
             sent: 0,
             echoed: 0,
             partial: 0,
-            stamps: vec![0; depth].into(),
+            stamps: vec![0; depth.next_power_of_two()].into(),
         }
     }
 
@@ -75,7 +76,7 @@ impl Course {
     }
 
     fn slot(&self, message: u64) -> usize {
-        let slot = message % self.stamps.len() as u64;
+        let slot = message & (self.stamps.len() as u64 - 1);
         usize::try_from(slot).expect("less than a length")
     }
 

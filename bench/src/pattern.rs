@@ -2,7 +2,8 @@
 //!
 //! The bytes of a connection are words of 8, and word `i` is a bijection of `key + i`, with a key
 //! far from every other connection's. So a word that is lost, doubled, moved or another
-//! connection's is never equal to the one that should be there.
+//! connection's is never equal to the one that should be there. From one word to the next is one
+//! addition, so that making and checking them cost little beside sending them.
 //!
 //! Never: keeps what was sent; whoever checks makes it again.
 
@@ -27,39 +28,50 @@ impl Pattern {
         Self { key: key ^ (key >> 31) }
     }
 
-    fn word(self, index: u64) -> [u8; WORD] {
-        let mixed = self.key.wrapping_add(index).wrapping_mul(SPREAD);
-        (mixed ^ (mixed >> 32)).to_le_bytes()
+    fn word(self, index: u64) -> u64 {
+        self.key.wrapping_add(index).wrapping_mul(SPREAD)
     }
 
     /// Fills `buffer` with the bytes from `offset` on.
     pub(crate) fn fill(self, offset: u64, buffer: &mut [u8]) {
-        let (mut index, skip) = place(offset);
-        let head = (WORD - skip).min(buffer.len());
-        let (first, rest) = buffer.split_at_mut(head);
-        first.copy_from_slice(&self.word(index)[skip..skip + head]);
-        let (words, tail) = rest.as_chunks_mut::<WORD>();
-        for word in words {
-            index += 1;
-            *word = self.word(index);
+        let (index, skip) = place(offset);
+        let (first, rest) = buffer.split_at_mut(head(skip).min(buffer.len()));
+        let mut word = self.word(index);
+        if !first.is_empty() {
+            first.copy_from_slice(&word.to_le_bytes()[skip..][..first.len()]);
+            word = word.wrapping_add(SPREAD);
         }
-        tail.copy_from_slice(&self.word(index + 1)[..tail.len()]);
+        let (words, tail) = rest.as_chunks_mut::<WORD>();
+        for place in words {
+            *place = word.to_le_bytes();
+            word = word.wrapping_add(SPREAD);
+        }
+        if !tail.is_empty() {
+            tail.copy_from_slice(&word.to_le_bytes()[..tail.len()]);
+        }
     }
 
     /// The offset of the first byte of `data` that is not the one of the stream from `offset` on.
     pub(crate) fn first_difference(self, offset: u64, data: &[u8]) -> Option<u64> {
-        let (mut index, skip) = place(offset);
-        let head = (WORD - skip).min(data.len());
-        let (first, rest) = data.split_at(head);
-        let (words, tail) = rest.as_chunks::<WORD>();
-        let mut same = *first == self.word(index)[skip..skip + head];
-        for word in words {
-            index += 1;
-            // Without a branch a word: it is nearly always the same.
-            same &= *word == self.word(index);
+        let (index, skip) = place(offset);
+        let (first, rest) = data.split_at(head(skip).min(data.len()));
+        let mut word = self.word(index);
+        let mut same = true;
+        if !first.is_empty() {
+            same = *first == word.to_le_bytes()[skip..][..first.len()];
+            word = word.wrapping_add(SPREAD);
         }
-        same &= *tail == self.word(index + 1)[..tail.len()];
-        if same {
+        let (words, tail) = rest.as_chunks::<WORD>();
+        // Without a branch a word: it is nearly always the same.
+        let mut differences = 0;
+        for found in words {
+            differences |= u64::from_le_bytes(*found) ^ word;
+            word = word.wrapping_add(SPREAD);
+        }
+        if !tail.is_empty() {
+            same &= *tail == word.to_le_bytes()[..tail.len()];
+        }
+        if same && differences == 0 {
             return None;
         }
         (offset..).zip(data).find(|&(at, &byte)| byte != self.byte(at)).map(|(at, _)| at)
@@ -67,8 +79,13 @@ impl Pattern {
 
     fn byte(self, offset: u64) -> u8 {
         let (index, skip) = place(offset);
-        self.word(index)[skip]
+        self.word(index).to_le_bytes()[skip]
     }
+}
+
+/// Bytes until the next word, of which none is begun.
+fn head(skip: usize) -> usize {
+    if skip == 0 { 0 } else { WORD - skip }
 }
 
 /// The word an offset is in, and where in it.

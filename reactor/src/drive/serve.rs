@@ -95,7 +95,7 @@ impl<S: Sys> Reactor<S> {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
         let Some(line) = table.line_mut(id) else {
-            return pulse.counters.stale_events.add(1);
+            return self.serve_other(id, cause, held);
         };
         pulse.serve(Some(id), line.listener);
         if let Cause::Event(ready) = cause {
@@ -169,22 +169,20 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    /// An event for something else than a line with a descriptor.
+    /// An event for something else than a line.
     #[inline(never)]
-    pub(super) fn serve_other(&mut self, id: ConnId, event: Ready, held: &mut Held) {
-        match self.core.table.entry_mut(id) {
-            Some(Entry::Listener(_)) => self.accept(id, held),
-            Some(Entry::Watch(_)) => {
-                self.core.staging.end();
+    fn serve_other(&mut self, id: ConnId, cause: Cause, held: &mut Held) {
+        self.core.staging.end();
+        match (self.core.table.entry_mut(id), cause) {
+            (Some(Entry::Listener(_)), _) => self.accept(id, held),
+            (Some(Entry::Watch(_)), Cause::Event(ready)) => {
                 self.core.pulse.serve(None, None);
-                self.serve_watch(id, event);
+                self.serve_watch(id, ready);
             }
-            Some(Entry::Attempt(attempt)) => {
+            (Some(Entry::Attempt(attempt)), _) => {
                 let attempt = *attempt;
-                self.core.staging.end();
                 self.attempt_event(id, attempt);
             }
-            Some(Entry::Line(_)) => self.service(id, Cause::Event(event), held),
             // Its slot was freed earlier in this batch (B4).
             _ => self.core.pulse.counters.stale_events.add(1),
         }

@@ -16,6 +16,7 @@ use crate::conn::{Channel, Ready, Stage};
 use crate::core::{Callback, Core, Door, Held};
 use crate::id::ConnId;
 use crate::sys::{Event, Sys};
+use crate::table::Entry;
 use std::io;
 
 impl<S: Sys> Reactor<S> {
@@ -28,7 +29,7 @@ impl<S: Sys> Reactor<S> {
         let Self { sys, fds, core, rx, .. } = self;
         let Core { table, staging, traffic, now, pulse, first_room, .. } = core;
         let (Some(line), Some(Some(fd))) = (table.line_mut(id), fds.get(id.slot())) else {
-            return self.serve_other(id, event.ready, held);
+            return self.serve_no_line(id, event.ready, held);
         };
         if !line.is_ready_by(event.ready) {
             if line.is_ended_by(event.ready) {
@@ -77,6 +78,15 @@ impl<S: Sys> Reactor<S> {
             }
         }
         std::mem::swap(held, &mut line.handler);
+    }
+
+    /// An event for something else than a line; a listener has a short way as well.
+    #[inline(never)]
+    fn serve_no_line(&mut self, id: ConnId, event: Ready, held: &mut Held) {
+        match self.core.table.entry_mut(id) {
+            Some(Entry::Listener(_)) => self.accept(id, held),
+            _ => self.service(id, Cause::Event(event), held),
+        }
     }
 
     /// The service of a line whose peer has ended, and which has no more than what is to be read.

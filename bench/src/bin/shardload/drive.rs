@@ -14,13 +14,13 @@ use crate::outcome::Run;
 use crate::report::hdr::{HdrLog, Header};
 use crate::swarm::{self, Event, GRACE};
 use shardpoll::{Config, Engine, Local, Pinning};
-use shardpoll_bench::clock::Clock;
+use shardpoll_bench::clock::{self, Clock};
 use shardpoll_bench::{cpu, memory};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How long connections may take to close in order, with what TLS has to say.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -142,7 +142,7 @@ impl<'a> Drive<'a> {
 
     fn log(&self) -> Result<Option<HdrLog>, Failure> {
         let Some(Logged { path, command, instance }) = self.watchers.log else { return Ok(None) };
-        let began = SystemTime::now() + self.load.warmup;
+        let began = clock::calendar() + self.load.warmup;
         let log = HdrLog::create(path, &Header { command, began, instance });
         log.map(Some).map_err(|source| Failure::File {
             option: "--hdr-out",

@@ -17,7 +17,8 @@ use crate::share::Share;
 use crate::swarm::Work;
 use crate::target::{Security, Target};
 use shardpoll_bench::child::Child;
-use std::time::{Duration, SystemTime};
+use shardpoll_bench::clock::calendar;
+use std::time::Duration;
 
 /// Enough to keep some always ready, few enough to fit any limit of descriptors.
 const CONNECTIONS: usize = 50;
@@ -46,7 +47,7 @@ pub(crate) fn job(options: &Job) -> Result<(), Failure> {
     let interrupted = interrupts()?;
     let live = Live::new(options.json);
     let watchers = Watchers { interrupted: &interrupted, live: &live, log: None };
-    let (mut runs, started) = (Vec::new(), SystemTime::now());
+    let (mut runs, started) = (Vec::new(), calendar());
     let ended = match all_loads(options, &watchers, &mut runs) {
         // What came before it is worth a table.
         Err(Failure::Interrupted) if !runs.is_empty() => Ok(()),

@@ -3,21 +3,32 @@
 //! | file | what it does |
 //! |---|---|
 //! | `table`, `json`, `html` | a document for a terminal, a program, a browser |
+//! | `section`, `charts` | what a page has of each run |
+//! | `chart`, `axis`, `series` | one chart: its drawing, its scales, the points that fit on it |
+//! | `notes` | what has to be said of a run in words |
 //! | `hdr`, `base64` | distributions as HdrHistograms, and their log |
 //! | `verdict` | what was lost, wrong or asserted in vain |
 //! | `show` | figures as people read them |
 //!
 //! Never: measures; rounds what JSON gives.
 
+mod axis;
 mod base64;
+mod chart;
+mod charts;
 pub(crate) mod hdr;
+mod html;
 mod json;
+mod notes;
 #[cfg(test)]
 pub(crate) mod sample;
+mod section;
+mod series;
 pub(crate) mod show;
 mod table;
 mod verdict;
 
+pub(crate) use html::page;
 pub(crate) use json::line as json;
 pub(crate) use table::table;
 pub(crate) use verdict::verdict;
@@ -34,8 +45,4 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-pub(crate) fn page(_: &crate::outcome::Document) -> String {
-    String::new()
 }

@@ -10,6 +10,7 @@ use crate::load::Load;
 use crate::outcome::{Document, Instance, Run};
 use crate::report;
 use shardpoll::Signals;
+use shardpoll_bench::clock::calendar;
 use shardpoll_bench::cpu;
 use shardpoll_bench::machine::Machine;
 use shardpoll_bench::tools;
@@ -41,7 +42,7 @@ pub(crate) fn run(load: &Load, measure: &Measure) -> Result<(), Failure> {
         instance: measure.instance,
     });
     let live = Live::new(measure.quiet);
-    let started = SystemTime::now();
+    let started = calendar();
     let run = drive(load, &Watchers { interrupted: &interrupted, live: &live, log })?;
     let document = document(vec![run], started, measure.instance);
     show(&document, measure.json, measure.report.as_deref())?;

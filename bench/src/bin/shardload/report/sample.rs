@@ -53,6 +53,7 @@ pub(crate) fn empty(name: &str, workload: Workload) -> Run {
         handshake: None,
         handshakes: 0,
         resumed_handshakes: 0,
+        unsent: 0,
         errors: Errors::default(),
         first_error: None,
         server: None,
@@ -109,11 +110,16 @@ pub(crate) fn open(name: &str, seconds: u32) -> Run {
     run.uncorrected = Some(tail(300.0, 20_000));
     run.latency = Some(latency((0..20_000).map(|step| {
         let in_stall = step % 10 == 0;
-        if in_stall { f64::from(step / 10 % 1000) * 100.0 } else { 300.0 + f64::from(step % 97) }
+        if in_stall {
+            400.0 + f64::from(step / 10 % 1000) * 100.0
+        } else {
+            300.0 + f64::from(step % 97)
+        }
     })));
     run.lateness = Some(tail(12.0, 5_000));
     run.handshake = Some(tail(2_300.0, 50));
     (run.handshakes, run.resumed_handshakes) = (50, 12);
+    run.unsent = 321;
     for (second, interval) in run.intervals.iter_mut().enumerate() {
         interval.uncorrected_p99_us = interval.p99_us.map(|p99| p99 / 4.0);
         interval.p99_us = Some(if second % 7 == 3 { 92_000.0 } else { 900.0 });

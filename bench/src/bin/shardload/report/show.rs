@@ -37,6 +37,11 @@ pub(crate) fn time(micros: f64) -> String {
     format!("{} {unit}", three_digits(value))
 }
 
+/// As [`time`], with a proper micro sign, for what is surely UTF-8.
+pub(crate) fn micro(micros: f64) -> String {
+    time(micros).replace(" us", " \u{b5}s")
+}
+
 /// Bytes, by the thousand.
 pub(crate) fn bytes(bytes: f64) -> String {
     match bytes.abs() {
@@ -45,6 +50,43 @@ pub(crate) fn bytes(bytes: f64) -> String {
         below if below < 999_500_000.0 => format!("{} MB", three_digits(bytes / 1e6)),
         _ => format!("{} GB", three_digits(bytes / 1e9)),
     }
+}
+
+/// A tick of an axis: `50k`, `1.5m`, `0.25`.
+pub(crate) fn short(number: f64) -> String {
+    let (value, unit) = match number.abs() {
+        below if below < 1e3 => (number, ""),
+        below if below < 1e6 => (number / 1e3, "k"),
+        below if below < 1e9 => (number / 1e6, "M"),
+        _ => (number / 1e9, "G"),
+    };
+    format!("{}{unit}", plain(value))
+}
+
+/// A tick that is a round number of microseconds: `200 \u{b5}s`, `1 ms`.
+pub(crate) fn round_time(micros: f64) -> String {
+    match micros {
+        below if below < 0.999 => format!("{} ns", plain(micros * 1e3)),
+        below if below < 999.0 => format!("{} \u{b5}s", plain(micros)),
+        below if below < 999_000.0 => format!("{} ms", plain(micros / 1e3)),
+        _ => format!("{} s", plain(micros / 1e6)),
+    }
+}
+
+/// A tick of an axis of seconds, in the unit that suits its end: `0`, `5 s`, `10 min`, `3 h`.
+pub(crate) fn seconds(seconds: f64, end: f64) -> String {
+    match end {
+        _ if seconds == 0.0 => "0".into(),
+        below if below <= 180.0 => format!("{} s", plain(seconds)),
+        below if below <= 10_800.0 => format!("{} min", plain(seconds / 60.0)),
+        _ => format!("{} h", plain(seconds / 3_600.0)),
+    }
+}
+
+/// As few digits as it needs, of three behind the point.
+fn plain(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 /// A count with its noun, which gets an `s` unless there is one.

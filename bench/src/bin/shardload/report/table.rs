@@ -2,8 +2,8 @@
 //!
 //! Never: colours; hides that a figure is not known, which is a `-`.
 
-use super::show::{bytes, counted, time};
-use crate::outcome::{Document, Errors, Latency, Run, Workload};
+use super::notes::notes;
+use crate::outcome::{Document, Latency, Run, Workload};
 use crate::units::show_size;
 
 /// The table, under a line that says what machine it was got on.
@@ -194,112 +194,6 @@ fn cell(column: &Column, row: &Row<'_>, unit: Unit) -> String {
     }
 }
 
-/// What the figures mean, and what spoils them.
-pub(crate) fn notes(runs: &[Run]) -> Vec<String> {
-    let mut notes = Vec::new();
-    if runs.iter().any(|run| run.asked_per_second.is_some()) {
-        notes.push(
-            "Open loop: latency is counted from when an operation was due; uncorrected, from when \
-             it began."
-                .to_string(),
-        );
-    }
-    if runs.iter().any(|run| run.asked_per_second.is_none() && run.latency.is_some()) {
-        notes.push(
-            "Closed loop: the next operation begins when one is done, so a stall delays what it \
-             would have hit, and counts once."
-                .to_string(),
-        );
-    }
-    for run in runs {
-        let about = about(run);
-        notes.extend(about.into_iter().map(|note| format!("{}: {note}", run.name)));
-    }
-    notes
-}
-
-fn about(run: &Run) -> Vec<String> {
-    let mut notes = Vec::new();
-    if run.interrupted {
-        notes.push(format!("interrupted after {:.1} s", run.seconds));
-    }
-    if run.deserted {
-        notes.push(format!("the server went away after {:.1} s", run.seconds));
-    }
-    if run.handshakes > 0 {
-        let all = counted(run.handshakes, "TLS handshake");
-        notes.push(format!("{all}, {} of them resumed", run.resumed_handshakes));
-    }
-    notes.extend(memory(run));
-    for attack in &run.attacks {
-        let all = counted(attack.connections, "connection");
-        let after = attack.ended_after_seconds;
-        let after =
-            after.map_or_else(String::new, |after| format!(", half of them by {after:.1} s"));
-        notes.push(format!(
-            "{}: {all}, {} refused, {} ended by the server{after}",
-            attack.kind, attack.refused, attack.ended_by_server
-        ));
-    }
-    notes.extend(faults(&run.errors).map(|faults| {
-        let first = run.first_error.as_deref().map(|first| format!("; the first: {first}"));
-        format!("{faults}{}", first.unwrap_or_default())
-    }));
-    notes.extend(limit(run));
-    notes
-}
-
-fn memory(run: &Run) -> Option<String> {
-    let server = run.server.as_ref()?;
-    let (before, with) = (server.memory_before_bytes?, server.memory_bytes?);
-    let each = server.memory_per_connection_bytes;
-    let each = each.map_or_else(String::new, |each| format!(", {} a connection", bytes(each)));
-    let (before, with) = (bytes(before as f64), bytes(with as f64));
-    Some(format!("memory of the server from {before} to {with}{each}"))
-}
-
-/// By kind; nothing when there are none.
-pub(crate) fn faults(errors: &Errors) -> Option<String> {
-    let parts: Vec<_> = kinds(errors)
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
-}
-
-/// Each kind in words, with its count.
-pub(crate) fn kinds(errors: &Errors) -> [(&'static str, u64); 8] {
-    [
-        ("refused", errors.refused),
-        ("reset", errors.reset),
-        ("closed too early", errors.closed),
-        ("timed out", errors.timeout),
-        ("failed in TLS", errors.tls),
-        ("with wrong bytes", errors.wrong),
-        ("other", errors.other),
-        ("lost", errors.lost),
-    ]
-}
-
-/// Why the figures are rather the generator's than the server's.
-pub(crate) fn limit(run: &Run) -> Option<String> {
-    let busy =
-        run.client.cpu_percent.map(|percent| format!("its threads were busy {percent:.0} %"));
-    let late = run
-        .lateness
-        .as_ref()
-        .map(|late| format!("it was itself late by {} in one of a hundred", time(late.p99_us)));
-    let why: Vec<_> = busy.into_iter().chain(late).collect();
-    run.client.was_the_limit.then(|| {
-        format!(
-            "the generator was the limit ({}): the server may be faster than this says; give it \
-             more --threads, or another machine",
-            why.join(", ")
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,27 +275,5 @@ mod tests {
         let lines = lines(vec![run]);
         assert!(under(&lines, "p99", "slow").starts_with("12.0"), "{lines:#?}");
         assert!(lines.iter().any(|line| line.contains("latency ms")));
-    }
-
-    #[test]
-    fn what_went_wrong_is_told_by_kind_and_only_then() {
-        let text = lines(vec![sample::abuse("attacked", 3)]).join("\n");
-        for part in [
-            "attacked: 3 refused, 4 timed out, 2 lost; the first: connection 12 got no answer",
-            "attacked: slow-reader: 200 connections, 0 refused, 180 ended by the server, half",
-            "the generator was the limit (its threads were busy 99 %)",
-        ] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-        assert!(!lines(vec![sample::echo("plain", 3)]).join("\n").contains("refused"));
-    }
-
-    #[test]
-    fn an_end_before_its_time_is_told() {
-        let mut run = sample::echo("plain", 3);
-        (run.interrupted, run.deserted) = (true, true);
-        let text = lines(vec![run]).join("\n");
-        assert!(text.contains("plain: interrupted after 3.0 s"), "{text}");
-        assert!(text.contains("plain: the server went away after 3.0 s"), "{text}");
     }
 }

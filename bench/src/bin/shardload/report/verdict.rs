@@ -2,7 +2,7 @@
 //!
 //! Never: lets a wrong byte pass, whatever is asserted.
 
-use super::table::faults;
+use super::notes::faults;
 use crate::assertion::Assertion;
 use crate::failure::Failure;
 use crate::outcome::Run;

@@ -152,7 +152,7 @@ fn hex(text: &str) -> Result<Vec<u8>, String> {
     let digits = text.chars().filter(|each| !each.is_ascii_whitespace());
     let digits = digits.map(|each| each.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
     let digits: Vec<u8> = digits.collect::<Option<_>>().ok_or_else(wrong)?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err(wrong());
     }
     Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())

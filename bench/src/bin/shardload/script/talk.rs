@@ -266,7 +266,7 @@ impl Talk {
             }
             Want::Regex { regex, keeps } => self.matched(regex, keeps),
         };
-        let before = &self.come()[..end.unwrap_or(self.come().len())];
+        let before = &self.come()[..end.unwrap_or_else(|| self.come().len())];
         if let Some(found) = fail_if.as_ref().and_then(|fail_if| fail_if.find(before)) {
             // Whichever is complete first has happened.
             if end.is_none_or(|end| found.end() < end) {

@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// What was due on it and was not begun never will be.
-    fn leave(&mut self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
+    fn leave(&self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
         let number = self.number;
         let text = || format!("connection {number}: {text}");
         self.swarm.gone(&mut conn.local(), fault, self.course.in_flight(), text);

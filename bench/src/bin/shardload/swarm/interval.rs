@@ -73,6 +73,10 @@ impl Swarm {
         });
     }
 
+    fn since_cut(&self) -> Duration {
+        Duration::from_nanos(self.clock.nanos() - self.state.borrow().cut)
+    }
+
     /// Of the window, from now on.
     fn left(&self) -> Duration {
         let since = Duration::from_nanos(self.clock.nanos() - self.state.borrow().begun);
@@ -92,12 +96,13 @@ impl Swarm {
         self.tell(Event::Interval(Box::new(Cut { index, at, length, tally })));
     }
 
-    /// Ends the last piece, or the warm-up that nothing came after.
+    /// Ends the last piece, or the warm-up that nothing came after. What is too short to have a rate
+    /// belongs to what comes after the window.
     pub(super) fn end_window(&self) {
         let since = Duration::from_nanos(self.clock.nanos() - self.state.borrow().begun);
         if since < self.plan.warmup {
             self.end_warmup();
-        } else {
+        } else if self.state.borrow().cuts == 0 || self.since_cut() > PIECE / 20 {
             self.cut();
         }
     }

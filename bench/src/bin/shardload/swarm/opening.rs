@@ -88,7 +88,7 @@ impl Opening {
         }
     }
 
-    fn usable(&mut self, conn: &mut Conn<'_>) {
+    fn usable(&self, conn: &mut Conn<'_>) {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().tally.connects += 1;
         }

@@ -55,16 +55,16 @@ pub(super) enum Turn {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Waits {
-    ForNothing,
+enum Wait {
+    Nothing,
     /// For what the server says, by the number of the wait.
-    ForAnswer(u64),
-    ForTime {
+    Answer(u64),
+    Time {
         since: u64,
         counted: bool,
     },
     /// For room in the queue of what is sent.
-    ForRoom,
+    Room,
 }
 
 pub(super) struct Speech {
@@ -72,7 +72,7 @@ pub(super) struct Speech {
     timeout: Duration,
     /// How long the present wait for an answer may take, to say so.
     patience: Duration,
-    waits: Waits,
+    waits_for: Wait,
     /// When what it waits for is too late, or over.
     until: u64,
     alarm: Option<Alarm>,
@@ -129,7 +129,7 @@ impl Speech {
             talk: Talk::new(script, variables, greeted),
             timeout,
             patience: timeout,
-            waits: Waits::ForNothing,
+            waits_for: Wait::Nothing,
             until: 0,
             alarm: None,
             uncounted: 0,
@@ -138,18 +138,18 @@ impl Speech {
 
     /// Whether it rests, as its script says.
     pub(super) fn is_resting(&self) -> bool {
-        matches!(self.waits, Waits::ForTime { .. })
+        matches!(self.waits_for, Wait::Time { .. })
     }
 
     /// Takes what came; whether that is of use, [`go_on`](Self::go_on) says, if it waits for it.
     pub(super) fn receive(&mut self, data: &[u8]) -> bool {
         self.talk.receive(data);
-        matches!(self.waits, Waits::ForAnswer(_) | Waits::ForNothing)
+        matches!(self.waits_for, Wait::Answer(_) | Wait::Nothing)
     }
 
     /// There is room again; whether that was waited for.
     pub(super) fn has_room(&self) -> bool {
-        self.waits == Waits::ForRoom
+        self.waits_for == Wait::Room
     }
 
     /// The server has ended the connection: what is wrong with that.
@@ -164,7 +164,7 @@ impl Speech {
         swarm: &Swarm,
         sent: &mut u64,
     ) -> Turn {
-        if let Waits::ForTime { since, counted: false } = self.waits {
+        if let Wait::Time { since, counted: false } = self.waits_for {
             self.uncounted += swarm.clock.nanos() - since;
         }
         loop {
@@ -173,26 +173,26 @@ impl Speech {
                     *sent += bytes.len() as u64;
                     // A refusal is told by `on_disconnect`.
                     if conn.write(bytes) == Written::High {
-                        self.waits = Waits::ForRoom;
+                        self.waits_for = Wait::Room;
                         return Turn::Wait;
                     }
                 }
                 Next::HalfClose => conn.half_close(),
                 Next::Await { timeout, wait } => {
-                    if self.waits != Waits::ForAnswer(wait) {
-                        self.waits = Waits::ForAnswer(wait);
+                    if self.waits_for != Wait::Answer(wait) {
+                        self.waits_for = Wait::Answer(wait);
                         self.patience = timeout;
                         self.ring_after::<H>(conn, swarm, timeout);
                     }
                     return Turn::Wait;
                 }
                 Next::Pause { time, counted } => {
-                    self.waits = Waits::ForTime { since: swarm.clock.nanos(), counted };
+                    self.waits_for = Wait::Time { since: swarm.clock.nanos(), counted };
                     self.ring_after::<H>(conn, swarm, time);
                     return Turn::Wait;
                 }
                 Next::StartTls => {
-                    self.waits = Waits::ForNothing;
+                    self.waits_for = Wait::Nothing;
                     return Turn::StartTls;
                 }
                 Next::Done => return Turn::Done,
@@ -228,13 +228,13 @@ impl Speech {
         }
         // The timer ends here; what follows begins another.
         speech.alarm = None;
-        match speech.waits {
-            Waits::ForTime { .. } => speaker.speak(conn),
-            Waits::ForAnswer(_) => {
+        match speech.waits_for {
+            Wait::Time { .. } => speaker.speak(conn),
+            Wait::Answer(_) => {
                 let fault = speech.talk.expired(speech.patience);
                 speaker.expired(conn, fault);
             }
-            Waits::ForNothing | Waits::ForRoom => {}
+            Wait::Nothing | Wait::Room => {}
         }
         None
     }

@@ -41,7 +41,7 @@ impl Visit {
         if conn.tls().is_some() { conn.half_close() } else { conn.close() }
     }
 
-    fn fail(&mut self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
+    fn fail(&self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
         let number = self.ticket.number;
         {
             let state = &mut *self.swarm.state.borrow_mut();
