@@ -52,6 +52,7 @@ mod semantics {
     mod restart;
     mod signals;
     mod sni;
+    mod source;
     mod starttls;
     mod starttls_examples;
     mod starttls_order;
@@ -95,6 +96,7 @@ mod kernel {
     mod resets;
     mod reuseport;
     mod service;
+    mod source;
     mod unix;
 }
 

@@ -1,13 +1,13 @@
-//! The monotonic clock that latencies are measured with.
+//! The monotonic clock that latencies are measured with, and the calendar.
 //!
 //! Never: is the clock of an engine; `Local::now` is, once a turn. A turn may serve 256
 //! connections, so its time says too little about when one message of it was read.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// What the calendar says now, to write down when something was measured.
+/// What the calendar says: for what people read, and what several machines have in common.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "a report has a date; nothing is measured by it")]
+#[expect(clippy::disallowed_methods, reason = "the harness says when it was outside of any `Sys`")]
 pub fn calendar() -> SystemTime {
     SystemTime::now()
 }

@@ -23,6 +23,7 @@ use crate::staging::{FIRST_ROOM, STAGED_BYTES};
 use crate::table::{Entry, Table};
 use shardpoll_timers::{Heap, Tick};
 use std::any::Any;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -68,6 +69,7 @@ pub(crate) enum Wish {
 /// How a connection is to be made.
 pub(crate) struct Dial {
     pub(crate) target: Target,
+    pub(crate) source: Option<IpAddr>,
     pub(crate) options: Options,
     pub(crate) fast_open: bool,
 }

@@ -329,7 +329,7 @@ fn a_descriptor_of_the_simulated_world_is_adopted() {
     let good = bench.address(1, 8);
     let fd = {
         let mut sim = bench.sim.clone();
-        shardpoll_reactor::Sys::connect(&mut sim, &Addr::Ip(good), None).expect("begun").0
+        shardpoll_reactor::Sys::connect(&mut sim, &Addr::Ip(good), None, None).expect("begun").0
     };
     let id = bench.reactor.adopt(fd, Note(Rc::clone(&bench.log))).expect("not quitting");
     let began = bench.sim.time();

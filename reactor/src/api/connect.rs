@@ -11,7 +11,7 @@ use shardpoll_tls::ClientContext;
 use shardpoll_tls::rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -30,6 +30,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Connect {
     pub(crate) target: Target,
+    pub(crate) source: Option<IpAddr>,
     pub(crate) tls: Option<Box<TlsDial>>,
     pub(crate) options: Options,
     pub(crate) fast_open: bool,
@@ -53,6 +54,7 @@ impl Connect {
         let options = Options::default();
         Self {
             target,
+            source: None,
             tls: None,
             options,
             fast_open: false,
@@ -97,6 +99,42 @@ impl Connect {
         let path = path.as_ref();
         UnixPathError::check(path)?;
         Ok(Self::new(Target::One(Addr::Unix(Some(path.into())))))
+    }
+
+    /// Comes from this address, which must be one of this machine's; the port is the kernel's
+    /// choice. Default: the address is that as well, by the way to the peer.
+    ///
+    /// A machine of several addresses is so known by one of them to its peers, and has the ports of
+    /// each: to one peer no more than about 28,000 connections come from one address
+    /// (`ip_local_port_range` in ip(7)). The port is chosen when the connection is made, not before
+    /// (`IP_BIND_ADDRESS_NO_PORT` there), so a port may serve for several peers at a time.
+    ///
+    /// Of [several addresses](Self::to_any) those of the other family are left out. Where none is
+    /// of its family, a unix socket included, the attempt fails with
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput); an address that is not of this machine,
+    /// with [`AddrNotAvailable`](std::io::ErrorKind::AddrNotAvailable), as it does when no port is
+    /// left. Both are told as [`CloseReason::Connect`](crate::CloseReason::Connect). Nothing to
+    /// sockets that are adopted.
+    ///
+    /// ```
+    /// use shardpoll_reactor::Connect;
+    ///
+    /// let to = Connect::parse("127.0.0.1:5222")?.source("127.0.0.2".parse()?);
+    /// # let _ = to; Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn source(mut self, ip: IpAddr) -> Self {
+        self.source = Some(ip);
+        if let Target::Any(list) = &self.target {
+            let of_family = |addr: &&SocketAddr| addr.is_ipv4() == ip.is_ipv4();
+            let fitting: VecDeque<_> = list.iter().filter(of_family).copied().collect();
+            match fitting.front() {
+                None => {}
+                Some(only) if fitting.len() == 1 => self.target = Target::One(Addr::Ip(*only)),
+                Some(_) => self.target = Target::Any(fitting),
+            }
+        }
+        self
     }
 
     /// Takes over a stream socket that is connected, or connecting; see

@@ -134,8 +134,16 @@ impl Local<'_> {
     /// # Errors
     /// [`Refused`] when it cannot be tried; then there is no callback.
     pub fn connect(&mut self, to: Connect, handler: impl Handler) -> Result<ConnId, Refused> {
-        let Connect { target, mut tls, options, fast_open, read_size, when_full, proxy_header } =
-            to;
+        let Connect {
+            target,
+            source,
+            mut tls,
+            options,
+            fast_open,
+            read_size,
+            when_full,
+            proxy_header,
+        } = to;
         let (peer, options) = match &target {
             Target::One(to @ Addr::Ip(_)) => (to.clone(), options.of_fresh(&self.core.config)),
             Target::One(to @ Addr::Unix(_)) => (to.clone(), Options::default()),
@@ -165,7 +173,7 @@ impl Local<'_> {
         if in_clear.is_some_and(|preface| conn.write_vec(preface) == Written::Full) {
             self.core.fail(id, CloseReason::BufferFull);
         }
-        let dial = Dial { target, options, fast_open };
+        let dial = Dial { target, source, options, fast_open };
         self.core.wishes.push(Wish::Connect(id, dial));
         Ok(id)
     }

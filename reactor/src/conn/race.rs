@@ -10,7 +10,7 @@ use crate::id::ConnId;
 use shardpoll_timers::Tick;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How long an attempt may stay without an answer before the next one begins beside it (RFC 8305
@@ -27,13 +27,20 @@ pub(crate) struct Race {
     began: Tick,
     /// Why the last one that failed did so.
     pub(crate) error: Option<io::Error>,
+    /// The address that all of them come from, if one was named.
+    pub(crate) source: Option<IpAddr>,
     /// What each of their sockets is told.
     pub(crate) options: Options,
 }
 
 impl Race {
-    pub(crate) fn new(waiting: VecDeque<SocketAddr>, options: Options, now: Tick) -> Self {
-        Self { waiting, running: Vec::new(), began: now, error: None, options }
+    pub(crate) fn new(
+        waiting: VecDeque<SocketAddr>,
+        source: Option<IpAddr>,
+        options: Options,
+        now: Tick,
+    ) -> Self {
+        Self { waiting, running: Vec::new(), began: now, error: None, source, options }
     }
 
     /// The next address to try; its attempt begins now.

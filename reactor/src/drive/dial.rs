@@ -13,6 +13,7 @@ use crate::sys::{Interest, Sys};
 use shardpoll_timers::Tick;
 use shardpoll_tls::{Error, Session};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 impl<S: Sys> Reactor<S> {
@@ -43,16 +44,16 @@ impl<S: Sys> Reactor<S> {
         if !self.core.table.line(id).is_some_and(|line| line.is_connecting()) {
             return;
         }
-        let Dial { target, options, fast_open } = dial;
+        let Dial { target, source, options, fast_open } = dial;
         let begun = match target {
-            Target::One(to @ Addr::Ip(_)) if fast_open => self.connect_fast(id, &to),
-            Target::One(to) => match self.sys.connect(&to, None) {
+            Target::One(to @ Addr::Ip(_)) if fast_open => self.connect_fast(id, &to, source),
+            Target::One(to) => match connect(&mut self.sys, &to, source, None) {
                 Ok((fd, _)) => Ok(fd),
                 Err(error) => Err(CloseReason::Connect(error)),
             },
             Target::Adopted(stream) => self.sys.adopt(stream).map_err(CloseReason::Connect),
             Target::Any(list) => {
-                self.begin_race(id, list, options);
+                self.begin_race(id, list, source, options);
                 return self.serve(id, Cause::Asked);
             }
         };
@@ -65,7 +66,12 @@ impl<S: Sys> Reactor<S> {
 
     /// Begins to connect with the first bytes of the connection, if there are any yet; the kernel
     /// takes all, some or none of them along (RFC 7413).
-    fn connect_fast(&mut self, id: ConnId, to: &Addr) -> Result<S::Fd, CloseReason> {
+    fn connect_fast(
+        &mut self,
+        id: ConnId,
+        to: &Addr,
+        source: Option<IpAddr>,
+    ) -> Result<S::Fd, CloseReason> {
         let now = self.core.now;
         let line = self.core.line(id);
         if let Stage::Connecting(Some(plan)) = &mut line.stage {
@@ -77,7 +83,8 @@ impl<S: Sys> Reactor<S> {
             }
             _ => line.outbox.front(),
         };
-        let (fd, taken) = self.sys.connect(to, Some(first)).map_err(CloseReason::Connect)?;
+        let begun = connect(&mut self.sys, to, source, Some(first));
+        let (fd, taken) = begun.map_err(CloseReason::Connect)?;
         match &mut line.stage {
             Stage::Connecting(Some(plan)) => {
                 if let Some(tls) = &mut plan.begun {
@@ -186,6 +193,22 @@ impl<S: Sys> Reactor<S> {
             },
             other => line.enter(other),
         }
+    }
+}
+
+/// Begins to connect, from this address if one is named.
+pub(super) fn connect<S: Sys>(
+    sys: &mut S,
+    to: &Addr,
+    source: Option<IpAddr>,
+    first: Option<&[u8]>,
+) -> io::Result<(S::Fd, usize)> {
+    match source {
+        Some(source) if to.ip().is_none_or(|to| to.is_ipv4() != source.is_ipv4()) => {
+            let text = format!("{to} cannot be reached from {source}, which is of another family");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
+        _ => sys.connect(to, source, first),
     }
 }
 

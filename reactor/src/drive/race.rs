@@ -7,7 +7,7 @@
 //! 1. An attempt belongs to one line, which names it and is connecting; it goes when the line does.
 
 use super::Reactor;
-use super::dial::set_options;
+use super::dial::{connect, set_options};
 use super::serve::Cause;
 use crate::api::{Addr, CloseReason, Options, Refused};
 use crate::conn::{Attempt, Race, Ready};
@@ -16,12 +16,18 @@ use crate::sys::{Interest, Sys};
 use crate::table::Entry;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl<S: Sys> Reactor<S> {
-    pub(super) fn begin_race(&mut self, id: ConnId, to: VecDeque<SocketAddr>, options: Options) {
+    pub(super) fn begin_race(
+        &mut self,
+        id: ConnId,
+        to: VecDeque<SocketAddr>,
+        source: Option<IpAddr>,
+        options: Options,
+    ) {
         let now = self.core.now;
-        self.core.line(id).race = Some(Box::new(Race::new(to, options, now)));
+        self.core.line(id).race = Some(Box::new(Race::new(to, source, options, now)));
         self.next_attempt(id);
     }
 
@@ -36,8 +42,8 @@ impl<S: Sys> Reactor<S> {
         let now = self.core.now;
         while let Some(race) = self.race(id) {
             let Some(to) = race.next(now) else { return self.judge_race(id) };
-            let options = race.options;
-            let begun = self.begin_attempt(Attempt { line: id, to }, options);
+            let (source, options) = (race.source, race.options);
+            let begun = self.begin_attempt(Attempt { line: id, to }, source, options);
             let Some(race) = self.race(id) else { return };
             match begun {
                 Ok(attempt) => return race.running.push(attempt),
@@ -46,8 +52,13 @@ impl<S: Sys> Reactor<S> {
         }
     }
 
-    fn begin_attempt(&mut self, attempt: Attempt, options: Options) -> io::Result<ConnId> {
-        let (fd, _) = self.sys.connect(&Addr::Ip(attempt.to), None)?;
+    fn begin_attempt(
+        &mut self,
+        attempt: Attempt,
+        source: Option<IpAddr>,
+        options: Options,
+    ) -> io::Result<ConnId> {
+        let (fd, _) = connect(&mut self.sys, &Addr::Ip(attempt.to), source, None)?;
         let key = self.core.table.insert(Entry::Attempt(attempt));
         let key = key.ok_or_else(|| io::Error::other(Refused::TableFull))?;
         if let Err(error) = self.sys.register(&fd, Interest::Stream, key.key()) {

@@ -33,6 +33,7 @@ use crate::api::{Addr, SocketOption, WatchInterest};
 use crate::conn::Ready;
 use shardpoll_timers::Tick;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::SystemTime;
 
@@ -264,12 +265,17 @@ pub trait Sys: 'static {
         Ok(false)
     }
 
-    /// Begins to connect; the outcome comes as an event. `first` may go with the first packet (RFC
-    /// 7413): gives how much of it does.
+    /// Begins to connect, from this address of ours if one is named; the outcome comes as an event.
+    /// `first` may go with the first packet (RFC 7413): gives how much of it does.
     ///
     /// # Errors
     /// What the kernel refuses at once.
-    fn connect(&mut self, to: &Addr, first: Option<&[u8]>) -> io::Result<(Self::Fd, usize)>;
+    fn connect(
+        &mut self,
+        to: &Addr,
+        from: Option<IpAddr>,
+        first: Option<&[u8]>,
+    ) -> io::Result<(Self::Fd, usize)>;
 
     /// Takes over a stream socket, which is non-blocking from then on.
     ///

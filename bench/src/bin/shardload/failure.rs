@@ -33,8 +33,6 @@ pub(crate) enum Failure {
     InFlight { depth: usize, size: usize, limit: usize },
     /// More in flight on all connections than this machine should be asked to hold.
     AllInFlight { connections: usize, depth: usize, size: usize, limit: usize },
-    /// More connections than this process may have descriptors for.
-    Descriptors { connections: usize, needed: u64, limit: u64 },
     /// More threads than there are connections to share among them.
     IdleThreads { threads: usize, connections: usize },
     /// The engine could not start, listen or go on.
@@ -76,7 +74,6 @@ impl Failure {
             | Self::NotTls { .. }
             | Self::InFlight { .. }
             | Self::AllInFlight { .. }
-            | Self::Descriptors { .. }
             | Self::IdleThreads { .. }
             | Self::Start(
                 StartError::Config(_)
@@ -145,11 +142,6 @@ impl fmt::Display for Failure {
                 "--connections {connections} with --depth {depth} of --size {size}: all together \
                  may have {} in flight at most",
                 show_size(*limit)
-            ),
-            Self::Descriptors { connections, needed, limit } => write!(
-                f,
-                "--connections {connections}: needs {needed} descriptors, and this process may \
-                 have {limit}; raise the hard limit (ulimit -Hn {needed}), or ask for fewer"
             ),
             Self::IdleThreads { threads, connections } => {
                 write!(

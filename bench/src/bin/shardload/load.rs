@@ -4,13 +4,13 @@
 
 use crate::cli::{Abuse, Bulk, Churn, Direction, Echo, Idle, Measure, Reach, Script};
 use crate::failure::Failure;
+use crate::limits::{self, Need};
 use crate::outcome::Workload;
 use crate::reach::Endpoint;
 use crate::script;
 use crate::share::{Share, share};
 use crate::swarm::{Plan, Work};
 use crate::target::Security;
-use shardpoll::raise_descriptor_limit;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,12 +43,6 @@ const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 
 /// In flight on all connections at most; the kernel, the client and the server may each hold it.
 const MAX_ALL_IN_FLIGHT_BYTES: usize = 1024 * 1024 * 1024;
-
-/// Descriptors beside those of connections: standard ones, signals, files being read.
-const DESCRIPTORS: u64 = 16;
-
-/// And for each shard: epoll, its waker, one in reserve.
-const DESCRIPTORS_PER_SHARD: u64 = 4;
 
 /// What all loads are made from.
 struct Base<'a> {
@@ -157,27 +151,27 @@ impl Load {
         if threads > connections {
             return Err(Failure::IdleThreads { threads, connections });
         }
-        let limit = raise_descriptor_limit().map_err(Failure::io("descriptor limit"))?;
-        let needed = self.most_connections() + DESCRIPTORS + DESCRIPTORS_PER_SHARD * threads as u64;
-        if needed > limit {
-            return Err(Failure::Descriptors { connections, needed, limit });
-        }
-        Ok(())
+        let abusers = match &self.work {
+            Work::Abuse { kinds, abusers, .. } => kinds.len() as u64 * abusers,
+            _ => 0,
+        };
+        let need = Need {
+            connections: connections as u64,
+            abusers,
+            threads: threads as u64,
+            visits_per_second: match self.work {
+                Work::Churn { .. } | Work::Script(_) => self.per_second,
+                _ => None,
+            },
+            lasts: self.warmup.saturating_add(self.duration),
+        };
+        limits::check(&need, &self.endpoints)
     }
 
     /// None of its targets could be reached.
     pub(crate) fn unreachable(&self, why: String) -> Failure {
         let targets = self.endpoints.iter().map(|endpoint| endpoint.target.to_string());
         Failure::Unreachable { target: targets.collect::<Vec<_>>().join(", "), why }
-    }
-
-    /// That may be open at a time.
-    fn most_connections(&self) -> u64 {
-        let abusers = match &self.work {
-            Work::Abuse { kinds, abusers, .. } => kinds.len() as u64 * abusers,
-            _ => 0,
-        };
-        self.connections.count as u64 + abusers
     }
 
     /// What this thread is to do: all have the same share of the connections, give or take one, and

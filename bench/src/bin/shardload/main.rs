@@ -5,7 +5,8 @@
 //! | `cli`, `units`, `target`, `assertion` | what may be asked for, and how it is written |
 //! | `failure` | what can go wrong, and the exit code of each |
 //! | `serve` | the servers |
-//! | `reach`, `share` | how targets are reached, and which connections are ours |
+//! | `reach`, `limits` | how targets are reached, and whether this machine has what it takes |
+//! | `share`, `start` | of several instances: which connections are ours, and when all begin |
 //! | `load`, `run`, `job` | what one run is; one that was asked for; all of the main job |
 //! | `drive`, `gather` | a client engine and its phases; what its shards have counted |
 //! | `swarm` | what runs on a client shard: connections and what is done on them |
@@ -25,6 +26,7 @@ mod drive;
 mod failure;
 mod gather;
 mod job;
+mod limits;
 mod live;
 mod load;
 mod notices;
@@ -36,6 +38,7 @@ mod schedule;
 mod script;
 mod serve;
 mod share;
+mod start;
 mod swarm;
 mod tally;
 mod target;

@@ -9,6 +9,8 @@ use crate::live::Live;
 use crate::load::Load;
 use crate::outcome::{Document, Instance, Run};
 use crate::report;
+use crate::start;
+use crate::units::StartTime;
 use shardpoll::Signals;
 use shardpoll_bench::clock::calendar;
 use shardpoll_bench::cpu;
@@ -34,7 +36,15 @@ pub(crate) fn run(load: &Load, measure: &Measure) -> Result<(), Failure> {
     for (option, path) in [("--report", &measure.report), ("--hdr-out", &measure.hdr_out)] {
         path.as_deref().map_or(Ok(()), |path| may_write(option, path))?;
     }
+    let wait = measure.start_at.map(|StartTime(at)| start::until(at, calendar()));
+    let wait = wait.transpose()?;
     let interrupted = interrupts()?;
+    if let (Some(StartTime(at)), Some(wait)) = (measure.start_at, wait) {
+        if !measure.quiet {
+            eprintln!("shardload: begins in {:.0} s", wait.as_secs_f64());
+        }
+        start::wait(at, &interrupted)?;
+    }
     let command = command();
     let log = measure.hdr_out.as_deref().map(|path| Logged {
         path,

@@ -3,6 +3,7 @@
 //! Never: guesses a unit for a duration; a bare number is refused.
 
 use crate::outcome::Instance;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
 /// `5s`, `500ms`, `250us`, `2m`, `1h`: whole numbers, more than zero.
@@ -91,6 +92,42 @@ pub(crate) fn start_time(text: &str) -> Result<StartTime, String> {
     };
     let wrong = || "want a time such as 2026-11-23T18:00:00Z, or seconds since 1970";
     time.map(StartTime).ok_or_else(|| wrong().into())
+}
+
+/// One address, or all from one to another: `127.0.0.2-127.0.0.9`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Addresses(pub(crate) Vec<IpAddr>);
+
+/// So many addresses may be named by their first and last.
+const MOST_ADDRESSES: u128 = 65_536;
+
+/// `127.0.0.2`, or `127.0.0.2-127.0.0.9`.
+pub(crate) fn addresses(text: &str) -> Result<Addresses, String> {
+    let ip = |text: &str| text.parse().map_err(|_| format!("{text:?} is no IP address"));
+    let Some((first, last)) = text.split_once('-') else { return Ok(Addresses(vec![ip(text)?])) };
+    let all: Vec<IpAddr> = match (ip(first)?, ip(last)?) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => {
+            range(first.to_bits().into(), last.to_bits().into())?
+                .filter_map(|bits| u32::try_from(bits).ok())
+                .map(|bits| Ipv4Addr::from_bits(bits).into())
+                .collect()
+        }
+        (IpAddr::V6(first), IpAddr::V6(last)) => range(first.to_bits(), last.to_bits())?
+            .map(|bits| Ipv6Addr::from_bits(bits).into())
+            .collect(),
+        _ => return Err("both ends must be of one family".into()),
+    };
+    Ok(Addresses(all))
+}
+
+fn range(first: u128, last: u128) -> Result<impl Iterator<Item = u128>, String> {
+    match last.checked_sub(first) {
+        None => Err("the last address is before the first".into()),
+        Some(count) if count >= MOST_ADDRESSES => {
+            Err(format!("these are more than {MOST_ADDRESSES} addresses"))
+        }
+        Some(_) => Ok(first..=last),
+    }
 }
 
 /// `2/3`: the second of three.
@@ -189,6 +226,32 @@ mod tests {
         assert_eq!(start_time("2026-11-23T18:00:00Z"), Ok(at(1_795_456_800)));
         for wrong in ["", "tomorrow", "18:00", "-5", "99999999999999999999"] {
             assert!(start_time(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_one_or_all_between_two() {
+        let all = |text: &str| {
+            let all = addresses(text).expect(text).0;
+            all.iter().map(IpAddr::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(all("127.0.0.2"), ["127.0.0.2"]);
+        assert_eq!(all("127.0.0.255-127.0.1.1"), ["127.0.0.255", "127.0.1.0", "127.0.1.1"]);
+        assert_eq!(all("::fffe-::1:0"), ["::fffe", "::ffff", "::1:0"]);
+        assert_eq!(all("::1-::1"), ["::1"]);
+        assert_eq!(all("255.255.255.255-255.255.255.255").len(), 1);
+        for (wrong, why) in [
+            ("", "no IP address"),
+            ("localhost", "\"localhost\""),
+            ("127.0.0.2-", "\"\""),
+            ("127.0.0.2-3", "\"3\""),
+            ("127.0.0.3-127.0.0.2", "before"),
+            ("127.0.0.1-::1", "family"),
+            ("10.0.0.0-10.1.0.0", "65536"),
+            ("::-ffff::", "65536"),
+        ] {
+            let error = addresses(wrong).expect_err(wrong);
+            assert!(error.contains(why), "{wrong}: {error}");
         }
     }
 

@@ -42,6 +42,7 @@ use libc::{EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, c_int};
 use shardpoll_timers::Tick;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
@@ -303,8 +304,13 @@ impl Sys for Linux {
         steer::handshakes_pending(listener)
     }
 
-    fn connect(&mut self, to: &Addr, first: Option<&[u8]>) -> io::Result<(OwnedFd, usize)> {
-        socket::connect(to, first)
+    fn connect(
+        &mut self,
+        to: &Addr,
+        from: Option<IpAddr>,
+        first: Option<&[u8]>,
+    ) -> io::Result<(OwnedFd, usize)> {
+        socket::connect(to, from, first)
     }
 
     fn adopt(&mut self, stream: OwnedFd) -> io::Result<OwnedFd> {

@@ -8,7 +8,7 @@ use super::{call, check, check_int, own_new, word};
 use crate::api::{Addr, BindOptions};
 use libc::c_int;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
@@ -163,9 +163,30 @@ pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, Addr)> {
     accept_from(listener, &mut RawAddr::empty())
 }
 
-pub(super) fn connect(to: &Addr, first: Option<&[u8]>) -> io::Result<(OwnedFd, usize)> {
+/// Gives a socket its address, but no port yet: that is chosen when it is known whom it connects
+/// to, so that one port may serve for several peers (IP_BIND_ADDRESS_NO_PORT in ip(7)).
+fn bind_source(fd: &OwnedFd, from: IpAddr, to: &Addr) -> io::Result<()> {
+    set(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+    let source = match (from, to) {
+        // An address of one link only is of the link that its peer is on (ipv6(7)).
+        (IpAddr::V6(from), Addr::Ip(SocketAddr::V6(to))) => {
+            SocketAddrV6::new(from, 0, 0, to.scope_id()).into()
+        }
+        _ => SocketAddr::new(from, 0),
+    };
+    bind(fd, &RawAddr::new(&Addr::Ip(source))?)
+}
+
+pub(super) fn connect(
+    to: &Addr,
+    from: Option<IpAddr>,
+    first: Option<&[u8]>,
+) -> io::Result<(OwnedFd, usize)> {
     let addr = RawAddr::new(to)?;
     let fd = stream_socket(family(to))?;
+    if let Some(from) = from {
+        bind_source(&fd, from, to)?;
+    }
     if let (Some(first), Addr::Ip(_)) = (first, to) {
         match connect_with(&fd, &addr, first) {
             Ok(taken) => return Ok((fd, taken)),
@@ -254,6 +275,21 @@ mod tests {
             assert_eq!(read(SOL_SOCKET, SO_KEEPALIVE) != 0, no_delay);
             assert_eq!(read(IPPROTO_TCP, TCP_KEEPIDLE) == 99, no_delay);
         }
+    }
+
+    #[test]
+    fn a_source_takes_no_port_before_it_connects() {
+        // ip(7): else a port that is in use for one peer could not be used for another
+        let listener = TcpListener::bind(any()).expect("loopback");
+        let to = Addr::Ip(listener.local_addr().expect("bound"));
+        let from = IpAddr::from([127, 0, 0, 42]);
+        let fd = stream_socket(libc::AF_INET).expect("a socket");
+        bind_source(&fd, from, &to).expect("loopback");
+        assert_eq!(local_addr(&fd).expect("bound"), Addr::Ip(SocketAddr::new(from, 0)));
+        let (fd, _) = connect(&to, Some(from), None).expect("loopback");
+        let ours = local_addr(&fd).expect("connecting").ip().expect("an internet address");
+        assert_eq!(ours.ip(), from);
+        assert_ne!(ours.port(), 0);
     }
 
     #[test]

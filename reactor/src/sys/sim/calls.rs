@@ -11,7 +11,7 @@ use super::net::{EndId, Net, Stage};
 use crate::sys::{Events, Interest, MAX_EVENTS, WAKE_KEY};
 use libc::{EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, c_int};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// The most that the clock steps forward at once.
 const STEP_NANOS: u64 = 5_000_000_000;
@@ -268,14 +268,14 @@ impl Net {
         Ok((number, end.remote))
     }
 
-    pub(super) fn connect(&mut self, to: SocketAddr) -> io::Result<usize> {
+    pub(super) fn connect(&mut self, to: SocketAddr, from: IpAddr) -> io::Result<usize> {
         self.files.check_limit()?;
         if self.dice.strikes(Fault::ConnectFails) {
             let errors = [libc::EMFILE, libc::EADDRNOTAVAIL];
             return errno(errors[self.dice.index(errors.len())]);
         }
         let number = self.files.next_number();
-        let end = self.open(to, Some(number), None);
+        let end = self.open(to, from, Some(number), None);
         Ok(self.files.insert(What::Stream(end)))
     }
 

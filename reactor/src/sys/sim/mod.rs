@@ -52,12 +52,12 @@ use super::{Events, Interest, Sys};
 use crate::api::{Addr, SocketOption, WatchInterest};
 use calls::errno;
 use faults::Dice;
-use net::{Net, Stage};
+use net::{HOST, Net, Stage};
 use shardpoll_timers::Tick;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -130,14 +130,14 @@ impl Sim {
     /// Begins to connect from outside; time must pass until the connection stands.
     #[must_use]
     pub fn peer(&self, to: SocketAddr) -> SimPeer {
-        let end = self.net.borrow_mut().open(to, None, None);
+        let end = self.net.borrow_mut().open(to, HOST, None, None);
         SimPeer::new(&self.net, end)
     }
 
     /// As [`peer`](Self::peer); no more than `window` bytes wait unread at the peer.
     #[must_use]
     pub fn peer_with_window(&self, to: SocketAddr, window: usize) -> SimPeer {
-        let end = self.net.borrow_mut().open(to, None, Some(window));
+        let end = self.net.borrow_mut().open(to, HOST, None, Some(window));
         SimPeer::new(&self.net, end)
     }
 
@@ -299,9 +299,14 @@ impl Sys for Sim {
     }
 
     /// No byte goes with the first packet: no server here has been connected to before.
-    fn connect(&mut self, to: &Addr, _first: Option<&[u8]>) -> io::Result<(SimFd, usize)> {
+    fn connect(
+        &mut self,
+        to: &Addr,
+        from: Option<IpAddr>,
+        _first: Option<&[u8]>,
+    ) -> io::Result<(SimFd, usize)> {
         let Addr::Ip(to) = *to else { return errno(libc::EAFNOSUPPORT) };
-        let number = self.net.borrow_mut().connect(to)?;
+        let number = self.net.borrow_mut().connect(to, from.unwrap_or(HOST))?;
         Ok((self.fd(number), 0))
     }
 

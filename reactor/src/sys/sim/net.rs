@@ -15,9 +15,12 @@ use super::tokens::Tokens;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// Where connections come from, unless they say otherwise; any address is one of this world.
+pub(super) const HOST: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 
 /// After which a SYN that found a full queue is sent again.
 pub(super) const RETRY_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
@@ -153,12 +156,13 @@ impl Net {
     pub(super) fn open(
         &mut self,
         to: SocketAddr,
+        from: IpAddr,
         number: Option<usize>,
         window: Option<usize>,
     ) -> EndId {
         let port = self.next_port;
         self.next_port = self.next_port.checked_add(1).unwrap_or(32_768);
-        let local = SocketAddr::from(([10, 0, 0, 1], port));
+        let local = SocketAddr::new(from, port);
         let id = self.add_end(0, local, to, window.unwrap_or(self.window));
         if let Some(end) = self.ends.get_mut(&id) {
             end.number = number;

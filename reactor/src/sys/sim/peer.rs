@@ -2,7 +2,7 @@
 //!
 //! Never: makes time pass; a turn of the reactor does.
 
-use super::net::{EndId, Net, Stage};
+use super::net::{EndId, HOST, Net, Stage};
 use super::{Fault, Sim};
 use std::cell::RefCell;
 use std::fmt;
@@ -20,7 +20,7 @@ impl Sim {
     /// As [`peer`](Self::peer), from this address: nobody else shall use it at the same time.
     #[must_use]
     pub fn peer_from(&self, to: SocketAddr, from: SocketAddr) -> SimPeer {
-        let end = self.net.borrow_mut().open(to, None, None);
+        let end = self.net.borrow_mut().open(to, HOST, None, None);
         if let Some(end) = self.net.borrow_mut().end_mut(end) {
             end.local = from;
         }

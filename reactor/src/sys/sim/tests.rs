@@ -38,7 +38,7 @@ fn pair(sim: &mut Sim) -> (SimFd, SimPeer, SimFd) {
 }
 
 fn dial(sim: &mut Sim, to: SocketAddr) -> io::Result<SimFd> {
-    Sys::connect(sim, &Addr::Ip(to), None).map(|(fd, _)| fd)
+    Sys::connect(sim, &Addr::Ip(to), None, None).map(|(fd, _)| fd)
 }
 
 fn code<T: fmt::Debug>(result: io::Result<T>) -> Option<i32> {

@@ -3,7 +3,7 @@
 //! Never: looks a name up, or reads a file.
 
 use crate::target::Target;
-use crate::units::duration;
+use crate::units::{Addresses, addresses, duration};
 use clap::{Args, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,9 +17,11 @@ pub(crate) struct Reach {
     /// unix:PATH
     #[arg(value_name = "TARGET", required = true)]
     pub(crate) targets: Vec<Target>,
-    /// Local addresses to connect from, by turns; each has ports of its own
-    #[arg(long, value_name = "IP", value_delimiter = ',', help_heading = "Reaching the target")]
-    pub(crate) source: Vec<IpAddr>,
+    /// Local addresses to connect from, by turns, such as 127.0.0.2-127.0.0.9; each has ports of
+    /// its own
+    #[arg(long, value_name = "IP", value_delimiter = ',', value_parser = addresses)]
+    #[arg(help_heading = "Reaching the target")]
+    pub(crate) source: Vec<Addresses>,
     /// Begin each connection with a PROXY header of this version
     #[arg(long, value_name = "VERSION", help_heading = "Reaching the target")]
     pub(crate) proxy: Option<ProxyVersion>,
@@ -58,6 +60,11 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
+    /// All sources, one by one.
+    pub(crate) fn sources(&self) -> Vec<IpAddr> {
+        self.source.iter().flat_map(|addresses| addresses.0.iter().copied()).collect()
+    }
+
     /// One target, reached without ado.
     pub(crate) fn to(target: Target, insecure: bool) -> Self {
         Self {

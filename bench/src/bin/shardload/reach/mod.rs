@@ -76,28 +76,33 @@ impl Endpoint {
     ///
     /// `upgrades`: the load itself begins TLS somewhere, whatever the targets say, as scripts may.
     pub(crate) fn resolve(reach: &Reach, upgrades: bool) -> Result<Vec<Self>, Failure> {
-        source::check(reach)?;
+        let sources = reach.sources();
+        source::check(&sources, &reach.targets)?;
         let contexts = tls::Contexts::read(reach, upgrades)?;
         let all = reach.targets.iter();
-        all.map(|target| Self::resolve_one(target, reach, contexts.as_ref(), upgrades)).collect()
+        all.map(|target| {
+            let at = locate(target, &sources)?;
+            let is_tls = upgrades || target.security() != Security::Never;
+            let tls = match &contexts {
+                Some(contexts) if is_tls => Some(contexts.of(target, reach.sni.as_deref())?),
+                _ => None,
+            };
+            Ok(Self::new(target, at, &sources, reach, tls))
+        })
+        .collect()
     }
 
-    fn resolve_one(
+    fn new(
         target: &Target,
+        at: At,
+        sources: &[IpAddr],
         reach: &Reach,
-        contexts: Option<&tls::Contexts>,
-        upgrades: bool,
-    ) -> Result<Self, Failure> {
-        let at = locate(target, &reach.source)?;
-        let is_tls = upgrades || target.security() != Security::Never;
-        let tls = match contexts {
-            Some(contexts) if is_tls => Some(contexts.of(target, reach.sni.as_deref())?),
-            _ => None,
-        };
+        tls: Option<(ClientContext, ServerName<'static>)>,
+    ) -> Self {
         let (sources, local) = match &at {
             At::Ip(addr) => {
                 let local = source::towards(*addr).ok();
-                (source::fitting(&reach.source, *addr).collect(), local)
+                (source::fitting(sources, *addr).collect(), local)
             }
             At::Unix(_) => (Arc::default(), None),
         };
@@ -115,7 +120,7 @@ impl Endpoint {
         };
         let targets = reach.targets.len() as u64;
         let domain = reach.sni.as_deref().unwrap_or_else(|| host(target)).into();
-        Ok(Self { target: target.clone(), at, sources, targets, proxy, tls, preamble, domain })
+        Self { target: target.clone(), at, sources, targets, proxy, tls, preamble, domain }
     }
 
     /// How to dial connection `number`; TLS is not in it.
@@ -124,6 +129,10 @@ impl Endpoint {
         let connect = match &self.at {
             At::Ip(addr) => Connect::to(*addr),
             At::Unix(path) => Connect::unix(path).expect("targets have paths that fit"),
+        };
+        let connect = match source {
+            Some(source) => connect.source(source),
+            None => connect,
         };
         match self.proxy {
             Some(proxy) => connect.proxy_header(self.header(proxy, source, number)),
@@ -134,6 +143,11 @@ impl Endpoint {
     /// What its TLS is made from, if the load comes to that.
     pub(crate) fn tls(&self) -> Option<(ClientContext, ServerName<'static>)> {
         self.tls.clone()
+    }
+
+    /// Whether a server is to choose a protocol (ALPN).
+    pub(crate) fn offers_alpn(&self) -> bool {
+        self.tls.as_ref().is_some_and(|(context, _)| !context.config().alpn_protocols.is_empty())
     }
 
     /// Whether TLS begins with the first byte, behind a PROXY header.

@@ -2,29 +2,30 @@
 //!
 //! Never: sends a packet.
 
-use crate::cli::Reach;
 use crate::failure::Failure;
 use crate::target::Target;
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// Whether each source is an address of this machine, named once, for a target that has a use for
 /// it.
-pub(super) fn check(reach: &Reach) -> Result<(), Failure> {
-    for (index, source) in reach.source.iter().enumerate() {
+pub(super) fn check(sources: &[IpAddr], targets: &[Target]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    for source in sources {
         let wrong = |why: &str| Err(Failure::Usage(format!("--source {source}: {why}")));
         if source.is_unspecified() || source.is_multicast() {
             return wrong("nothing comes from such an address");
         }
-        if reach.source[..index].contains(source) {
+        if !seen.insert(source) {
             return wrong("it is named twice");
         }
         if let Err(error) = UdpSocket::bind((*source, 0)) {
             return wrong(&format!("no address of this machine: {error}"));
         }
     }
-    let unix = reach.targets.iter().find(|target| matches!(target, Target::Unix(_)));
-    match (reach.source.first(), unix) {
+    let unix = targets.iter().find(|target| matches!(target, Target::Unix(_)));
+    match (sources.first(), unix) {
         (Some(source), Some(target)) => Err(Failure::Usage(format!(
             "--source {source}: {target} is a unix socket, and is not reached from an address"
         ))),

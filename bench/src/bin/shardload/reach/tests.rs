@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cli::TlsVersion;
+use crate::units::{Addresses, addresses};
 use std::path::PathBuf;
 
 fn reach(targets: &[&str]) -> Reach {
@@ -15,6 +16,10 @@ fn refused(reach: &Reach) -> String {
     Endpoint::resolve(reach, false).expect_err("it cannot be done").to_string()
 }
 
+fn from(text: &str) -> Addresses {
+    addresses(text).expect(text)
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().expect(text)
 }
@@ -22,7 +27,7 @@ fn ip(text: &str) -> IpAddr {
 #[test]
 fn sources_and_targets_take_turns_independently() {
     let mut reach = reach(&["tcp://127.0.0.1:1", "tcp://127.0.0.1:2"]);
-    reach.source = vec![ip("127.0.0.2"), ip("127.0.0.3"), ip("127.0.0.4")];
+    reach.source = vec![from("127.0.0.2-127.0.0.3"), from("127.0.0.4")];
     let endpoints = Endpoint::resolve(&reach, false).expect("loopback");
     let mut pairs = std::collections::BTreeSet::new();
     for number in 0..6_u64 {
@@ -36,7 +41,7 @@ fn sources_and_targets_take_turns_independently() {
 #[test]
 fn a_source_serves_the_targets_of_its_family() {
     let mut reach = reach(&["tcp://127.0.0.1:1", "tcp://[::1]:2"]);
-    reach.source = vec![ip("::1"), ip("127.0.0.2")];
+    reach.source = vec![from("::1"), from("127.0.0.2")];
     let endpoints = Endpoint::resolve(&reach, false).expect("loopback");
     assert_eq!(endpoints[0].source(7), Some(ip("127.0.0.2")));
     assert_eq!(endpoints[1].source(7), Some(ip("::1")));
@@ -52,12 +57,12 @@ fn a_source_that_cannot_be_is_refused_by_name() {
         ("127.0.0.1", "unix:/run/a", "unix:/run/a is a unix socket"),
     ] {
         let mut reach = reach(&[target]);
-        reach.source = vec![ip(source)];
+        reach.source = vec![from(source)];
         let said = refused(&reach);
         assert!(said.contains(source) && said.contains(why), "{said}");
     }
     let mut reach = reach(&["tcp://127.0.0.1:1"]);
-    reach.source = vec![ip("127.0.0.1"); 2];
+    reach.source = vec![from("127.0.0.1"); 2];
     assert!(refused(&reach).contains("twice"));
 }
 
@@ -73,7 +78,7 @@ fn a_header_names_the_source_and_a_port_of_its_own() {
     assert_eq!(header(&reach, 5).encode(), b"PROXY TCP4 127.0.0.1 127.0.0.1 1029 7\r\n");
     assert_eq!(header(&reach, 64_511).source().and_then(Addr::port), Some(65_535));
     assert_eq!(header(&reach, 64_512).source().and_then(Addr::port), Some(1024));
-    reach.source = vec![ip("127.0.0.9")];
+    reach.source = vec![from("127.0.0.9")];
     reach.proxy = Some(ProxyVersion::V2);
     let second = header(&reach, 0);
     assert_eq!(second.version(), shardpoll::ProxyVersion::V2);

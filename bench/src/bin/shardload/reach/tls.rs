@@ -69,7 +69,7 @@ impl Contexts {
         target: &Target,
         sni: Option<&str>,
     ) -> Result<(ClientContext, ServerName<'static>), Failure> {
-        let name = ServerName::try_from(sni.unwrap_or(host(target)).to_owned());
+        let name = ServerName::try_from(sni.unwrap_or_else(|| host(target)).to_owned());
         let name = name.map_err(|_| {
             let asked = sni.map_or_else(|| target.to_string(), |sni| format!("--sni {sni:?}"));
             Failure::Usage(format!("{asked}: no certificate can be for such a name"))

@@ -81,20 +81,22 @@ impl Swarm {
     fn next_ticket(&self) -> Option<Ticket> {
         let state = &mut *self.state.borrow_mut();
         let cycle = &mut state.cycle;
+        let connections = self.plan.connections();
         let waits = cycle.schedule.is_some() && cycle.begun == cycle.due;
-        if state.phase != Phase::Running || cycle.active == self.plan.connections() || waits {
+        if state.phase != Phase::Running || cycle.active == connections || waits {
             return None;
         }
         let dialed = self.clock.nanos();
         let due = cycle.schedule.map_or(dialed, |schedule| schedule.due(cycle.begun));
         if cycle.schedule.is_some() {
             state.owed -= 1;
-            if cycle.active + 1 < self.plan.connections() {
+            if cycle.active + 1 < connections {
                 state.lateness.saturating_record(dialed.saturating_sub(due));
             }
         }
         // The first of each place is the place's own number, and no two have the same.
-        let number = self.plan.numbers.start + cycle.begun * self.plan.stride;
+        let (round, place) = (cycle.begun / connections, cycle.begun % connections);
+        let number = self.plan.numbers.start + place + round * self.plan.stride;
         cycle.begun += 1;
         cycle.active += 1;
         state.in_flight += 1;

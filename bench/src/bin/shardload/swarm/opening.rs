@@ -75,7 +75,7 @@ impl Opening {
         }
     }
 
-    fn give_up(&mut self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
+    fn give_up(&self, conn: &mut Conn<'_'>, fault: Fault, text: &str) {
         conn.abort();
         self.count(fault, text);
         self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
@@ -88,6 +88,7 @@ impl Opening {
         }
     }
 
+    /// There will be no TLS, or none that was asked for.
     fn usable(&self, conn: &mut Conn<'_>) {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().tally.connects += 1;
@@ -158,8 +159,12 @@ impl Handler for Opening {
             return;
         }
         let took = self.lap();
+        let is_chosen = conn.tls().is_some_and(|tls| tls.alpn_protocol().is_some());
         if !self.role.is_abuse() {
             self.swarm.secured(conn, took);
+        }
+        if !is_chosen && self.swarm.plan.endpoint(self.ticket.number).offers_alpn() {
+            return self.give_up(conn, Fault::Tls, "the server has chosen no protocol of --alpn");
         }
         self.usable(conn);
     }
