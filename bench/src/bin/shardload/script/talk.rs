@@ -270,7 +270,7 @@ impl Talk {
         if let Some(found) = fail_if.as_ref().and_then(|fail_if| fail_if.find(before)) {
             // Whichever is complete first has happened.
             if end.is_none_or(|end| found.end() < end) {
-                return Err(self.fault(op, "that has failed", found.as_bytes()));
+                return Err(self.fault(op, "its fail_if matched", found.as_bytes()));
             }
         }
         let Some(end) = end else {

@@ -210,14 +210,14 @@ fn what_comes_first_of_expectation_and_failure_decides() {
     let did = play_cut(&script, &[b"250-x\r\n550 no\r\n250 y\r\n"], false);
     assert_eq!(
         did,
-        ["x.toml:4 (the answer): expected /(?m)^250 .*\\r\\n/; that has failed; what came: \
+        ["x.toml:4 (the answer): expected /(?m)^250 .*\\r\\n/; its fail_if matched; what came: \
           \"550 no\\r\\n\""]
     );
     let own = parse(
         "fail_if = 'no'\n[[step]]\nexpect = 'yes'\nfail_if = 'never'\n[[step]]\nexpect = 'yes'",
     );
     let did = play_cut(&own, &[b"no yes", b"no yes"], false);
-    assert_eq!(did, ["x.toml:6: expected \"yes\"; that has failed; what came: \"no\""]);
+    assert_eq!(did, ["x.toml:6: expected \"yes\"; its fail_if matched; what came: \"no\""]);
 }
 
 #[test]

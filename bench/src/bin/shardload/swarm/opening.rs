@@ -75,7 +75,7 @@ impl Opening {
         }
     }
 
-    fn give_up(&self, conn: &mut Conn<'_'>, fault: Fault, text: &str) {
+    fn give_up(&self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
         conn.abort();
         self.count(fault, text);
         self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
