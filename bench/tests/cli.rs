@@ -13,7 +13,7 @@ fn serve_prints_one_line_and_ends_in_order_when_told_to() {
     for signal in ["-TERM", "-INT"] {
         let mut server = Server::start(&["--shards", "2"]);
         server.signal(signal);
-        let (status, rest) = server.wait();
+        let (status, rest, _) = server.wait();
         assert_eq!(status.code(), Some(0), "{signal}");
         assert_eq!(rest, "", "{signal}");
     }

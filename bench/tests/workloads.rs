@@ -10,7 +10,7 @@ use support::{Server, assert_sound, good_run, shardload};
 
 #[test]
 fn a_plain_load_comes_back_whole() {
-    let server = Server::start(&["--shards", "2", "--no-pin", "--read-timeout", "off"]);
+    let server = Server::start(&["--shards", "2", "--read-timeout", "off"]);
     let target = format!("tcp://{}", server.addr);
     let base = ["echo", &target, "--duration", "300ms"];
     for shape in [
@@ -44,7 +44,7 @@ fn a_tls_load_comes_back_whole_when_anyone_is_trusted() {
 
 #[test]
 fn an_open_loop_keeps_to_its_rate_and_says_what_a_naive_tool_would() {
-    let server = Server::start(&["--shards", "1", "--no-pin"]);
+    let server = Server::start(&["--shards", "1"]);
     let target = format!("tcp://{}", server.addr);
     let run = good_run(&["echo", &target, "--rate", "400", "-c", "8", "-d", "1500ms"]);
     assert_sound(&run);
@@ -57,7 +57,7 @@ fn an_open_loop_keeps_to_its_rate_and_says_what_a_naive_tool_would() {
 
 #[test]
 fn visits_come_and_go_and_resume_their_sessions() {
-    let plain = Server::start(&["--shards", "1", "--no-pin"]);
+    let plain = Server::start(&["--shards", "1"]);
     let target = format!("tcp://{}", plain.addr);
     for more in [&["--size", "100"][..], &["--rate", "200"], &[]] {
         let base = ["churn", &target, "--connections", "4", "--duration", "300ms"];
@@ -66,7 +66,7 @@ fn visits_come_and_go_and_resume_their_sessions() {
         assert_eq!(run["latency"]["count"], run["operations"], "{run}");
         assert_eq!(run["errors"]["total"], 0, "{run}");
     }
-    let tls = Server::start(&["--tls", "--shards", "1", "--no-pin"]);
+    let tls = Server::start(&["--tls", "--shards", "1"]);
     let target = format!("tls://{}", tls.addr);
     let base = ["churn", &target, "--insecure", "--connections", "2", "--duration", "1s"];
     let run = good_run(&base);
@@ -79,8 +79,8 @@ fn visits_come_and_go_and_resume_their_sessions() {
 
 #[test]
 fn idle_connections_are_held_and_the_servers_memory_is_told() {
-    let server = Server::start(&["--shards", "1", "--no-pin"]);
-    let (target, pid) = (format!("tcp://{}", server.addr), server.child.id().to_string());
+    let server = Server::start(&["--shards", "1"]);
+    let (target, pid) = (format!("tcp://{}", server.addr), server.pid().to_string());
     let base = ["idle", &target, "--connections", "300", "--duration", "200ms"];
     let run = good_run(&[&base[..], &["--server-pid", &pid]].concat());
     assert_eq!((&run["operations"], &run["connects"]), (&300.into(), &300.into()), "{run}");
@@ -90,7 +90,7 @@ fn idle_connections_are_held_and_the_servers_memory_is_told() {
 
 #[test]
 fn much_goes_both_ways_and_is_right() {
-    let server = Server::start(&["--shards", "1", "--no-pin"]);
+    let server = Server::start(&["--shards", "1"]);
     let target = format!("tcp://{}", server.addr);
     let run = good_run(&["bulk", &target, "--connections", "2", "--duration", "300ms"]);
     assert_sound(&run);
@@ -99,7 +99,7 @@ fn much_goes_both_ways_and_is_right() {
 
 #[test]
 fn legitimate_users_are_served_beside_abusers() {
-    let server = Server::start(&["--shards", "1", "--no-pin"]);
+    let server = Server::start(&["--shards", "1"]);
     let target = format!("tcp://{}", server.addr);
     let kinds = "slow-reader,slow-sender,silent,rst,half-close";
     let base = ["abuse", &target, "--connections", "4", "--duration", "500ms"];
@@ -119,7 +119,7 @@ fn legitimate_users_are_served_beside_abusers() {
 
 #[test]
 fn a_tls_server_turns_abusers_away() {
-    let server = Server::start(&["--tls", "--shards", "1", "--no-pin"]);
+    let server = Server::start(&["--tls", "--shards", "1"]);
     let target = format!("tls://{}", server.addr);
     let base = ["abuse", &target, "--insecure", "-c", "2", "-d", "500ms", "--abusers", "2"];
     let run = good_run(&[&base[..], &["--kind", "garbage,half-handshake,big-hello"]].concat());
@@ -133,7 +133,7 @@ fn a_tls_server_turns_abusers_away() {
 #[test]
 fn a_server_that_dies_ends_the_run_with_what_was_measured() {
     for workload in ["echo", "churn", "bulk"] {
-        let mut server = Server::start(&["--shards", "1", "--no-pin"]);
+        let mut server = Server::start(&["--shards", "1"]);
         let target = format!("tcp://{}", server.addr);
         let mut command = shardload(&[workload, &target, "--connections", "3", "--json"]);
         command.args(["--duration", "1h"]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -143,7 +143,7 @@ fn a_server_that_dies_ends_the_run_with_what_was_measured() {
         let mut line = String::new();
         said.read_line(&mut line).expect("text");
         server.signal("-KILL");
-        let _killed = server.child.wait();
+        let _killed = server.wait();
         let output = child.wait_with_output().expect("it is ours");
         assert_eq!(output.status.code(), Some(1), "{workload}: {line}");
         let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");

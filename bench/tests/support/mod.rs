@@ -1,19 +1,21 @@
 //! What the black-box tests of `shardload` share: the program, its server, its documents.
 //!
-//! Never: chooses a port; the kernel does.
+//! Never: leaves a server behind, or chooses a port; the kernel does.
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+/// This package's `shardload`, with nothing to read.
 pub(crate) fn shardload(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shardload"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
+/// What it says and how it ends.
 pub(crate) fn output(arguments: &[&str]) -> Output {
     shardload(arguments).output().expect("the program runs")
 }
@@ -28,42 +30,64 @@ pub(crate) fn one_line_with_code(code: i32, arguments: &[&str]) -> String {
     said
 }
 
+/// A server that listens; dropping it ends it at once.
 pub(crate) struct Server {
-    pub(crate) child: Child,
-    stdout: BufReader<ChildStdout>,
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    /// Where, as it says itself.
     pub(crate) addr: String,
+    /// Where it says how it is, with `--status`.
+    pub(crate) status: Option<String>,
 }
 
 impl Server {
+    /// `serve` with these options, on one shard where they say nothing else.
     pub(crate) fn start(options: &[&str]) -> Self {
-        let arguments = [&["serve", "--addr", "127.0.0.1:0", "--drain", "1s"], options].concat();
-        let mut command = shardload(&arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut command = shardload(&["serve"]);
+        command.args(options).args(["--no-pin", "--drain", "1s"]);
+        if !options.contains(&"--shards") {
+            command.args(["--shards", "1"]);
+        }
+        if !options.contains(&"--unix") {
+            command.args(["--addr", "127.0.0.1:0"]);
+        }
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("text");
         let words: Vec<_> = line.split_ascii_whitespace().collect();
-        let (pid, addr) = (child.id().to_string(), words.get(1).copied().unwrap_or_default());
-        let addr = addr.to_string();
-        assert!(
-            matches!(words[..], ["listening", _, "pid", said, "shards", _] if said == pid),
-            "{line:?}"
-        );
-        Self { child, stdout, addr }
+        let own = child.id().to_string();
+        let (addr, status) = match words[..] {
+            ["listening", addr, "pid", pid, "shards", _] if pid == own => (addr, None),
+            ["listening", addr, "pid", pid, "shards", _, "status", url] if pid == own => {
+                let addr_of = url.strip_prefix("http://").and_then(|url| url.strip_suffix('/'));
+                (addr, Some(addr_of.expect("a URL").to_owned()))
+            }
+            _ => panic!("{line:?}"),
+        };
+        Self { child, stdout, addr: addr.into(), status }
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal, such as `-TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args([name, &pid]).status().expect("there is a kill");
         assert!(status.success());
     }
 
-    /// How it ended, and what else it had printed.
-    pub(crate) fn wait(&mut self) -> (ExitStatus, String) {
-        let mut rest = String::new();
+    /// How it ended, and what else it had printed on standard output and on standard error.
+    pub(crate) fn wait(&mut self) -> (ExitStatus, String, String) {
+        let (mut rest, mut said) = (String::new(), String::new());
         self.stdout.read_to_string(&mut rest).expect("text");
-        (self.child.wait().expect("it is ours"), rest)
+        let mut stderr = self.child.stderr.take().expect("a pipe, once");
+        stderr.read_to_string(&mut said).expect("text");
+        (self.child.wait().expect("it is ours"), rest, said)
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `schedule`, `tally` | when operations are due; what is counted of them |
 //! | `outcome`, `report`, `live` | what came of it; how it is shown, at the end and meanwhile |
 //! | `child` | servers of the main job, in processes of their own |
+//! | `manual` | completions and manual pages |
 //! | `notices` | the engine's warnings, on standard error |
 //!
 //! Never: trusts an echo; every byte that comes back is compared with the one that should.
@@ -29,6 +30,7 @@ mod job;
 mod limits;
 mod live;
 mod load;
+mod manual;
 mod notices;
 mod outcome;
 mod reach;
@@ -65,6 +67,8 @@ fn carry_out(command: Cli) -> Result<(), Failure> {
     let Some(named) = command.command else { return job::job(&command.job) };
     let (load, measure) = match &named {
         Command::Serve(serve) => return serve::serve(serve),
+        Command::Completions(shell) => return manual::completions(shell),
+        Command::Man(man) => return manual::manual(man),
         Command::Echo(options) => (Load::echo(options), &options.measure),
         Command::Churn(options) => (Load::churn(options), &options.measure),
         Command::Idle(options) => (Load::idle(options), &options.measure),

@@ -5,7 +5,7 @@
 //! | `target` | whom to drive and how to reach him: options that all loads share |
 //! | `load` | the loads, each with its own options |
 //! | `serve` | the servers |
-//! | `results` | what can be done with results: compare, merge |
+//! | `results` | what can be done with results: compare, merge; what a shell wants to know |
 //!
 //! Never: carries anything out.
 
@@ -17,7 +17,7 @@ mod target;
 pub(crate) use load::{
     Abuse, AttackKind, Bulk, Churn, Direction, Echo, Idle, Measure, Script, Scripts,
 };
-pub(crate) use results::{Compare, Completions, Merge};
+pub(crate) use results::{Compare, Completions, Man, Merge};
 pub(crate) use serve::{Serve, Service};
 pub(crate) use target::{ProviderName, ProxyVersion, Reach, TlsVersion};
 
@@ -83,8 +83,7 @@ pub(crate) enum Command {
     Compare(Compare),
     Merge(Merge),
     Completions(Completions),
-    /// Print the manual page, for man(1)
-    Man,
+    Man(Man),
 }
 
 /// A whole number from 1 to `MAX`; `10k` and `2m` are understood.

@@ -54,10 +54,31 @@ pub(crate) struct Merge {
     pub(crate) json: bool,
 }
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  shardload completions bash > ~/.local/share/bash-completion/completions/shardload
+  shardload completions fish > ~/.config/fish/completions/shardload.fish
+  shardload completions zsh > ~/.zfunc/_shardload";
+
 /// Print completions for a shell
 #[derive(Args, Clone, Debug)]
+#[command(after_help = COMPLETIONS_EXAMPLES)]
 pub(crate) struct Completions {
     /// Which shell
     #[arg(value_name = "SHELL")]
     pub(crate) shell: Shell,
+}
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  shardload man > shardload.1
+  shardload man --dir /usr/local/share/man/man1";
+
+/// Print the manual page, or write one of each command, for man(1)
+#[derive(Args, Clone, Debug)]
+#[command(after_help = MAN_EXAMPLES)]
+pub(crate) struct Man {
+    /// Write shardload.1, shardload-echo.1 and so on into this folder instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }

@@ -2,8 +2,10 @@
 //!
 //! Never: opens a file or a socket.
 
+use crate::serve::Behind;
 use crate::units::{Timeout, duration_or_zero, timeout};
 use clap::{Args, ValueEnum};
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +20,7 @@ Examples:
   shardload serve --addr '[::]:7443' --cert chain.pem --key key.pem
 
 When it is ready it prints one line: listening ADDR pid PID shards N
+With --status there stands behind it: status http://ADDR/
 SIGTERM or SIGINT lets queues run empty for --drain, then ends; a second one ends at once.";
 
 /// Serve: echo, discard, chargen, or a proxy
@@ -29,7 +32,7 @@ pub(crate) struct Serve {
     pub(crate) what: Service,
     /// proxy: whom to carry connections on to, HOST:PORT or unix:PATH
     #[arg(long, value_name = "TARGET", required_if_eq("what", "proxy"))]
-    pub(crate) to: Option<String>,
+    pub(crate) to: Option<Behind>,
     /// proxy: tell the server who the client is, by a PROXY header (version 2)
     #[arg(long, requires = "to")]
     pub(crate) send_proxy: bool,
@@ -57,7 +60,7 @@ pub(crate) struct Serve {
     /// The private key of --cert
     #[arg(long, value_name = "PEM", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
-    /// How long a client may be silent, or "off"
+    /// How long a client may be silent, behind a proxy client and server at once; or "off"
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
     pub(crate) read_timeout: Timeout,
     /// Let the scheduler place the shards, instead of one on each CPU
@@ -85,4 +88,15 @@ pub(crate) enum Service {
     Chargen,
     /// Connections are carried on to another server
     Proxy,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Echo => "echo",
+            Self::Discard => "discard",
+            Self::Chargen => "chargen",
+            Self::Proxy => "proxy",
+        })
+    }
 }
