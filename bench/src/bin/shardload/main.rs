@@ -40,6 +40,7 @@ mod reach;
 mod report;
 mod run;
 mod schedule;
+mod script;
 mod serve;
 mod share;
 mod start;
@@ -76,9 +77,10 @@ fn carry_out(command: Cli) -> Result<(), Failure> {
         Command::Idle(options) => (Load::idle(options), &options.measure),
         Command::Bulk(options) => (Load::bulk(options), &options.measure),
         Command::Abuse(options) => (Load::abuse(options), &options.measure),
+        Command::Script(options) => (Load::script(options), &options.measure),
+        Command::Scripts(options) => return script::scripts(options),
         Command::Compare(options) => return compare::compare(options),
         Command::Merge(options) => return merge::merge(options),
-        _ => return Err(Failure::Usage("not on this branch yet".into())),
     };
     run::run(&load?, measure)
 }
