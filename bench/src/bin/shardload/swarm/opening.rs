@@ -6,8 +6,9 @@
 //! Never: knows what the connection is for; its [`Role`] does.
 
 use super::Swarm;
+use super::speech::{Speaks, Speech, Turn};
+use crate::script;
 use crate::tally::Fault;
-use shardpoll::tls::{ClientContext, rustls::pki_types::ServerName};
 use shardpoll::{CloseReason, Conn, Handler, Local, Status, TlsPlan};
 use std::rc::Rc;
 
@@ -48,11 +49,13 @@ pub(super) struct Opening {
     ticket: Ticket,
     /// When the step that is under way began.
     since: u64,
+    /// What the protocol wants before TLS, while it is under way.
+    preamble: Option<Box<Speech>>,
 }
 
 impl Opening {
     pub(super) fn new(swarm: Rc<Swarm>, role: &'static dyn Role, ticket: Ticket) -> Self {
-        Self { swarm, role, ticket, since: ticket.dialed }
+        Self { swarm, role, ticket, since: ticket.dialed, preamble: None }
     }
 
     /// The time of this step, which is over; the next one begins.
@@ -63,26 +66,70 @@ impl Opening {
         took
     }
 
-    fn secure(&self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
+    fn secure(&mut self, conn: &mut Conn<'_>) {
+        self.lap();
+        let endpoint = self.swarm.plan.endpoint(self.ticket.number);
+        let (context, name) = endpoint.tls().expect("its target says that it has TLS");
         if let Err(error) = conn.start_tls(TlsPlan::client(context, name)) {
-            self.fail(conn, &error.to_string());
+            self.give_up(conn, Fault::Tls, &error.to_string());
+        }
+    }
+
+    fn give_up(&self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
+        conn.abort();
+        self.count(fault, text);
+        self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
+    }
+
+    fn count(&self, fault: Fault, text: &str) {
+        if !self.role.is_abuse() {
+            let text = || format!("connection {}: {text}", self.ticket.number);
+            self.swarm.state.borrow_mut().count(fault, text);
         }
     }
 
     /// There will be no TLS, or none that was asked for.
-    fn fail(&self, conn: &mut Conn<'_>, why: &str) {
-        let number = self.ticket.number;
-        let text = || format!("connection {number}: {why}");
-        self.swarm.state.borrow_mut().count(Fault::Tls, text);
-        conn.abort();
-        self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
-    }
-
     fn usable(&self, conn: &mut Conn<'_>) {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().tally.connects += 1;
         }
         self.role.usable(&self.swarm, conn, &self.ticket);
+    }
+}
+
+impl Speaks for Opening {
+    fn speak(&mut self, conn: &mut Conn<'_>) {
+        let Some(mut speech) = self.preamble.take() else { return };
+        // What comes before TLS is no part of the work.
+        let mut sent = 0;
+        match speech.go_on::<Self>(conn, &self.swarm, &mut sent) {
+            Turn::Wait => self.preamble = Some(speech),
+            turn => {
+                speech.hush(&mut conn.local());
+                match turn {
+                    Turn::Failed(script::Fault(text)) => self.give_up(conn, Fault::Wrong, &text),
+                    _ => self.secure(conn),
+                }
+            }
+        }
+    }
+
+    fn expired(&mut self, conn: &mut Conn<'_>, fault: script::Fault) {
+        self.give_up(conn, Fault::Timeout, &fault.0);
+    }
+
+    fn speech(&mut self) -> Option<(&mut Speech, &Swarm)> {
+        self.preamble.as_deref_mut().map(|speech| (speech, &*self.swarm))
+    }
+}
+
+impl Swarm {
+    /// TLS stands, after so long.
+    pub(super) fn secured(&self, conn: &Conn<'_>, took: u64) {
+        let resumed = conn.tls().and_then(|tls| tls.resumed()) == Some(true);
+        let openings = &mut self.state.borrow_mut().openings;
+        openings.handshake.saturating_record(took);
+        openings.resumed += u64::from(resumed);
     }
 }
 
@@ -96,9 +143,14 @@ impl Handler for Opening {
             self.swarm.state.borrow_mut().openings.connect.saturating_record(took);
         }
         let endpoint = self.swarm.plan.endpoint(self.ticket.number);
-        match endpoint.tls() {
-            Some((context, name)) => self.secure(conn, context, name),
-            None => self.usable(conn),
+        if endpoint.begins_with_tls() {
+            self.secure(conn);
+        } else if let Some(preamble) = endpoint.preamble() {
+            let speech = Speech::preamble(&self.swarm, preamble, self.ticket.number);
+            self.preamble = Some(Box::new(speech));
+            self.speak(conn);
+        } else {
+            self.usable(conn);
         }
     }
 
@@ -107,29 +159,33 @@ impl Handler for Opening {
             return;
         }
         let took = self.lap();
-        let tls = conn.tls();
-        let resumed = tls.and_then(|tls| tls.resumed()) == Some(true);
-        let is_chosen = tls.is_some_and(|tls| tls.alpn_protocol().is_some());
+        let is_chosen = conn.tls().is_some_and(|tls| tls.alpn_protocol().is_some());
         if !self.role.is_abuse() {
-            let openings = &mut self.swarm.state.borrow_mut().openings;
-            openings.handshake.saturating_record(took);
-            openings.resumed += u64::from(resumed);
+            self.swarm.secured(conn, took);
         }
         if !is_chosen && self.swarm.plan.endpoint(self.ticket.number).offers_alpn() {
-            return self.fail(conn, "the server has chosen no protocol of --alpn");
+            return self.give_up(conn, Fault::Tls, "the server has chosen no protocol of --alpn");
         }
         self.usable(conn);
     }
 
-    fn on_incoming(&mut self, _conn: &mut Conn<'_>, _data: &[u8]) {}
+    fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+        if self.preamble.as_mut().is_some_and(|speech| speech.receive(data)) {
+            self.speak(conn);
+        }
+    }
 
     fn on_disconnect(&mut self, conn: &mut Conn<'_>, reason: &CloseReason) {
         if self.role.is_abuse() {
             self.role.turned_away(&self.swarm, reason);
-        } else {
-            let number = self.ticket.number;
-            let text = || format!("connection {number}: {reason}");
-            self.swarm.state.borrow_mut().count(Fault::of(reason), text);
+        }
+        let ended = self.preamble.take().map_or(Ok(()), |mut speech| {
+            speech.hush(&mut conn.local());
+            speech.ended()
+        });
+        match (Fault::of(reason), ended) {
+            (Fault::Closed, Err(script::Fault(text))) => self.count(Fault::Closed, &text),
+            (fault, _) => self.count(fault, &reason.to_string()),
         }
         self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
     }
