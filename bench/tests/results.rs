@@ -1,4 +1,6 @@
 //! What `shardload` makes of a run: its page, its log, its verdicts; and what becomes of those.
+//!
+//! Never: judges a time; only whether what is told is told rightly.
 
 mod support;
 
