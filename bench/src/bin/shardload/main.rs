@@ -40,6 +40,7 @@ mod reach;
 mod report;
 mod run;
 mod schedule;
+mod script;
 mod serve;
 mod share;
 mod start;
@@ -78,7 +79,8 @@ fn carry_out(command: Cli) -> Result<(), Failure> {
         Command::Abuse(options) => (Load::abuse(options), &options.measure),
         Command::Compare(options) => return compare::compare(options),
         Command::Merge(options) => return merge::merge(options),
-        _ => return Err(Failure::Usage("not on this branch yet".into())),
+        Command::Script(options) => (Load::script(options), &options.measure),
+        Command::Scripts(options) => return script::scripts(options),
     };
     run::run(&load?, measure)
 }
