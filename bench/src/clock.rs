@@ -38,6 +38,7 @@ impl Clock {
     /// The same in nanoseconds; it is full after 584 years.
     #[must_use]
     pub fn nanos(&self) -> u64 {
-        u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let elapsed = self.elapsed();
+        elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
     }
 }

@@ -66,7 +66,7 @@ pub(crate) const KNOWN: &str = "min, mean, p50, p75, p90, p99, p99.9, p99.99, ma
 #[derive(Clone, Copy, Debug)]
 enum Figure {
     /// A time of a distribution; microseconds.
-    Time(Whose, fn(&Latency) -> f64),
+    Time(Whose, Quantile),
     /// A time for each operation; microseconds.
     Cost(Whose, fn(&Run) -> Option<f64>),
     /// How many.
@@ -109,7 +109,9 @@ impl Whose {
     }
 }
 
-const QUANTILES: [(&str, fn(&Latency) -> f64); 9] = [
+type Quantile = fn(&Latency) -> f64;
+
+const QUANTILES: [(&str, Quantile); 9] = [
     ("min", |latency| latency.min_us),
     ("mean", |latency| latency.mean_us),
     ("p50", |latency| latency.p50_us),

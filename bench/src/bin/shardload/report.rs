@@ -8,7 +8,7 @@
 //! | `notes` | what has to be said of a run in words |
 //! | `hdr`, `base64` | distributions as HdrHistograms, and their log |
 //! | `verdict` | what was lost, wrong or asserted in vain |
-//! | `show` | figures as people read them |
+//! | `show`, `columns` | figures as people read them, and beneath each other |
 //!
 //! Never: measures; rounds what JSON gives.
 
@@ -16,6 +16,7 @@ mod axis;
 mod base64;
 mod chart;
 mod charts;
+pub(crate) mod columns;
 pub(crate) mod hdr;
 mod html;
 mod json;

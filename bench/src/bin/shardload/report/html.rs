@@ -35,7 +35,7 @@ fn facts(document: &Document) -> String {
     let instance = instance.map(|it| ("Instance", format!("{} of {}", it.number, it.of)));
     let cpus = if machine.cpus == 1 { "CPU" } else { "CPUs" };
     let facts = [
-        Some(("Began", started.replace('T', " ").replace('Z', " UTC"))),
+        Some(("Began", date(started))),
         Some(("Machine", format!("{} {cpus}, {}", machine.cpus, machine.cpu))),
         Some(("Kernel", format!("Linux {}", machine.kernel))),
         instance,
@@ -45,6 +45,12 @@ fn facts(document: &Document) -> String {
     };
     let facts: String = facts.into_iter().flatten().map(fact).collect();
     format!("<dl class=\"facts\">{facts}</dl>\n")
+}
+
+/// `2026-11-23T16:10:00.250Z` as people write it, to the second.
+fn date(started: &str) -> String {
+    let whole = started.split('.').next().unwrap_or(started);
+    format!("{} UTC", whole.trim_end_matches('Z').replace('T', " "))
 }
 
 /// Several runs in one table, each a link to its part of the page.
@@ -197,6 +203,12 @@ mod tests {
         {
             assert!(page.contains(&format!("<h3>{title}</h3>")), "{title}");
         }
+    }
+
+    #[test]
+    fn a_date_is_told_to_the_second() {
+        assert_eq!(date("2026-11-23T16:10:00.250Z"), "2026-11-23 16:10:00 UTC");
+        assert_eq!(date("2026-11-23T16:10:00Z"), "2026-11-23 16:10:00 UTC");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) fn shape(run: &Run) -> String {
     } else if is_closed(run) {
         parts.push("closed loop".into());
     }
-    parts.push(format!("{} s", number(run.seconds)));
+    parts.push(format!("{:.1} s", run.seconds));
     parts.join(", ")
 }
 
