@@ -2,12 +2,12 @@
 
 mod support;
 
+use shardpoll_bench::tools;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use support::{Server, good_run, one_line_with_code, output};
 
 /// A server of this test: each connection has a thread of its own, until the process ends.
@@ -15,13 +15,14 @@ fn serve(talk: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let target = format!("tcp://{}", listener.local_addr().expect("it is bound"));
     let talk = Arc::new(talk);
-    thread::spawn(move || {
+    let accept = move || {
         for stream in listener.incoming().flatten() {
             stream.set_nodelay(true).expect("it is TCP");
             let talk = Arc::clone(&talk);
-            thread::spawn(move || talk(stream));
+            tools::thread("server", move || talk(stream)).expect("a thread can be started");
         }
-    });
+    };
+    tools::thread("server", accept).expect("a thread can be started");
     target
 }
 
@@ -62,7 +63,8 @@ fn relay(client: TcpStream, server: TcpStream) {
         let _closed = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
     };
     let back = (client.try_clone().expect("it can be"), server.try_clone().expect("it can be"));
-    thread::spawn(move || pump(back.1, back.0));
+    let back = move || pump(back.1, back.0);
+    tools::thread("relay", back).expect("a thread can be started");
     pump(client, server);
 }
 
@@ -93,7 +95,8 @@ fn conversations_are_held_over_and_over_each_with_its_own_words() {
          [[step]]\nexpect_regex = 'id=(?<id>[^;]*);\\n'\n\
          [[step]]\nrepeat = 3\ndo = [{ send = \"again {id}\\n\" }, { expect = \"{id};\\n\" }]\n",
     );
-    let run = good_run(&["script", &file, &target, "-c", "4", "-d", "300ms", "--threads", "2"]);
+    let base = ["script", &file, &target, "--sni", "rooms.example", "-c", "4", "-d", "300ms"];
+    let run = good_run(&[&base[..], &["--threads", "2"]].concat());
     let done = run["operations"].as_u64().expect("a count");
     assert!(done > 0 && run["workload"] == "script" && run["name"] == *file, "{run}");
     assert_eq!((&run["errors"]["total"], &run["errors"]["lost"]), (&0.into(), &0.into()), "{run}");
@@ -108,7 +111,7 @@ fn conversations_are_held_over_and_over_each_with_its_own_words() {
         assert!(slot.parse::<u64>().is_ok_and(|slot| slot < 4), "{line}");
         assert!(numbers.insert(number.to_string()), "{line}: another was called so");
         assert!(randoms.insert(random.to_string()) && random.len() == 16, "{line}");
-        assert_eq!(host, "127.0.0.1");
+        assert_eq!(host, "rooms.example");
         slots.insert(slot.to_string());
     }
     assert_eq!(slots.len(), 4, "{slots:?}");
