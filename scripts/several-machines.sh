@@ -7,6 +7,8 @@
 #   server 10.77.0.1 ──┬── bridge ──┬── one 10.77.0.2: shardload echo --instance 1/2
 #                                   └── two 10.77.0.3: shardload echo --instance 2/2
 #
+# One of the machines is then given few ports, to show what is said of a load that needs more.
+#
 # It needs root, for the namespaces; without it is skipped, and said so; with REQUIRE_PEERS=1 that is
 # a failure. The program: $SHARDLOAD, else target/debug/shardload.
 set -euo pipefail
@@ -76,6 +78,33 @@ for name in one two; do
     waited "${generators[$name]}"
     report "generator $name ends with 0" "$status"
 done
+
+# With few ports, what cannot be done is refused before it is begun, with what helps; and that helps.
+on one sysctl -q -w net.ipv4.ip_local_port_range="40000 40099"
+on one ip address add 10.77.0.12/24 dev wire
+refuses() { # NAME SAYS OPTIONS...
+    local name=$1 says=$2 code=0
+    shift 2
+    on one "$shardload" "$@" --quiet >"$work/refused.log" 2>&1 || code=$?
+    if [ "$code" -eq 2 ] && [[ $(<"$work/refused.log") == *$says* ]]; then
+        report "$name" 0
+    else
+        report "$name" 1
+    fi
+}
+refuses "150 connections from 100 ports are refused" "can have 100 from one address" \
+    echo "$target" --connections 150
+refuses "visits that leave their ports for a minute are refused" "net.ipv4.tcp_tw_reuse=1" \
+    churn "$target" --connections 5 --rate 50 --duration 5s
+helps=0
+on one "$shardload" echo "$target" --connections 150 --source 10.77.0.2,10.77.0.12 --duration 200ms \
+    --assert 'errors==0' --quiet >"$work/helps.log" 2>&1 || helps=$?
+report "150 connections from twice 100 ports are made" "$helps"
+# A closed loop has no rate to be foreseen.
+code=0
+on one "$shardload" churn "$target" --connections 5 --duration 1s --quiet >"$work/closed.log" 2>&1 || code=$?
+[[ $code -eq 1 && $(<"$work/closed.log") == *"no port is left"*--source* ]] && told=0 || told=1
+report "a closed loop that runs out of ports says what helps" "$told"
 stops "the server ends in order"
 
 merged=0

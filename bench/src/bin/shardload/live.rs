@@ -106,13 +106,15 @@ impl Live {
     pub(crate) fn clear(&self) {
         if let To::Terminal { bar, seen, .. } = &self.to {
             bar.finish_and_clear();
-            bar.reset();
             seen.take();
         }
     }
 }
 
 fn show(bar: &ProgressBar, name: &str, (at, of): (u64, u64), message: String) {
+    if bar.is_finished() {
+        bar.reset();
+    }
     bar.set_prefix(name.chars().take(14).collect::<String>());
     bar.set_length(of);
     bar.set_position(at);

@@ -184,7 +184,10 @@ impl Handler for Conversation {
         if *status == Status::HandshakeComplete {
             let took = self.swarm.clock.nanos() - self.securing_since;
             self.swarm.secured(conn, took);
-            self.speak(conn);
+            match self.swarm.is_as_asked(conn, self.ticket.number) {
+                Ok(()) => self.speak(conn),
+                Err(why) => self.give_up(conn, Fault::Tls, why),
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 
 use super::Swarm;
 use super::speech::{Speaks, Speech, Turn};
+use crate::limits;
 use crate::script;
 use crate::tally::Fault;
 use shardpoll::{CloseReason, Conn, Handler, Local, Status, TlsPlan};
@@ -88,7 +89,6 @@ impl Opening {
         }
     }
 
-    /// There will be no TLS, or none that was asked for.
     fn usable(&self, conn: &mut Conn<'_>) {
         if !self.role.is_abuse() {
             self.swarm.state.borrow_mut().tally.connects += 1;
@@ -131,6 +131,15 @@ impl Swarm {
         openings.handshake.saturating_record(took);
         openings.resumed += u64::from(resumed);
     }
+
+    /// Whether TLS is as it was asked for: a server may disregard ALPN (RFC 7301 section 3.2).
+    pub(super) fn is_as_asked(&self, conn: &Conn<'_>, number: u64) -> Result<(), &'static str> {
+        let is_chosen = conn.tls().is_some_and(|tls| tls.alpn_protocol().is_some());
+        if is_chosen || !self.plan.endpoint(number).offers_alpn() {
+            return Ok(());
+        }
+        Err("the server has chosen no protocol of --alpn")
+    }
 }
 
 impl Handler for Opening {
@@ -159,14 +168,13 @@ impl Handler for Opening {
             return;
         }
         let took = self.lap();
-        let is_chosen = conn.tls().is_some_and(|tls| tls.alpn_protocol().is_some());
         if !self.role.is_abuse() {
             self.swarm.secured(conn, took);
         }
-        if !is_chosen && self.swarm.plan.endpoint(self.ticket.number).offers_alpn() {
-            return self.give_up(conn, Fault::Tls, "the server has chosen no protocol of --alpn");
+        match self.swarm.is_as_asked(conn, self.ticket.number) {
+            Ok(()) => self.usable(conn),
+            Err(why) => self.give_up(conn, Fault::Tls, why),
         }
-        self.usable(conn);
     }
 
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
@@ -185,7 +193,7 @@ impl Handler for Opening {
         });
         match (Fault::of(reason), ended) {
             (Fault::Closed, Err(script::Fault(text))) => self.count(Fault::Closed, &text),
-            (fault, _) => self.count(fault, &reason.to_string()),
+            (fault, _) => self.count(fault, &limits::in_words(reason)),
         }
         self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
     }
