@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
-  shardload echo tcp://127.0.0.1:7000 --json > before.json
-  shardload echo tcp://127.0.0.1:7000 --json > after.json
+  shardload echo tcp://127.0.0.1:7000 --duration 20s --json > before.json
+  shardload echo tcp://127.0.0.1:7000 --duration 20s --json > after.json
   shardload compare before.json after.json
 
 Runs are matched by name and shape; a single one with a single one, whatever their names. Rates,
