@@ -12,7 +12,10 @@ use std::fmt;
 /// What is between the first byte sent and the last one echoed.
 #[derive(Debug)]
 pub struct Course {
-    pattern: Pattern,
+    /// Where the next message begins.
+    sending: Pattern,
+    /// Where the next byte of the echo stands.
+    receiving: Pattern,
     size: usize,
     /// Messages queued so far.
     sent: u64,
@@ -48,7 +51,8 @@ impl Course {
     #[must_use]
     pub fn new(connection: u64, size: usize, depth: usize) -> Self {
         Self {
-            pattern: Pattern::new(connection),
+            sending: Pattern::new(connection),
+            receiving: Pattern::new(connection),
             size,
             sent: 0,
             echoed: 0,
@@ -81,30 +85,41 @@ impl Course {
     }
 
     /// Makes the next message and lends it to `queue`, in pieces of at most `scratch`.
+    #[inline(always)]
     pub fn send(&mut self, now: u64, scratch: &mut [u8], mut queue: impl FnMut(&[u8])) {
-        let start = self.sent * self.size as u64;
-        let mut done = 0;
-        while done < self.size {
-            let len = scratch.len().min(self.size - done);
-            let piece = &mut scratch[..len];
-            self.pattern.fill(start + done as u64, piece);
-            queue(piece);
-            done += len;
+        if let Some(whole) = scratch.get_mut(..self.size) {
+            self.sending.fill(whole);
+            queue(whole);
+        } else {
+            self.send_pieces(scratch, &mut queue);
         }
         let slot = self.slot(self.sent);
         self.stamps[slot] = now;
         self.sent += 1;
     }
 
+    #[cold]
+    fn send_pieces(&mut self, scratch: &mut [u8], queue: &mut dyn FnMut(&[u8])) {
+        let mut left = self.size;
+        while left > 0 {
+            let len = scratch.len().min(left);
+            let piece = &mut scratch[..len];
+            self.sending.fill(piece);
+            queue(piece);
+            left -= len;
+        }
+    }
+
     /// Checks what came back, and gives the number of each message whose last byte is in it, and the
     /// time it was queued.
     ///
     /// # Errors
-    /// [`Wrong`] when it is not what was sent; what is right before that counts.
+    /// [`Wrong`] when it is not what was sent; then nothing of `data` counts.
+    #[inline(always)]
     pub fn receive(&mut self, data: &[u8], mut echoed: impl FnMut(u64, u64)) -> Result<(), Wrong> {
-        let offset = self.echoed * self.size as u64 + self.partial as u64;
-        if let Some(at) = self.pattern.first_difference(offset, data) {
-            return Err(Wrong::Byte(at));
+        if let Err(right) = self.receiving.check(data) {
+            let offset = self.echoed * self.size as u64 + (self.partial + right) as u64;
+            return Err(Wrong::Byte(offset));
         }
         self.partial += data.len();
         while self.partial >= self.size && self.echoed < self.sent {

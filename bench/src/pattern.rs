@@ -7,10 +7,13 @@
 //!
 //! Never: keeps what was sent; whoever checks makes it again.
 
-/// The stream of one connection.
+/// A place in the stream of one connection, which it walks along.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pattern {
-    key: u64,
+    /// The word it stands in, as a number of which the bytes come lowest first.
+    word: u64,
+    /// Bytes of that word which it has passed: fewer than a word has.
+    passed: usize,
 }
 
 const WORD: usize = 8;
@@ -19,126 +22,148 @@ const WORD: usize = 8;
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Pattern {
-    /// The stream of the connection of this number.
+    /// The beginning of the stream of the connection of this number.
     pub(crate) fn new(connection: u64) -> Self {
         // The finalizer of SplitMix64: neighbours get keys that have nothing in common.
         let mut key = connection.wrapping_add(1).wrapping_mul(SPREAD);
         key = (key ^ (key >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         key = (key ^ (key >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Self { key: key ^ (key >> 31) }
+        key ^= key >> 31;
+        Self { word: key.wrapping_mul(SPREAD), passed: 0 }
     }
 
-    fn word(self, index: u64) -> u64 {
-        self.key.wrapping_add(index).wrapping_mul(SPREAD)
-    }
-
-    /// Fills `buffer` with the bytes from `offset` on.
-    pub(crate) fn fill(self, offset: u64, buffer: &mut [u8]) {
-        let (index, skip) = place(offset);
-        let (first, rest) = buffer.split_at_mut(head(skip).min(buffer.len()));
-        let mut word = self.word(index);
-        if !first.is_empty() {
-            first.copy_from_slice(&word.to_le_bytes()[skip..][..first.len()]);
-            word = word.wrapping_add(SPREAD);
+    /// Fills `buffer` with the bytes that come next.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
+        let (words, tail) = buffer.as_chunks_mut::<WORD>();
+        if self.passed != 0 || !tail.is_empty() {
+            return self.fill_any(buffer);
         }
-        let (words, tail) = rest.as_chunks_mut::<WORD>();
         for place in words {
-            *place = word.to_le_bytes();
-            word = word.wrapping_add(SPREAD);
-        }
-        if !tail.is_empty() {
-            tail.copy_from_slice(&word.to_le_bytes()[..tail.len()]);
+            *place = self.word.to_le_bytes();
+            self.word = self.word.wrapping_add(SPREAD);
         }
     }
 
-    /// The offset of the first byte of `data` that is not the one of the stream from `offset` on.
-    pub(crate) fn first_difference(self, offset: u64, data: &[u8]) -> Option<u64> {
-        let (index, skip) = place(offset);
-        let (first, rest) = data.split_at(head(skip).min(data.len()));
-        let mut word = self.word(index);
-        let mut same = true;
-        if !first.is_empty() {
-            same = *first == word.to_le_bytes()[skip..][..first.len()];
-            word = word.wrapping_add(SPREAD);
+    /// As [`fill`](Self::fill), where words are cut.
+    #[inline(never)]
+    fn fill_any(&mut self, mut buffer: &mut [u8]) {
+        if self.passed != 0 {
+            let (first, rest) = buffer.split_at_mut((WORD - self.passed).min(buffer.len()));
+            first.copy_from_slice(&self.word.to_le_bytes()[self.passed..][..first.len()]);
+            self.pass(first.len());
+            buffer = rest;
         }
-        let (words, tail) = rest.as_chunks::<WORD>();
-        // Without a branch a word: it is nearly always the same.
-        let mut differences = 0;
+        let (words, tail) = buffer.as_chunks_mut::<WORD>();
+        for place in words {
+            *place = self.word.to_le_bytes();
+            self.pass(WORD);
+        }
+        if !tail.is_empty() {
+            tail.copy_from_slice(&self.word.to_le_bytes()[..tail.len()]);
+            self.passed = tail.len();
+        }
+    }
+
+    /// Whether `data` is what comes next; if not, how many bytes of it are.
+    #[inline(always)]
+    pub(crate) fn check(&mut self, data: &[u8]) -> Result<(), usize> {
+        let (words, tail) = data.as_chunks::<WORD>();
+        if self.passed != 0 || !tail.is_empty() {
+            return self.check_any(data);
+        }
+        let (before, mut differences) = (*self, 0);
         for found in words {
-            differences |= u64::from_le_bytes(*found) ^ word;
-            word = word.wrapping_add(SPREAD);
+            // Without a branch a word: it is nearly always the same.
+            differences |= u64::from_le_bytes(*found) ^ self.word;
+            self.word = self.word.wrapping_add(SPREAD);
         }
-        if !tail.is_empty() {
-            same &= *tail == word.to_le_bytes()[..tail.len()];
-        }
-        if same && differences == 0 {
-            return None;
-        }
-        (offset..).zip(data).find(|&(at, &byte)| byte != self.byte(at)).map(|(at, _)| at)
+        if differences == 0 { Ok(()) } else { Err(before.same(data)) }
     }
 
-    fn byte(self, offset: u64) -> u8 {
-        let (index, skip) = place(offset);
-        self.word(index).to_le_bytes()[skip]
+    /// As [`check`](Self::check), where words are cut.
+    #[inline(never)]
+    fn check_any(&mut self, data: &[u8]) -> Result<(), usize> {
+        let before = *self;
+        let mut expected = [0; 1024];
+        for piece in data.chunks(expected.len()) {
+            let expected = &mut expected[..piece.len()];
+            self.fill_any(expected);
+            if piece != expected {
+                return Err(before.same(data));
+            }
+        }
+        Ok(())
     }
-}
 
-/// Bytes until the next word, of which none is begun.
-fn head(skip: usize) -> usize {
-    if skip == 0 { 0 } else { WORD - skip }
-}
+    /// It goes on by so many bytes of its word, if need be to the next one.
+    fn pass(&mut self, bytes: usize) {
+        self.passed += bytes;
+        if self.passed == WORD {
+            self.passed = 0;
+            self.word = self.word.wrapping_add(SPREAD);
+        }
+    }
 
-/// The word an offset is in, and where in it.
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is less than 8")]
-fn place(offset: u64) -> (u64, usize) {
-    (offset / WORD as u64, (offset % WORD as u64) as usize)
+    /// How many bytes of `data` are those that come next.
+    #[cold]
+    fn same(mut self, data: &[u8]) -> usize {
+        let mut expected = vec![0; data.len()];
+        self.fill_any(&mut expected);
+        data.iter().zip(&expected).take_while(|(found, wanted)| found == wanted).count()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn stream(connection: u64, from: u64, len: usize) -> Vec<u8> {
-        let mut bytes = vec![0; len];
-        Pattern::new(connection).fill(from, &mut bytes);
-        bytes
+    /// The stream from this offset on.
+    fn stream(connection: u64, from: usize, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; from + len];
+        Pattern::new(connection).fill(&mut bytes);
+        bytes.split_off(from)
+    }
+
+    fn at(connection: u64, offset: usize) -> Pattern {
+        let mut pattern = Pattern::new(connection);
+        pattern.fill(&mut vec![0; offset]);
+        pattern
     }
 
     #[test]
     fn pieces_of_any_size_make_the_same_stream() {
         let whole = stream(3, 0, 100);
         for piece in 1..40 {
-            let mut at = 0;
-            while at < whole.len() {
-                let len = piece.min(whole.len() - at);
-                let made = stream(3, at as u64, len);
-                assert_eq!(made, whole[at..at + len], "{len} from {at}");
-                let found = Pattern::new(3).first_difference(at as u64, &made);
-                assert_eq!(found, None, "{len} from {at}");
-                at += len;
+            let (mut made, mut checked) = (Pattern::new(3), Pattern::new(3));
+            for expected in whole.chunks(piece) {
+                let mut bytes = vec![0; expected.len()];
+                made.fill(&mut bytes);
+                assert_eq!(bytes, expected, "pieces of {piece}");
+                assert_eq!(checked.check(&bytes), Ok(()), "pieces of {piece}");
             }
         }
     }
 
     #[test]
     fn a_changed_byte_is_found_where_it_is() {
-        let whole = stream(9, 5, 50);
-        for at in 0..whole.len() {
-            let mut changed = whole.clone();
-            changed[at] ^= 1;
-            let found = Pattern::new(9).first_difference(5, &changed);
-            assert_eq!(found, Some(5 + at as u64));
+        for offset in 0..9 {
+            let whole = stream(9, offset, 50);
+            for place in 0..whole.len() {
+                let mut changed = whole.clone();
+                changed[place] ^= 1;
+                assert_eq!(at(9, offset).check(&changed), Err(place), "{offset}");
+            }
         }
     }
 
     #[test]
     fn neither_another_place_nor_another_connection_passes() {
-        let pattern = Pattern::new(1);
         for shift in 1..1000 {
-            assert!(pattern.first_difference(0, &stream(1, shift, 8)).is_some(), "{shift}");
+            assert!(Pattern::new(1).check(&stream(1, shift, 8)).is_err(), "{shift}");
         }
         for other in (0..1000).filter(|&other| other != 1) {
-            assert!(pattern.first_difference(0, &stream(other, 0, 8)).is_some(), "{other}");
+            assert!(Pattern::new(1).check(&stream(other, 0, 8)).is_err(), "{other}");
         }
     }
 }

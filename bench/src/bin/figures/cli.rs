@@ -48,9 +48,12 @@ pub(crate) struct Cli {
     #[arg(long, hide = true, requires = "subject")]
     pub(crate) times: Option<u64>,
     /// Be the bare generator, and drive this server
-    #[arg(long, hide = true, requires = "millis")]
+    #[arg(long, hide = true, requires = "millis", requires = "connections")]
     pub(crate) bare: Option<SocketAddr>,
-    /// So long
+    /// With so many connections
+    #[arg(long, hide = true, requires = "bare")]
+    pub(crate) connections: Option<usize>,
+    /// For so long
     #[arg(long, hide = true, requires = "bare")]
     pub(crate) millis: Option<u64>,
 }

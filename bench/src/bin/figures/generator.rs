@@ -21,7 +21,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+/// When time is measured.
 const CONNECTIONS: usize = 50;
+
+/// When instructions are counted: many, since a turn is held for as long as many messages take, and
+/// what is done once a second, or once a run, should have its share of many.
+const COUNTED_CONNECTIONS: usize = 200;
 
 /// How long the shorter and the longer counted run take. A run of less than a second and a half is
 /// one interval to `shardload`, so the work of ending one is in neither figure: under callgrind a
@@ -42,6 +47,13 @@ enum Generator {
     Shardload,
 }
 
+/// What a generator is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) connections: usize,
+    pub(crate) millis: u64,
+}
+
 /// What a generator has done.
 #[derive(Clone, Copy, Debug)]
 struct Done {
@@ -51,26 +63,31 @@ struct Done {
 }
 
 impl Generator {
-    /// Drives the server for so long; `under` is the command line of a tool.
+    /// Drives the server; `under` is the command line of a tool.
     fn drive(
         self,
         program: &Path,
         server: &Child,
         under: &[OsString],
-        millis: u64,
+        load: Load,
     ) -> Result<Done, Failure> {
+        let [connections, millis] = [load.connections.to_string(), load.millis.to_string()];
         let own = std::env::current_exe().map_err(Failure::io("this program's own path"))?;
         let program = if self == Self::Bare { &*own } else { program };
         let words: Vec<_> = under.iter().cloned().chain([program.into()]).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
-        let (addr, connections) = (server.addr, CONNECTIONS.to_string());
+        let addr = server.addr;
+        command.args(match self {
+            Self::Bare => ["--bare".into(), addr.to_string()],
+            Self::Shardload => ["echo".into(), format!("tcp://{addr}")],
+        });
+        command.args(["--connections", &connections]);
         match self {
             Self::Bare => {
-                command.args(["--bare", &addr.to_string(), "--millis", &millis.to_string()]);
+                command.args(["--millis", &millis]);
             }
             Self::Shardload => {
-                command.args(["echo", &format!("tcp://{addr}"), "--connections", &connections]);
                 command.args(["--duration", &format!("{millis}ms"), "--json", "--quiet"]);
             }
         }
@@ -89,9 +106,10 @@ impl Generator {
         let counting = Counting::new()?;
         let under = counting.tools(true);
         let [short, long] = COUNTED_MILLIS;
-        let few = self.drive(program, server, &under, short)?.messages;
+        let load = |millis| Load { connections: COUNTED_CONNECTIONS, millis };
+        let few = self.drive(program, server, &under, load(short))?.messages;
         let fewer = counting.read(true)?;
-        let many = self.drive(program, server, &under, long)?.messages;
+        let many = self.drive(program, server, &under, load(long))?.messages;
         let more = counting.read(true)?;
         if many <= few {
             let why = format!("{self:?} had {few} messages in {short} ms, {many} in {long} ms");
@@ -111,11 +129,11 @@ fn done(text: &str) -> Option<Done> {
 }
 
 /// Is the bare generator.
-pub(crate) fn bare(addr: SocketAddr, millis: u64) -> Result<(), Failure> {
+pub(crate) fn bare(addr: SocketAddr, load: Load) -> Result<(), Failure> {
     let went_wrong = Failure::io("the bare generator");
-    let mut clients = Clients::connect(addr, CONNECTIONS).map_err(&went_wrong)?;
+    let mut clients = Clients::connect(addr, load.connections).map_err(&went_wrong)?;
     let before = cpu::own_time().map_err(&went_wrong)?;
-    let (clock, limit) = (Clock::start(), Duration::from_millis(millis));
+    let (clock, limit) = (Clock::start(), Duration::from_millis(load.millis));
     let messages = clients.run(|_| clock.elapsed() >= limit).map_err(&went_wrong)?;
     let took = cpu::own_time().map_err(&went_wrong)?.saturating_sub(before);
     let micros = took.as_secs_f64() * 1e6 / messages.max(1) as f64;
@@ -140,11 +158,11 @@ pub(crate) fn count(program: &Path) -> Result<Section, Failure> {
     let ratio = ours.instructions / bare.instructions;
     let figures = vec![
         told(
-            "shardload echo, 50 ready at once",
+            "shardload echo, 200 ready at once",
             ours.instructions,
             None,
             events(&ours),
-            Some(ours.held("generator50")),
+            Some(ours.held("generator200")),
         ),
         told("the bare generator", bare.instructions, None, events(&bare), None),
         told(
@@ -157,8 +175,8 @@ pub(crate) fn count(program: &Path) -> Result<Section, Failure> {
     ];
     let [short, long] = COUNTED_MILLIS;
     let how = format!(
-        "the generator runs under callgrind, on one thread, with {CONNECTIONS} connections and a \
-         64-byte message in flight on each, against the echo server, which runs freely. The figure \
+        "the generator runs under callgrind, on one thread, with {COUNTED_CONNECTIONS} connections \
+         and a 64-byte message in flight on each, against the echo server, which runs freely. The figure \
          is the difference of two runs of {short} and {long} ms, divided by the messages between \
          them; strace, around callgrind, holds the generator before each wait, so that all echoes \
          are there. The bare generator (bench/floor/src/client.rs) reads, counts bytes and sends; \
@@ -173,8 +191,9 @@ pub(crate) fn time(program: &Path) -> Result<Section, Failure> {
     let on = |cpu: usize| [TASKSET, "-c", &cpu.to_string()].map(OsString::from);
     let server = server::start(program, &on(of_server), &[])?;
     let mut both = [Generator::Bare, Generator::Shardload];
+    let load = Load { connections: CONNECTIONS, millis: TIMED_MILLIS };
     let windows = go_round(&mut both, ROUNDS, |generator| {
-        generator.drive(program, &server, &on(of_generator), TIMED_MILLIS)
+        generator.drive(program, &server, &on(of_generator), load)
     })?;
     server.end()?;
     let [bare, ours] = &windows[..] else { unreachable!("two were asked") };
@@ -211,7 +230,8 @@ pub(crate) fn time(program: &Path) -> Result<Section, Failure> {
         told("the one by the other", ratio, Some(MOST_TIME), quartiles(ratio)),
     ];
     let how = format!(
-        "{ROUNDS} rounds, in each of which both drive the same server for {TIMED_MILLIS} ms, one \
+        "{CONNECTIONS} connections with a message in flight on each; {ROUNDS} rounds, in each of \
+         which both drive the same server for {TIMED_MILLIS} ms, one \
          after the other, in turns; ratios are within rounds, figures are medians. Processor time \
          is user and system, of all threads of the generator (schedstat), from the first message to \
          the last echo. The server has CPU {of_server}, the generators CPU {of_generator}."

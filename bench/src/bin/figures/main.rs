@@ -68,8 +68,10 @@ fn carry_out() -> Result<(), Failure> {
     if let (Some(subject), Some(times)) = (asked.subject, asked.times) {
         return subject.carry_out(times);
     }
-    if let (Some(addr), Some(millis)) = (asked.bare, asked.millis) {
-        return generator::bare(addr, millis);
+    if let (Some(addr), Some(connections), Some(millis)) =
+        (asked.bare, asked.connections, asked.millis)
+    {
+        return generator::bare(addr, generator::Load { connections, millis });
     }
     if asked.record.is_some() && !asked.wants_every_guard() {
         let line = "--record is for all rows that have budgets: figures guards --record REASON";

@@ -1,11 +1,10 @@
 //! A planted stall: a server that answers nothing for 100 ms at the beginning of each second, and
 //! what `shardload` says of it in an open loop, beside what must come out.
 //!
-//! What must come out is computed: messages are due evenly, on each connection one is in flight and
-//! the others wait their turn, and one that would be answered within a stall is answered at its end.
+//! What must come out is computed: messages are due evenly, one is in flight and the others wait
+//! their turn, and one that would be answered within a stall is answered at its end.
 //! The only figure of this run in it is what a message takes when nothing stands in the way: the
-//! uncorrected median. Behind a stall all that has waited on a connection goes there and back one by
-//! one, which is in the computation too.
+//! uncorrected median. Behind a stall all that has waited goes there and back one by one, which is in the computation too.
 //!
 //! Never: leaves the stall to chance; the server goes by the calendar, and the load begins between
 //! two stalls and lasts whole seconds.
@@ -28,9 +27,16 @@ const SECOND: u64 = 1_000_000_000;
 const STALL: u64 = SECOND / 10;
 
 /// Messages a second: no whole number, so that they are due at other times of each second.
-const RATE: f64 = 397.3;
-const CONNECTIONS: usize = 2;
-const SECONDS: u64 = 30;
+const RATE: f64 = 150.7183;
+
+/// One run, and how many of them are enough, and the most that are made.
+const SECONDS: u64 = 5;
+const ENOUGH: usize = 6;
+const MOST: usize = 24;
+
+/// A run is quiet when the generator was not later than this with 999 of 1,000 messages, and 98 of
+/// 100 messages that nobody held up took no longer: neither depends on what is compared.
+const LATE: u64 = 1_000_000;
 
 /// When in a second the load begins.
 const BEGIN: Duration = Duration::from_millis(400);
@@ -45,8 +51,25 @@ const SHOWN: [(&str, f64); 4] = [("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999),
 
 pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
     let addr = serve()?;
-    rest(until(since_second(), BEGIN));
-    let [measured, uncorrected] = load(program, addr)?;
+    let (mut quiet, mut all) = (Vec::new(), Vec::new());
+    while quiet.len() < ENOUGH && all.len() < MOST {
+        rest(until(since_second(), BEGIN));
+        let said = load(program, addr)?;
+        if said.is_quiet() {
+            quiet.push(said.clone());
+        }
+        all.push(said);
+    }
+    let made = all.len();
+    // Where no run was quiet, the figures are what they are.
+    let used = if quiet.len() < ENOUGH { all } else { quiet };
+    let runs = format!("{} of {made} runs of {SECONDS} s", used.len());
+    let sum = |of: fn(&Said) -> &Histogram<u64>| {
+        let mut sum = histogram();
+        used.iter().for_each(|said| sum.add(of(said)).expect("all have the same bounds"));
+        sum
+    };
+    let (measured, uncorrected) = (sum(|said| &said.corrected), sum(|said| &said.uncorrected));
     let service = uncorrected.value_at_quantile(0.5);
     let [truth, naive] = truth(service);
     let millis = |nanos: f64| nanos / 1e6;
@@ -80,21 +103,25 @@ pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
         ),
         held: None,
     });
-    Ok(Section { title: "A planted stall of 100 ms each second", figures, how: how(service) })
+    Ok(Section {
+        title: "A planted stall of 100 ms each second",
+        figures,
+        how: how(service, &runs),
+    })
 }
 
-fn how(service: u64) -> String {
+fn how(service: u64, runs: &str) -> String {
     format!(
         "a bare server that answers nothing in the first 100 ms of each second of the calendar; \
-         shardload echo --rate {RATE} on {CONNECTIONS} connections for {SECONDS} s. Without queues \
+         shardload echo --rate {RATE} on 1 connection; {runs}, those in which the machine \
+         had time for both if there are enough. Without queues \
          a message due x ms into a stall would wait 100 - x ms, so p99 were 90 ms, p95 50 ms, \
          p99.9 99 ms, the mean 5 ms; with what one takes that nothing is in the way of \
          ({:.3} ms, this run's uncorrected median) and with those that waited going one by one, \
-         it is what stands above as the truth. {} messages of {RATE} are in flight when a stall \
-         begins, which is fewer than one of a hundred: the others have not been sent yet, and \
-         their waiting is not in the uncorrected figure.",
-        service as f64 / 1e6,
-        CONNECTIONS
+         it is what stands above as the truth. 1 message of {RATE} is in flight when a \
+         stall begins, which is fewer than one of a hundred: the others have not been sent yet, \
+         and their waiting is not in the uncorrected figure.",
+        service as f64 / 1e6
     )
 }
 
@@ -146,11 +173,31 @@ fn serve() -> Result<SocketAddr, Failure> {
     Ok(addr)
 }
 
-/// What `shardload` has measured: corrected and uncorrected.
-fn load(program: &Path, addr: SocketAddr) -> Result<[Histogram<u64>; 2], Failure> {
+/// What `shardload` has said of a run.
+#[derive(Clone, Debug)]
+struct Said {
+    corrected: Histogram<u64>,
+    uncorrected: Histogram<u64>,
+    /// How much later than intended it has begun, when nothing but it was in the way.
+    lateness: Histogram<u64>,
+}
+
+impl Said {
+    fn is_quiet(&self) -> bool {
+        self.lateness.value_at_quantile(0.999) <= LATE
+            && self.uncorrected.value_at_quantile(0.98) <= LATE
+    }
+}
+
+/// A histogram of nanoseconds, with the bounds of `shardload`'s.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 600 * SECOND, 3).expect("constants that fit")
+}
+
+fn load(program: &Path, addr: SocketAddr) -> Result<Said, Failure> {
     let mut command = Command::new(program);
     command.args(["echo", &format!("tcp://{addr}"), "--json", "--quiet"]);
-    command.args(["--rate", &RATE.to_string(), "--connections", &CONNECTIONS.to_string()]);
+    command.args(["--rate", &RATE.to_string(), "--connections", "1"]);
     command.args(["--duration", &format!("{SECONDS}s")]);
     let output = command.output().map_err(Failure::io("shardload"))?;
     let wrong = |why: String| Failure::Subject { why };
@@ -160,29 +207,28 @@ fn load(program: &Path, addr: SocketAddr) -> Result<[Histogram<u64>; 2], Failure
     }
     let document: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| wrong(format!("shardload printed no document: {error}")))?;
-    let histogram = |name: &str| {
+    let of = |name: &str| {
         let text = document["runs"][0][name]["histogram"].as_str();
         let text = text.ok_or_else(|| wrong(format!("shardload gave no {name}")))?;
         hdr::decode(text).map_err(|error| wrong(format!("{name}: {error}")))
     };
-    Ok([histogram("latency")?, histogram("uncorrected")?])
+    let (corrected, uncorrected) = (of("latency")?, of("uncorrected")?);
+    Ok(Said { corrected, uncorrected, lateness: of("lateness")? })
 }
 
 /// What must come out when a message takes so many nanoseconds: from when it was due, and from when
 /// it was sent. Over far more seconds than are measured.
 fn truth(service: u64) -> [Histogram<u64>; 2] {
-    let new = || Histogram::new_with_bounds(1, 10 * SECOND, 3).expect("constants that fit");
-    let (mut corrected, mut naive) = (new(), new());
-    let mut free = [0; CONNECTIONS];
+    let (mut corrected, mut naive) = (histogram(), histogram());
+    let mut free = 0;
     for number in 0_u32..200_000 {
         let due = nanos(f64::from(number) / RATE);
-        let free = &mut free[number as usize % CONNECTIONS];
-        let begun = due.max(*free);
+        let begun = due.max(free);
         let into = begun % SECOND;
         let heard = if into < STALL { begun - into + STALL } else { begun };
-        *free = heard + service;
-        corrected.saturating_record(*free - due);
-        naive.saturating_record(*free - begun);
+        free = heard + service;
+        corrected.saturating_record(free - due);
+        naive.saturating_record(free - begun);
     }
     [corrected, naive]
 }
@@ -204,7 +250,7 @@ mod tests {
             let value = at(&corrected, quantile) / 1e6;
             assert!((value / millis - 1.0).abs() < 0.005, "{quantile}: {value}");
         }
-        // One for each connection is in flight when a stall begins: 2 of 397.
+        // One is in flight when a stall begins, of 150.
         assert!(at(&naive, 0.99) < 1e6 && at(&naive, 0.999) > 90e6);
     }
 
@@ -212,8 +258,8 @@ mod tests {
     fn what_waited_goes_one_by_one() {
         let [without, with] = [truth(0), truth(100_000)].map(|[corrected, _]| corrected);
         let more = (at(&with, 0.95) - at(&without, 0.95)) / 1e6;
-        // 50 ms before the end, 10 of the same connection are before it.
-        assert!((0.8..1.4).contains(&more), "{more}");
+        // 50 ms before the end, 7 others are before it.
+        assert!((0.6..1.0).contains(&more), "{more}");
     }
 
     #[test]

@@ -5,9 +5,10 @@
 
 use crate::failure::Failure;
 use crate::reach::Endpoint;
-use shardpoll::raise_descriptor_limit;
+use shardpoll::{CloseReason, raise_descriptor_limit};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -52,6 +53,18 @@ pub(crate) fn check(need: &Need, endpoints: &[Endpoint]) -> Result<(), Failure> 
     let routes = routes(endpoints);
     let crowd = endpoints.len() as u64;
     routes.iter().try_for_each(|route| ports(need, crowd, route, &kernel)).map_err(Failure::Usage)
+}
+
+/// Why a connection has ended; where that was a limit that nobody could foresee, with what helps.
+pub(crate) fn in_words(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Connect(error) if error.kind() == io::ErrorKind::AddrNotAvailable => format!(
+            "{error}: no port is left; connect from more addresses (--source \
+             127.0.0.2-127.0.0.9), or let the kernel use ports again after a second (sysctl -w \
+             net.ipv4.tcp_tw_reuse=1)"
+        ),
+        _ => reason.to_string(),
+    }
 }
 
 fn descriptors(need: &Need, limit: u64, most: u64) -> Result<(), String> {

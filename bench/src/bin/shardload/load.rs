@@ -2,13 +2,15 @@
 //!
 //! Never: connects.
 
-use crate::cli::{Abuse, Bulk, Churn, Direction, Echo, Idle, Measure, Reach};
+use crate::cli::{Abuse, Bulk, Churn, Direction, Echo, Idle, Measure, Reach, Script};
 use crate::failure::Failure;
 use crate::limits::{self, Need};
 use crate::outcome::Workload;
 use crate::reach::Endpoint;
+use crate::script;
 use crate::share::{Share, share};
 use crate::swarm::{Plan, Work};
+use crate::target::Security;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,8 +54,14 @@ struct Base<'a> {
 impl Base<'_> {
     fn load(&self, workload: Workload, work: Work) -> Result<Load, Failure> {
         let Self { reach, measure, rate } = *self;
-        let endpoints = Endpoint::resolve(reach, false)?;
-        let name = measure.name.clone().unwrap_or_else(|| default_name(&endpoints).into());
+        let endpoints = match &work {
+            Work::Script(script) => conversing(reach, script)?,
+            _ => Endpoint::resolve(reach, false)?,
+        };
+        let name = measure.name.clone().unwrap_or_else(|| match &work {
+            Work::Script(script) => script.name.clone(),
+            _ => default_name(&endpoints).into(),
+        });
         let (connections, per_second) = share(measure.connections, rate, measure.instance)?;
         Ok(Load {
             name,
@@ -71,6 +79,20 @@ impl Base<'_> {
     }
 }
 
+/// Endpoints of conversations: these name a domain, `--sni`, also where there is no TLS.
+fn conversing(reach: &Reach, script: &script::Script) -> Result<Vec<Endpoint>, Failure> {
+    let upgrades = script.starts_tls();
+    let is_clear = reach.targets.iter().all(|target| target.security() == Security::Never);
+    if !is_clear || upgrades {
+        return Endpoint::resolve(reach, upgrades);
+    }
+    let mut endpoints = Endpoint::resolve(&Reach { sni: None, ..reach.clone() }, false)?;
+    if let Some(domain) = &reach.sni {
+        endpoints.iter_mut().for_each(|endpoint| endpoint.call(domain));
+    }
+    Ok(endpoints)
+}
+
 fn default_name(endpoints: &[Endpoint]) -> &'static str {
     if endpoints.iter().all(|endpoint| endpoint.tls().is_some()) { "TLS" } else { "plain" }
 }
@@ -84,6 +106,19 @@ impl Load {
     pub(crate) fn churn(options: &Churn) -> Result<Self, Failure> {
         let base = Base { reach: &options.reach, measure: &options.measure, rate: options.rate };
         base.load(Workload::Churn, Work::Churn { size: options.size })
+    }
+
+    pub(crate) fn script(options: &Script) -> Result<Self, Failure> {
+        let script = script::load(&options.script)?;
+        let mut targets = options.reach.targets.iter();
+        let is_tls = targets.find(|target| target.security() != Security::Never);
+        if let (true, Some(target)) = (script.starts_tls(), is_tls) {
+            let name = &script.name;
+            let text = format!("{name} has a step starttls, but {target} is TLS when it begins");
+            return Err(Failure::Usage(text));
+        }
+        let base = Base { reach: &options.reach, measure: &options.measure, rate: options.rate };
+        base.load(Workload::Script, Work::Script(Arc::new(script)))
     }
 
     pub(crate) fn idle(options: &Idle) -> Result<Self, Failure> {
@@ -141,7 +176,7 @@ impl Load {
             abusers,
             threads: threads as u64,
             visits_per_second: match self.work {
-                Work::Churn { .. } => self.per_second,
+                Work::Churn { .. } | Work::Script(_) => self.per_second,
                 _ => None,
             },
             lasts: self.warmup.saturating_add(self.duration),
@@ -175,6 +210,7 @@ impl Load {
             per_second: self.per_second.map(|rate| rate * share),
             warmup: self.warmup,
             duration: self.duration,
+            timeout: self.timeout,
         }
     }
 }

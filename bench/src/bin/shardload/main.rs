@@ -1,4 +1,4 @@
-//! `shardload`: an echo server on the engine, the load that drives it, and the main job of both.
+//! `shardload`: load for servers that speak anything but HTTP, and servers to try it on.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -10,8 +10,10 @@
 //! | `load`, `run`, `job` | what one run is; one that was asked for; all of the main job |
 //! | `drive`, `gather` | a client engine and its phases; what its shards have counted |
 //! | `swarm` | what runs on a client shard: connections and what is done on them |
+//! | `script` | conversations, as files describe them |
 //! | `schedule`, `tally` | when operations are due; what is counted of them |
 //! | `outcome`, `report`, `live` | what came of it; how it is shown, at the end and meanwhile |
+//! | `compare`, `merge` | what can be done with results of earlier runs |
 //! | `child` | servers of the main job, in processes of their own |
 //! | `manual` | completions and manual pages |
 //! | `notices` | the engine's warnings, on standard error |
@@ -23,6 +25,7 @@
 mod assertion;
 mod child;
 mod cli;
+mod compare;
 mod drive;
 mod failure;
 mod gather;
@@ -31,12 +34,14 @@ mod limits;
 mod live;
 mod load;
 mod manual;
+mod merge;
 mod notices;
 mod outcome;
 mod reach;
 mod report;
 mod run;
 mod schedule;
+mod script;
 mod serve;
 mod share;
 mod start;
@@ -73,7 +78,10 @@ fn carry_out(command: Cli) -> Result<(), Failure> {
         Command::Idle(options) => (Load::idle(options), &options.measure),
         Command::Bulk(options) => (Load::bulk(options), &options.measure),
         Command::Abuse(options) => (Load::abuse(options), &options.measure),
-        _ => return Err(Failure::Usage("not on this branch yet".into())),
+        Command::Script(options) => (Load::script(options), &options.measure),
+        Command::Scripts(options) => return script::scripts(options),
+        Command::Compare(options) => return compare::compare(options),
+        Command::Merge(options) => return merge::merge(options),
     };
     run::run(&load?, measure)
 }

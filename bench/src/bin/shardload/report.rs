@@ -8,13 +8,14 @@
 //! | `notes` | what has to be said of a run in words |
 //! | `hdr` | distributions as figures, and their log |
 //! | `verdict` | what was lost, wrong or asserted in vain |
-//! | `show` | figures as people read them |
+//! | `show`, `columns` | figures as people read them, and beneath each other |
 //!
 //! Never: measures; rounds what JSON gives.
 
 mod axis;
 mod chart;
 mod charts;
+pub(crate) mod columns;
 pub(crate) mod hdr;
 mod html;
 mod json;

@@ -78,6 +78,14 @@ fn connections_to_one_address_need_ports() {
 }
 
 #[test]
+fn a_connection_without_a_port_says_what_helps() {
+    let none = CloseReason::Connect(io::Error::from_raw_os_error(99));
+    assert!(in_words(&none).contains("--source"), "{}", in_words(&none));
+    let refused = CloseReason::Connect(io::ErrorKind::ConnectionRefused.into());
+    assert_eq!(in_words(&refused), refused.to_string());
+}
+
+#[test]
 fn visits_leave_their_ports_behind() {
     let visits = |rate: f64, seconds, to: &str, reuse| {
         let need =

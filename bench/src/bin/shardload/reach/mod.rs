@@ -40,6 +40,8 @@ pub(crate) struct Endpoint {
     proxy: Option<Proxy>,
     tls: Option<(ClientContext, ServerName<'static>)>,
     preamble: Option<Preamble>,
+    /// `--sni`, otherwise the target's host.
+    domain: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,13 +58,10 @@ struct Proxy {
 }
 
 /// What is said in clear before TLS begins.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Preamble {
     Smtp,
-    Xmpp {
-        /// Whom the stream is for.
-        domain: String,
-    },
+    Xmpp,
 }
 
 /// How long each address of a name with several may take to answer.
@@ -116,14 +115,12 @@ impl Endpoint {
         });
         let preamble = match target.security() {
             Security::Smtp => Some(Preamble::Smtp),
-            Security::Xmpp => {
-                let domain = reach.sni.clone().unwrap_or_else(|| host(target).into());
-                Some(Preamble::Xmpp { domain })
-            }
+            Security::Xmpp => Some(Preamble::Xmpp),
             Security::Never | Security::AtOnce => None,
         };
         let targets = reach.targets.len() as u64;
-        Self { target: target.clone(), at, sources, targets, proxy, tls, preamble }
+        let domain = reach.sni.as_deref().unwrap_or_else(|| host(target)).into();
+        Self { target: target.clone(), at, sources, targets, proxy, tls, preamble, domain }
     }
 
     /// How to dial connection `number`; TLS is not in it.
@@ -159,8 +156,18 @@ impl Endpoint {
     }
 
     /// What is said before TLS begins, where that is not at once.
-    pub(crate) fn preamble(&self) -> Option<&Preamble> {
-        self.preamble.as_ref()
+    pub(crate) fn preamble(&self) -> Option<Preamble> {
+        self.preamble
+    }
+
+    /// Gives it another domain.
+    pub(crate) fn call(&mut self, domain: &str) {
+        self.domain = domain.into();
+    }
+
+    /// Whom a conversation names as the one it is for.
+    pub(crate) fn domain(&self) -> &Arc<str> {
+        &self.domain
     }
 
     /// Where it is; `None` for a unix socket.

@@ -121,11 +121,11 @@ fn a_name_for_tls_is_the_hosts_unless_another_is_given() {
     reach.insecure = true;
     let one = |reach: &Reach| Endpoint::resolve(reach, false).map(|mut all| all.swap_remove(0));
     let endpoint = one(&reach).expect("sound");
-    let domain = |domain: &str| Some(Preamble::Xmpp { domain: domain.into() });
-    assert_eq!(endpoint.preamble(), domain("127.0.0.1").as_ref());
+    assert_eq!(endpoint.preamble(), Some(Preamble::Xmpp));
+    assert_eq!(&**endpoint.domain(), "127.0.0.1");
     reach.sni = Some("example.org".into());
     let endpoint = one(&reach).expect("sound");
-    assert_eq!(endpoint.preamble(), domain("example.org").as_ref());
+    assert_eq!(&**endpoint.domain(), "example.org");
     let (_, name) = endpoint.tls().expect("XMPP comes to TLS");
     assert_eq!(name.to_str(), "example.org");
     reach.sni = Some("no name".into());

@@ -34,7 +34,7 @@ impl Axis {
     pub(super) fn of_times(smallest: f64, largest: f64) -> Self {
         let smallest = if smallest.is_finite() { smallest.max(1e-3) } else { 1.0 };
         let largest = if largest.is_finite() { largest.max(smallest) } else { smallest };
-        let first = steps(smallest / 10.0).take_while(|&step| step <= smallest * 1.001);
+        let first = steps(smallest / 10.0).take_while(|&step| step <= smallest * 0.95);
         let from = first.last().unwrap_or(smallest);
         let mut round: Vec<f64> = Vec::new();
         for step in steps(from / 1.5) {
@@ -73,8 +73,9 @@ impl Axis {
         let step = below
             .chain(round)
             .find(|step| end / step <= 7.0)
-            .unwrap_or((end / 5.0 / 86_400.0).ceil() * 86_400.0);
-        let ticks = multiples(step, (end / step + 1e-9).floor());
+            .unwrap_or_else(|| (end / 5.0 / 86_400.0).ceil() * 86_400.0);
+        // A run hardly ends on the very millisecond.
+        let ticks = multiples(step, (end / step + 0.05).floor());
         let ticks = ticks.map(|value| (value, show::seconds(value, end))).collect();
         Self { from: 0.0, to: end, logarithmic: false, ticks }
     }
@@ -136,7 +137,7 @@ mod tests {
         let axis = Axis::of_times(310.0, 2_100.0);
         assert_eq!(labels(&axis), ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms"]);
         assert!(axis.place(310.0) > 0.0 && axis.place(2_100.0) < 1.0);
-        let wide = Axis::of_times(2.0, 9_000_000.0);
+        let wide = Axis::of_times(2.5, 9_000_000.0);
         let decades = ["10 µs", "100 µs", "1 ms", "10 ms", "100 ms", "1 s", "10 s"];
         assert_eq!(labels(&wide), decades);
         for (smallest, largest) in
@@ -166,6 +167,7 @@ mod tests {
             ["0", "10 min", "20 min", "30 min", "40 min", "50 min", "60 min"]
         );
         assert_eq!(labels(&Axis::of_seconds(100.0)).last(), Some(&"90 s"));
+        assert_eq!(labels(&Axis::of_seconds(4.96)).last(), Some(&"5 s"));
         for end in [0.0, 0.001, 1.0, 17.3, 61.0, 100_000.0, 1e7, f64::NAN] {
             let axis = Axis::of_seconds(end);
             assert!((2..=8).contains(&axis.ticks.len()), "{end}: {axis:?}");

@@ -90,6 +90,10 @@ fn throughput(run: &Run, points: &[Point]) -> Option<String> {
     let end = points.last()?.to;
     let asked = run.asked_per_second;
     let largest = points.iter().map(of).chain(asked).fold(0.0, f64::max);
+    if largest == 0.0 && run.workload == Workload::Idle {
+        // All connections were made before the window began.
+        return None;
+    }
     let mut chart = Chart::new(Axis::of_seconds(end), Axis::from_zero(largest, show::short));
     let mut errors = 0;
     for point in points {
@@ -116,8 +120,10 @@ fn throughput(run: &Run, points: &[Point]) -> Option<String> {
     Some(figure(&format!("{title} over time"), &keys, &together(run, points, "the mean"), &svg))
 }
 
+type Figure = fn(&Point) -> Option<f64>;
+
 fn latency_over_time(run: &Run, points: &[Point]) -> Option<String> {
-    const OF: [(&str, &str, fn(&Point) -> Option<f64>); 4] = [
+    const OF: [(&str, &str, Figure); 4] = [
         ("s1", "p50", |point| point.p50_us),
         ("s2", "p99", |point| point.p99_us),
         ("s3", "max", |point| point.max_us),
@@ -199,8 +205,7 @@ fn percentiles(title: &str, remark: &str, all: [Named<'_>; 2]) -> Option<String>
     let all = decoded(&all);
     let count = all.iter().map(|(.., histogram)| histogram.len()).max()?;
     let x = Axis::of_nines(count);
-    let smallest =
-        all.iter().map(|(_, _, latency, _)| latency.min_us).fold(f64::INFINITY, f64::min);
+    let smallest = all.iter().map(|(.., of)| lowest(of)).fold(f64::INFINITY, f64::min);
     let largest = all.iter().map(|(_, _, latency, _)| latency.max_us).fold(0.0, f64::max);
     let mut chart = Chart::new(x, Axis::of_times(smallest, largest));
     let curves: Vec<_> =
@@ -215,7 +220,7 @@ fn percentiles(title: &str, remark: &str, all: [Named<'_>; 2]) -> Option<String>
     }
     let longest = curves.iter().max_by_key(|curve| curve.len())?;
     for (place, &(nines, _)) in longest.iter().enumerate() {
-        let next = longest.get(place + 1).map_or(chart.x_end(), |next| next.0);
+        let next = longest.get(place + 1).map_or_else(|| chart.x_end(), |next| next.0);
         let said = all.iter().zip(&curves).filter_map(|((_, name, ..), curve)| {
             curve.get(place).map(|(_, micros)| format!("{name} {}", micro(*micros)))
         });
@@ -279,5 +284,5 @@ fn histogram(title: &str, all: [Named<'_>; 2]) -> Option<String> {
         chart.tip(bucket.from_us, bucket.to_us, &tip);
     }
     let about = format!("How many took how long, from {} to {}", micro(first), micro(last));
-    Some(figure(title, &keys, "", &chart.svg(&about, "latency", "share")))
+    Some(figure(title, &keys, "", &chart.svg(&about, "time", "share")))
 }

@@ -5,7 +5,7 @@
 use super::chart::escape;
 use super::notes::is_closed;
 use super::section;
-use super::show::{grouped, micro};
+use super::show::{grouped, micro, quoted};
 use crate::outcome::{Document, Run};
 
 const STYLE: &str = include_str!("page.css");
@@ -13,13 +13,17 @@ const STYLE: &str = include_str!("page.css");
 /// The whole page.
 pub(crate) fn page(document: &Document) -> String {
     let Document { version, command, runs, .. } = document;
-    let command = escape(&command.join(" "));
+    let words: Vec<_> = command.iter().map(|word| escape(&quoted(word))).collect();
+    let title = words.join(" ");
+    // A line ends between two words rather than behind a hyphen.
+    let command: Vec<_> = words.iter().map(|word| format!("<span>{word}</span>")).collect();
+    let command = command.join(" ");
     let sections: String =
         runs.iter().enumerate().map(|(place, run)| section::of(run, place + 1)).collect();
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{command}</title>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n\
          <p class=\"brand\">shardload <span>{}</span></p>\n<h1><code>{command}</code></h1>\n{}\
          </header>\n<main>\n{}{sections}</main>\n<footer>\n{}</footer>\n</body>\n</html>\n",
@@ -35,7 +39,7 @@ fn facts(document: &Document) -> String {
     let instance = instance.map(|it| ("Instance", format!("{} of {}", it.number, it.of)));
     let cpus = if machine.cpus == 1 { "CPU" } else { "CPUs" };
     let facts = [
-        Some(("Began", started.replace('T', " ").replace('Z', " UTC"))),
+        Some(("Began", date(started))),
         Some(("Machine", format!("{} {cpus}, {}", machine.cpus, machine.cpu))),
         Some(("Kernel", format!("Linux {}", machine.kernel))),
         instance,
@@ -45,6 +49,12 @@ fn facts(document: &Document) -> String {
     };
     let facts: String = facts.into_iter().flatten().map(fact).collect();
     format!("<dl class=\"facts\">{facts}</dl>\n")
+}
+
+/// `2026-11-23T16:10:00.250Z` as people write it, to the second.
+fn date(started: &str) -> String {
+    let whole = started.split('.').next().unwrap_or(started);
+    format!("{} UTC", whole.trim_end_matches('Z').replace('T', " "))
 }
 
 /// Several runs in one table, each a link to its part of the page.
@@ -197,6 +207,12 @@ mod tests {
         {
             assert!(page.contains(&format!("<h3>{title}</h3>")), "{title}");
         }
+    }
+
+    #[test]
+    fn a_date_is_told_to_the_second() {
+        assert_eq!(date("2026-11-23T16:10:00.250Z"), "2026-11-23 16:10:00 UTC");
+        assert_eq!(date("2026-11-23T16:10:00Z"), "2026-11-23 16:10:00 UTC");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(crate) fn notes(runs: &[Run]) -> Vec<String> {
         );
     }
     for run in runs {
-        let about = about(run);
+        let about = about(run, runs.len() == 1);
         notes.extend(about.into_iter().map(|note| format!("{}: {note}", run.name)));
     }
     notes
@@ -35,20 +35,21 @@ pub(crate) fn is_closed(run: &Run) -> bool {
     waits && run.asked_per_second.is_none()
 }
 
-fn about(run: &Run) -> Vec<String> {
+fn about(run: &Run, alone: bool) -> Vec<String> {
     let mut notes = Vec::new();
+    let in_full = alone || matches!(run.workload, Workload::Churn | Workload::Idle);
     if run.interrupted {
         notes.push(format!("interrupted after {:.1} s", run.seconds));
     }
     if run.deserted {
         notes.push(format!("the server went away after {:.1} s", run.seconds));
     }
-    if run.handshakes > 0 {
+    if run.handshakes > 0 && in_full {
         let all = counted(run.handshakes, "TLS handshake");
         notes.push(format!("{all}, {} of them resumed", run.resumed_handshakes));
     }
     notes.extend(unsent(run));
-    notes.extend(memory(run));
+    notes.extend(memory(run).filter(|_| in_full));
     for attack in &run.attacks {
         let all = counted(attack.connections, "connection");
         let after = attack.ended_after_seconds;
@@ -111,20 +112,32 @@ pub(crate) fn kinds(errors: &Errors) -> [(&'static str, u64); 8] {
     ]
 }
 
+/// Threads that were at work for less of their time were not what the load waited for.
+const BUSY_PERCENT: f64 = 80.0;
+
 /// Why the figures are rather the generator's than the server's.
 pub(crate) fn limit(run: &Run) -> Option<String> {
-    let busy =
-        run.client.cpu_percent.map(|percent| format!("its threads were busy {percent:.0} %"));
-    let late = run
-        .lateness
-        .as_ref()
-        .map(|late| format!("it was itself late by {} in one of a hundred", time(late.p99_us)));
-    let why: Vec<_> = busy.into_iter().chain(late).collect();
+    let percent = run.client.cpu_percent;
+    let busy = percent.filter(|&percent| percent >= BUSY_PERCENT);
+    let late = run.lateness.as_ref().map(|late| {
+        let late = time(late.p99_us);
+        format!("one in a hundred was begun {late} late, with nothing but itself in the way")
+    });
+    let why = match (busy, late) {
+        (Some(busy), None) => format!("its threads were busy {busy:.0} % of the time"),
+        (Some(busy), Some(late)) => {
+            format!("its threads were busy {busy:.0} % of the time, and {late}")
+        }
+        (None, Some(late)) => late,
+        (None, None) => "it had no time left".into(),
+    };
+    let remedy = match busy {
+        Some(_) => "give it more --threads, or a machine of its own",
+        None => "something else has had this machine's CPUs",
+    };
     run.client.was_the_limit.then(|| {
         format!(
-            "the generator was the limit ({}): the server may be faster than this says; give it \
-             more --threads, or another machine",
-            why.join(", ")
+            "the generator was the limit: {why}; the server may be faster than this says: {remedy}"
         )
     })
 }
@@ -140,7 +153,7 @@ mod tests {
         for part in [
             "attacked: 3 refused, 4 timed out, 2 lost; the first: connection 12 got no answer",
             "attacked: slow-reader: 200 connections, 0 refused, 180 ended by the server, half",
-            "the generator was the limit (its threads were busy 99 %)",
+            "the generator was the limit: its threads were busy 99 % of the time; the server may",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -2,6 +2,8 @@
 //!
 //! Never: is in the program.
 
+#![expect(clippy::cast_possible_truncation, reason = "samples are small and not negative")]
+
 use super::hdr;
 use crate::outcome::{
     Attack, Client, Document, Errors, Instance, Interval, Latency, Run, Server, Workload,

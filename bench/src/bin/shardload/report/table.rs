@@ -2,6 +2,7 @@
 //!
 //! Never: colours; hides that a figure is not known, which is a `-`.
 
+use super::columns::aligned;
 use super::notes::notes;
 use crate::outcome::{Document, Latency, Run, Workload};
 use crate::units::show_size;
@@ -13,7 +14,7 @@ pub(crate) fn table(document: &Document) -> String {
     let unit = Unit::of(runs);
     let columns: Vec<_> = columns(unit).into_iter().filter(|column| (column.on)(runs)).collect();
     let rows: Vec<_> = runs.iter().flat_map(|run| rows(run, runs.len())).collect();
-    text.push_str(&aligned(&columns, &rows, unit));
+    text.push_str(&aligned(&cells(&columns, &rows, unit)));
     text.push('\n');
     for note in notes(runs) {
         text.push_str(&note);
@@ -166,23 +167,17 @@ fn spent(runs: &[Run]) -> bool {
     runs.iter().any(|run| run.client.cpu_us_per_operation.is_some())
 }
 
-fn aligned(columns: &[Column], rows: &[Row<'_>], unit: Unit) -> String {
-    let mut lines = vec![String::new(); rows.len() + 2];
-    let names = ["", "load"].into_iter().chain(rows.iter().map(|row| row.name.as_str()));
-    let width = names.clone().map(|name| name.chars().count()).max().unwrap_or(0);
-    for (line, name) in lines.iter_mut().zip(names) {
-        line.push_str(&format!("{name:<width$}"));
-    }
-    for column in columns {
-        let (above, below) = column.title.split_once('|').unwrap_or(("", column.title));
-        let filled = rows.iter().map(|row| cell(column, row, unit));
-        let cells: Vec<_> = [above, below].map(String::from).into_iter().chain(filled).collect();
-        let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
-        for (line, cell) in lines.iter_mut().zip(cells) {
-            line.push_str(&format!("  {cell:>width$}"));
-        }
-    }
-    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+/// Titles in two lines, and the rows beneath.
+fn cells(columns: &[Column], rows: &[Row<'_>], unit: Unit) -> Vec<Vec<String>> {
+    let titles = columns.iter().map(|it| it.title.split_once('|').unwrap_or(("", it.title)));
+    let above = [""].into_iter().chain(titles.clone().map(|(above, _)| above));
+    let below = ["load"].into_iter().chain(titles.map(|(_, below)| below));
+    let mut lines = vec![above.map(String::from).collect(), below.map(String::from).collect()];
+    lines.extend(rows.iter().map(|row| {
+        let filled = columns.iter().map(|column| cell(column, row, unit));
+        std::iter::once(row.name.clone()).chain(filled).collect()
+    }));
+    lines
 }
 
 fn cell(column: &Column, row: &Row<'_>, unit: Unit) -> String {

@@ -7,7 +7,7 @@
 //!    connections.
 
 use super::opening::{Role, Ticket};
-use super::{Phase, Swarm};
+use super::{Phase, Swarm, Work};
 use crate::schedule::Schedule;
 use shardpoll::Local;
 use std::rc::Rc;
@@ -72,7 +72,10 @@ impl Swarm {
     }
 
     fn cycle_role(&self) -> &'static dyn Role {
-        &super::visit::Visitor
+        match self.plan.work {
+            Work::Script(_) => &super::conversation::Speaker,
+            _ => &super::visit::Visitor,
+        }
     }
 
     fn next_ticket(&self) -> Option<Ticket> {
@@ -100,14 +103,19 @@ impl Swarm {
         Some(Ticket { number, due, dialed })
     }
 
-    /// One has gone well, and is over.
-    pub(super) fn succeeded(self: &Rc<Self>, local: &mut Local<'_>, ticket: &Ticket) {
+    /// One has gone well; it is not over yet.
+    pub(super) fn succeeded(&self, due: u64, begun: u64) {
+        let now = self.clock.nanos();
+        let state = &mut *self.state.borrow_mut();
+        state.tally.done(due, begun, now);
+        state.cycle.failures = 0;
+        state.cycle.last_success = now;
+    }
+
+    /// One that has gone well is over: there is room for the next.
+    pub(super) fn over(self: &Rc<Self>, local: &mut Local<'_>) {
         {
-            let now = self.clock.nanos();
             let state = &mut *self.state.borrow_mut();
-            state.tally.done(ticket.due, ticket.dialed, now);
-            state.cycle.failures = 0;
-            state.cycle.last_success = now;
             state.cycle.active -= 1;
             state.in_flight -= 1;
         }

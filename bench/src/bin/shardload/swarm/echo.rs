@@ -17,7 +17,7 @@ use super::{Phase, State, Swarm};
 use crate::schedule::Schedule;
 use crate::tally::Fault;
 use shardpoll::{CloseReason, Conn, Handler, Local, Silence};
-use shardpoll_bench::course::Course;
+use shardpoll_bench::course::{Course, Wrong};
 use std::rc::Rc;
 
 /// Makes [`Client`]s.
@@ -91,19 +91,26 @@ impl Client {
         }
     }
 
+    #[inline(always)]
     fn send(course: &mut Course, conn: &mut Conn<'_>, state: &mut State, messages: u64, now: u64) {
-        for _ in 0..messages {
+        let mut one = || {
             course.send(now, &mut state.scratch, |piece| {
                 // A refusal is told by `on_disconnect`, and the message counts as lost.
                 conn.write(piece);
             });
+        };
+        // Nearly always it is one, and what a loop keeps ready for more is not needed.
+        if messages == 1 {
+            one();
+        } else {
+            (0..messages).for_each(|_| one());
         }
         state.tally.sent_bytes += messages * course.size() as u64;
         state.in_flight += messages;
     }
 
     /// Records what came back whole, and sends what may go in its place.
-    fn receive(&mut self, conn: &mut Conn<'_>, data: &[u8]) -> Result<(), String> {
+    fn receive(&mut self, conn: &mut Conn<'_>, data: &[u8]) -> Result<Phase, Wrong> {
         let now = self.swarm.clock.nanos();
         let state = &mut *self.swarm.state.borrow_mut();
         let before = self.course.in_flight();
@@ -115,20 +122,20 @@ impl Client {
         state.tally.received_bytes += data.len() as u64;
         let echoed = before - self.course.in_flight();
         state.in_flight -= echoed;
-        checked.map_err(|wrong| wrong.to_string())?;
-        if state.phase != Phase::Running {
-            return Ok(());
+        checked?;
+        if state.phase == Phase::Running {
+            let messages = match open {
+                None => echoed,
+                Some(open) => {
+                    let due = open.due - self.course.sent();
+                    let begun = due.min(self.depth - self.course.in_flight());
+                    state.owed -= begun;
+                    begun
+                }
+            };
+            Self::send(&mut self.course, conn, state, messages, now);
         }
-        match open {
-            None => Self::send(&mut self.course, conn, state, echoed, now),
-            Some(open) => {
-                let due = open.due - self.course.sent();
-                let free = self.depth - self.course.in_flight();
-                state.owed -= due.min(free);
-                Self::send(&mut self.course, conn, state, due.min(free), now);
-            }
-        }
-        Ok(())
+        Ok(state.phase)
     }
 
     /// What was due on it and was not begun never will be.
@@ -147,11 +154,12 @@ impl Handler for Client {
 
     fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
         match self.receive(conn, data) {
-            Ok(()) => self.swarm.drained(),
+            Ok(Phase::Running) => {}
+            Ok(_) => self.swarm.drained(),
             Err(wrong) => {
                 // Silent for this handler, so that it is not counted as closed as well.
                 conn.abort();
-                self.leave(conn, Fault::Wrong, &wrong);
+                self.leave(conn, Fault::Wrong, &wrong.to_string());
             }
         }
     }

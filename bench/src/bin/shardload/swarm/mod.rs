@@ -6,6 +6,7 @@
 //! | `opening` | a connection until it is usable: TCP, what comes before TLS, TLS |
 //! | `echo`, `pace` | messages there and back; in an open loop, when they are due |
 //! | `cycle`, `visit` | connections that come and go |
+//! | `speech`, `conversation` | what follows a script: on the way to TLS, and as the work itself |
 //! | `quiet`, `bulk`, `abuse` | connections that are held, that carry much, that misbehave |
 //! | `interval` | what is counted, second by second |
 //!
@@ -27,6 +28,7 @@
 
 mod abuse;
 mod bulk;
+mod conversation;
 mod cycle;
 mod echo;
 mod interval;
@@ -34,6 +36,7 @@ mod opening;
 mod pace;
 mod plan;
 mod quiet;
+mod speech;
 mod visit;
 
 pub(crate) use abuse::{Answers, Attacks, name as attack_name};
@@ -41,11 +44,13 @@ pub(crate) use interval::Cut;
 pub(crate) use plan::{Plan, Work};
 
 use crate::tally::{Fault, Openings, Tally, histogram};
+use conversation::Slots;
 use cycle::Cycle;
 use hdrhistogram::Histogram;
 use opening::{Opening, Role, Ticket};
 use shardpoll::{ConnId, Local};
 use shardpoll_bench::clock::Clock;
+use speech::Scripts;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -114,6 +119,8 @@ struct State {
     up: Vec<ConnId>,
     alive: u64,
     in_flight: u64,
+    /// Of these, not lost if they are not over at the end: conversations that rest or go on.
+    excused: u64,
     /// Operations that are due and not begun.
     owed: u64,
     /// When [`begin`] was called, by the swarm's clock; 0 before.
@@ -131,6 +138,7 @@ struct State {
     first_error: Option<String>,
     deserted: bool,
     cycle: Cycle,
+    slots: Slots,
     attacks: Attacks,
     /// How long the window was, once it is over.
     window: Duration,
@@ -147,6 +155,7 @@ impl State {
             up: Vec::new(),
             alive: 0,
             in_flight: 0,
+            excused: 0,
             owed: 0,
             begun: 0,
             cut: 0,
@@ -159,6 +168,7 @@ impl State {
             first_error: None,
             deserted: false,
             cycle: Cycle::default(),
+            slots: Slots::new(plan.numbers.clone()),
             attacks: Attacks::default(),
             window: Duration::ZERO,
         }
@@ -173,6 +183,7 @@ impl State {
 
 struct Swarm {
     plan: Plan,
+    scripts: Scripts,
     clock: Clock,
     state: RefCell<State>,
     events: Sender<Event>,
@@ -193,7 +204,8 @@ pub(crate) fn launch(
     progress: Arc<AtomicU64>,
 ) {
     let state = RefCell::new(State::new(&plan));
-    let swarm = Rc::new(Swarm { plan, clock: Clock::start(), state, events, progress });
+    let scripts = Scripts::new(&plan.work);
+    let swarm = Rc::new(Swarm { plan, scripts, clock: Clock::start(), state, events, progress });
     SWARM.with_borrow_mut(|this| *this = Some(Rc::clone(&swarm)));
     pace::sharpen_timers();
     if swarm.plan.work.opens_first() {
@@ -228,7 +240,7 @@ pub(crate) fn begin(local: &mut Local<'_>) {
             swarm.begin_abuse(local);
         }
         Work::Upload { .. } | Work::Download { .. } => swarm.begin_bulk(local),
-        Work::Churn { .. } => return swarm.begin_cycle(local),
+        Work::Churn { .. } | Work::Script(_) => return swarm.begin_cycle(local),
         Work::Idle => {}
     }
     swarm.look_around(local);
@@ -264,7 +276,7 @@ impl Swarm {
             Work::Echo { .. } | Work::Abuse { .. } => &echo::Member,
             Work::Idle => &quiet::Member,
             Work::Upload { .. } | Work::Download { .. } => &bulk::Member,
-            Work::Churn { .. } => unreachable!("it opens nothing first"),
+            Work::Churn { .. } | Work::Script(_) => unreachable!("it opens nothing first"),
         };
         let now = self.clock.nanos();
         self.dial(local, role, Ticket { number, due: now, dialed: now });
@@ -343,7 +355,7 @@ impl Swarm {
             return;
         }
         state.phase = Phase::Done;
-        state.tally.errors.lost += std::mem::take(&mut state.in_flight);
+        state.tally.errors.lost += std::mem::take(&mut state.in_flight) - state.excused;
         let open_loop = self.plan.per_second.is_some();
         let empty = || Tally::new(open_loop);
         let mut outside = std::mem::replace(&mut state.outside, empty());

@@ -6,8 +6,10 @@
 //! Never: knows what the connection is for; its [`Role`] does.
 
 use super::Swarm;
+use super::speech::{Speaks, Speech, Turn};
+use crate::limits;
+use crate::script;
 use crate::tally::Fault;
-use shardpoll::tls::{ClientContext, rustls::pki_types::ServerName};
 use shardpoll::{CloseReason, Conn, Handler, Local, Status, TlsPlan};
 use std::rc::Rc;
 
@@ -48,11 +50,13 @@ pub(super) struct Opening {
     ticket: Ticket,
     /// When the step that is under way began.
     since: u64,
+    /// What the protocol wants before TLS, while it is under way.
+    preamble: Option<Box<Speech>>,
 }
 
 impl Opening {
     pub(super) fn new(swarm: Rc<Swarm>, role: &'static dyn Role, ticket: Ticket) -> Self {
-        Self { swarm, role, ticket, since: ticket.dialed }
+        Self { swarm, role, ticket, since: ticket.dialed, preamble: None }
     }
 
     /// The time of this step, which is over; the next one begins.
@@ -63,19 +67,26 @@ impl Opening {
         took
     }
 
-    fn secure(&self, conn: &mut Conn<'_>, context: ClientContext, name: ServerName<'static>) {
+    fn secure(&mut self, conn: &mut Conn<'_>) {
+        self.lap();
+        let endpoint = self.swarm.plan.endpoint(self.ticket.number);
+        let (context, name) = endpoint.tls().expect("its target says that it has TLS");
         if let Err(error) = conn.start_tls(TlsPlan::client(context, name)) {
-            self.fail(conn, &error.to_string());
+            self.give_up(conn, Fault::Tls, &error.to_string());
         }
     }
 
-    /// There will be no TLS, or none that was asked for.
-    fn fail(&self, conn: &mut Conn<'_>, why: &str) {
-        let number = self.ticket.number;
-        let text = || format!("connection {number}: {why}");
-        self.swarm.state.borrow_mut().count(Fault::Tls, text);
+    fn give_up(&self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
         conn.abort();
+        self.count(fault, text);
         self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
+    }
+
+    fn count(&self, fault: Fault, text: &str) {
+        if !self.role.is_abuse() {
+            let text = || format!("connection {}: {text}", self.ticket.number);
+            self.swarm.state.borrow_mut().count(fault, text);
+        }
     }
 
     fn usable(&self, conn: &mut Conn<'_>) {
@@ -83,6 +94,51 @@ impl Opening {
             self.swarm.state.borrow_mut().tally.connects += 1;
         }
         self.role.usable(&self.swarm, conn, &self.ticket);
+    }
+}
+
+impl Speaks for Opening {
+    fn speak(&mut self, conn: &mut Conn<'_>) {
+        let Some(mut speech) = self.preamble.take() else { return };
+        // What comes before TLS is no part of the work.
+        let mut sent = 0;
+        match speech.go_on::<Self>(conn, &self.swarm, &mut sent) {
+            Turn::Wait => self.preamble = Some(speech),
+            turn => {
+                speech.hush(&mut conn.local());
+                match turn {
+                    Turn::Failed(script::Fault(text)) => self.give_up(conn, Fault::Wrong, &text),
+                    _ => self.secure(conn),
+                }
+            }
+        }
+    }
+
+    fn expired(&mut self, conn: &mut Conn<'_>, fault: script::Fault) {
+        self.give_up(conn, Fault::Timeout, &fault.0);
+    }
+
+    fn speech(&mut self) -> Option<(&mut Speech, &Swarm)> {
+        self.preamble.as_deref_mut().map(|speech| (speech, &*self.swarm))
+    }
+}
+
+impl Swarm {
+    /// TLS stands, after so long.
+    pub(super) fn secured(&self, conn: &Conn<'_>, took: u64) {
+        let resumed = conn.tls().and_then(|tls| tls.resumed()) == Some(true);
+        let openings = &mut self.state.borrow_mut().openings;
+        openings.handshake.saturating_record(took);
+        openings.resumed += u64::from(resumed);
+    }
+
+    /// Whether TLS is as it was asked for: a server may disregard ALPN (RFC 7301 section 3.2).
+    pub(super) fn is_as_asked(&self, conn: &Conn<'_>, number: u64) -> Result<(), &'static str> {
+        let is_chosen = conn.tls().is_some_and(|tls| tls.alpn_protocol().is_some());
+        if is_chosen || !self.plan.endpoint(number).offers_alpn() {
+            return Ok(());
+        }
+        Err("the server has chosen no protocol of --alpn")
     }
 }
 
@@ -96,9 +152,14 @@ impl Handler for Opening {
             self.swarm.state.borrow_mut().openings.connect.saturating_record(took);
         }
         let endpoint = self.swarm.plan.endpoint(self.ticket.number);
-        match endpoint.tls() {
-            Some((context, name)) => self.secure(conn, context, name),
-            None => self.usable(conn),
+        if endpoint.begins_with_tls() {
+            self.secure(conn);
+        } else if let Some(preamble) = endpoint.preamble() {
+            let speech = Speech::preamble(&self.swarm, preamble, self.ticket.number);
+            self.preamble = Some(Box::new(speech));
+            self.speak(conn);
+        } else {
+            self.usable(conn);
         }
     }
 
@@ -107,29 +168,32 @@ impl Handler for Opening {
             return;
         }
         let took = self.lap();
-        let tls = conn.tls();
-        let resumed = tls.and_then(|tls| tls.resumed()) == Some(true);
-        let is_chosen = tls.is_some_and(|tls| tls.alpn_protocol().is_some());
         if !self.role.is_abuse() {
-            let openings = &mut self.swarm.state.borrow_mut().openings;
-            openings.handshake.saturating_record(took);
-            openings.resumed += u64::from(resumed);
+            self.swarm.secured(conn, took);
         }
-        if !is_chosen && self.swarm.plan.endpoint(self.ticket.number).offers_alpn() {
-            return self.fail(conn, "the server has chosen no protocol of --alpn");
+        match self.swarm.is_as_asked(conn, self.ticket.number) {
+            Ok(()) => self.usable(conn),
+            Err(why) => self.give_up(conn, Fault::Tls, why),
         }
-        self.usable(conn);
     }
 
-    fn on_incoming(&mut self, _conn: &mut Conn<'_>, _data: &[u8]) {}
+    fn on_incoming(&mut self, conn: &mut Conn<'_>, data: &[u8]) {
+        if self.preamble.as_mut().is_some_and(|speech| speech.receive(data)) {
+            self.speak(conn);
+        }
+    }
 
     fn on_disconnect(&mut self, conn: &mut Conn<'_>, reason: &CloseReason) {
         if self.role.is_abuse() {
             self.role.turned_away(&self.swarm, reason);
-        } else {
-            let number = self.ticket.number;
-            let text = || format!("connection {number}: {reason}");
-            self.swarm.state.borrow_mut().count(Fault::of(reason), text);
+        }
+        let ended = self.preamble.take().map_or(Ok(()), |mut speech| {
+            speech.hush(&mut conn.local());
+            speech.ended()
+        });
+        match (Fault::of(reason), ended) {
+            (Fault::Closed, Err(script::Fault(text))) => self.count(Fault::Closed, &text),
+            (fault, _) => self.count(fault, &limits::in_words(reason)),
         }
         self.role.failed(&self.swarm, &mut conn.local(), &self.ticket);
     }

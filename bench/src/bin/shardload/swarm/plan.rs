@@ -4,6 +4,7 @@
 
 use crate::cli::AttackKind;
 use crate::reach::Endpoint;
+use crate::script::Script;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) per_second: Option<f64>,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
+    /// How long an answer may take.
+    pub(crate) timeout: Duration,
 }
 
 /// What is done on the connections.
@@ -31,6 +34,8 @@ pub(crate) enum Work {
     Echo { size: usize, depth: usize },
     /// Visits, with one message there and back or without.
     Churn { size: Option<usize> },
+    /// Conversations.
+    Script(Arc<Script>),
     /// Nothing.
     Idle,
     /// Pieces of `size` bytes to a server that does not answer.
@@ -44,7 +49,7 @@ pub(crate) enum Work {
 impl Work {
     /// All connections are opened before anything is measured.
     pub(crate) fn opens_first(&self) -> bool {
-        !matches!(self, Self::Churn { .. })
+        !matches!(self, Self::Churn { .. } | Self::Script(_))
     }
 
     /// The size and the depth of messages that come back.
@@ -53,7 +58,7 @@ impl Work {
             Self::Echo { size, depth } => Some((size, depth)),
             Self::Abuse { size, .. } => Some((size, 1)),
             Self::Churn { size } => size.map(|size| (size, 1)),
-            Self::Idle | Self::Upload { .. } | Self::Download { .. } => None,
+            Self::Script(_) | Self::Idle | Self::Upload { .. } | Self::Download { .. } => None,
         }
     }
 }

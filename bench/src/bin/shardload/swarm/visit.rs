@@ -84,7 +84,8 @@ impl Handler for Visit {
         match Fault::of(reason) {
             // We have heard all that we came for; how the peer goes is its own affair.
             Fault::Closed | Fault::Reset | Fault::Other if self.is_leaving => {
-                self.swarm.succeeded(&mut conn.local(), &self.ticket);
+                self.swarm.succeeded(self.ticket.due, self.ticket.dialed);
+                self.swarm.over(&mut conn.local());
             }
             fault => self.fail(conn, fault, &reason.to_string()),
         }
