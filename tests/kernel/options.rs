@@ -94,7 +94,7 @@ fn a_connection_that_is_to_reset_does_so_however_it_ends() {
         let mut world = Setup::new().echo();
         let (mut peer, id) = world.connect_and_wait();
         peer.echo(b"it stands");
-        world.conn(id, |conn| conn.set_option(SocketOption::ResetOnClose(reset)));
+        world.conn(id, move |conn| conn.set_option(SocketOption::ResetOnClose(reset)));
         world.conn(id, |conn| conn.close());
         let (_nothing, orderly) = peer.read_all();
         assert_eq!(orderly, !reset);
