@@ -56,11 +56,24 @@ impl FromStr for Assertion {
     }
 }
 
-/// All figures that there are, as an error and `--help` list them.
-pub(crate) const KNOWN: &str = "min, mean, p50, p75, p90, p99, p99.9, p99.99, max (these also \
-    behind uncorrected., lateness., connect. or handshake.), rate, operations, connects, sent, \
-    received, resumed, errors, errors.refused, errors.reset, errors.closed, errors.timeout, \
-    errors.tls, errors.wrong, errors.other, lost, server.cpu, server.memory, client.cpu";
+/// All figures that there are, as an error lists them.
+const KNOWN: &str = "min, mean, p50, p75, p90, p99, p99.9, p99.99, max (these also behind \
+    uncorrected., lateness., connect. or handshake.), rate, operations, connects, sent, received, \
+    resumed, errors, errors.refused, errors.reset, errors.closed, errors.timeout, errors.tls, \
+    errors.wrong, errors.other, lost, server.cpu, server.memory, client.cpu";
+
+/// The same for `--help`, with what they are.
+pub(crate) const HELP: &str = "\
+Fail unless this holds: a figure, one of < <= > >= == !=, and a value; may be repeated.
+  p99<5ms           also min mean p50 p75 p90 p99.9 p99.99 max; of latency, or behind
+                    uncorrected. lateness. connect. handshake. of those times
+  rate>=40k         operations a second; connects: the same of connections
+  operations>=1m    how many there were; resumed: TLS sessions
+  sent>=100         megabytes a second; received
+  errors==0         with what was lost; lost, errors.refused errors.reset errors.closed
+                    errors.timeout errors.tls errors.wrong errors.other
+  server.cpu<10us   for each operation; client.cpu
+  server.memory<4k  bytes for each connection";
 
 /// What can be asserted of.
 #[derive(Clone, Copy, Debug)]
@@ -348,8 +361,10 @@ mod tests {
         let names = OTHERS.iter().map(|(name, _)| *name);
         let names = names.chain(QUANTILES.iter().map(|(name, _)| *name));
         for name in names.chain(Whose::PREFIXES.map(|(prefix, _)| prefix)) {
-            let mut listed = KNOWN.split([',', ' ', '(', ')']);
-            assert!(listed.any(|word| word == name), "{name}");
+            for list in [KNOWN, HELP] {
+                let mut listed = list.split([',', ' ', '(', ')', ';', ':', '<', '>', '=', '\n']);
+                assert!(listed.any(|word| word == name), "{name}: {list}");
+            }
         }
     }
 }

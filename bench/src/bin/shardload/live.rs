@@ -1,7 +1,7 @@
 //! What is seen while it runs, on standard error: bars on a terminal, a line a second elsewhere.
 //!
-//! Never: measures, wakes or slows a shard; it shows intervals that are kept with and without it, so
-//! that the figures are the same either way. Never colours, so `NO_COLOR` changes nothing.
+//! Never: measures, wakes or slows a shard; it shows intervals that are kept with and without it,
+//! so that the figures are the same either way. Never colours, so `NO_COLOR` changes nothing.
 
 use crate::outcome::Interval;
 use crate::report::show::{grouped, time};
@@ -106,13 +106,15 @@ impl Live {
     pub(crate) fn clear(&self) {
         if let To::Terminal { bar, seen, .. } = &self.to {
             bar.finish_and_clear();
-            bar.reset();
             seen.take();
         }
     }
 }
 
 fn show(bar: &ProgressBar, name: &str, (at, of): (u64, u64), message: String) {
+    if bar.is_finished() {
+        bar.reset();
+    }
     bar.set_prefix(name.chars().take(14).collect::<String>());
     bar.set_length(of);
     bar.set_position(at);

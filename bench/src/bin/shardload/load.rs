@@ -54,8 +54,10 @@ struct Base<'a> {
 impl Base<'_> {
     fn load(&self, workload: Workload, work: Work) -> Result<Load, Failure> {
         let Self { reach, measure, rate } = *self;
-        let upgrades = matches!(&work, Work::Script(script) if script.starts_tls());
-        let endpoints = Endpoint::resolve(reach, upgrades)?;
+        let endpoints = match &work {
+            Work::Script(script) => conversing(reach, script)?,
+            _ => Endpoint::resolve(reach, false)?,
+        };
         let name = measure.name.clone().unwrap_or_else(|| match &work {
             Work::Script(script) => script.name.clone(),
             _ => default_name(&endpoints).into(),
@@ -75,6 +77,20 @@ impl Base<'_> {
             server_pid: measure.server_pid,
         })
     }
+}
+
+/// Endpoints of conversations: these name a domain, `--sni`, also where there is no TLS.
+fn conversing(reach: &Reach, script: &script::Script) -> Result<Vec<Endpoint>, Failure> {
+    let upgrades = script.starts_tls();
+    let is_clear = reach.targets.iter().all(|target| target.security() == Security::Never);
+    if !is_clear || upgrades {
+        return Endpoint::resolve(reach, upgrades);
+    }
+    let mut endpoints = Endpoint::resolve(&Reach { sni: None, ..reach.clone() }, false)?;
+    if let Some(domain) = &reach.sni {
+        endpoints.iter_mut().for_each(|endpoint| endpoint.call(domain));
+    }
+    Ok(endpoints)
 }
 
 fn default_name(endpoints: &[Endpoint]) -> &'static str {

@@ -4,7 +4,7 @@
 
 use super::number;
 use super::target::Reach;
-use crate::assertion::Assertion;
+use crate::assertion::{self, Assertion};
 use crate::outcome::Instance;
 use crate::units::{StartTime, duration, duration_or_zero, instance, rate, size, start_time};
 use clap::{Args, ValueEnum};
@@ -38,8 +38,7 @@ pub(crate) struct Measure {
     /// Be the I-th of N: takes that share of --connections and --rate
     #[arg(long, value_name = "I/N", value_parser = instance, help_heading = "Several machines")]
     pub(crate) instance: Option<Instance>,
-    /// Fail unless this holds, such as 'p99<5ms', 'errors==0', 'rate>=40k'; may be repeated
-    #[arg(long = "assert", value_name = "FIGURE", help_heading = "Results")]
+    #[arg(long = "assert", value_name = "FIGURE", help = assertion::HELP, help_heading = "Results")]
     pub(crate) assertions: Vec<Assertion>,
     /// Print one JSON object instead of the table
     #[arg(long, help_heading = "Results")]

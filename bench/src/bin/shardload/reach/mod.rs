@@ -169,6 +169,11 @@ impl Endpoint {
         self.preamble
     }
 
+    /// Gives it another domain.
+    pub(crate) fn call(&mut self, domain: &str) {
+        self.domain = domain.into();
+    }
+
     /// Whom a conversation names as the one it is for.
     pub(crate) fn domain(&self) -> &Arc<str> {
         &self.domain

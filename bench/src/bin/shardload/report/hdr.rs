@@ -1,7 +1,8 @@
 //! Distributions as HdrHistograms: their percentiles, their text, and the log of `--hdr-out`.
 //!
-//! The log is that of HdrHistogram's `HistogramLogWriter`, version 1.3, with V2 deflated histograms,
-//! and its `HistogramLogProcessor` reads it. Two comments are our own: `#[Values: nanoseconds]`,
+//! The log is that of HdrHistogram's `HistogramLogWriter`, version 1.3, with V2 deflated
+//! histograms, and its `HistogramLogProcessor` reads it. Two comments are our own:
+//! `#[Values: nanoseconds]`,
 //! without which `merge` could not know what it adds up, and `#[End: N lines]`, without which a log
 //! that was cut between two lines would look like a whole one.
 //!
@@ -12,6 +13,7 @@
 //! 2. A line without a tag is of latency, one with the tag `uncorrected` of the uncorrected one.
 
 use super::base64;
+use super::show::quoted;
 use crate::outcome::{Instance, Latency};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
@@ -95,7 +97,8 @@ impl<W: Write> HdrLog<W> {
         let began = header.began.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, date) = (began.as_secs_f64(), humantime::format_rfc3339_millis(header.began));
         writeln!(to, "#[shardload {}]", env!("CARGO_PKG_VERSION"))?;
-        writeln!(to, "#[Command: {}]", one_line(&header.command.join(" ")))?;
+        let words: Vec<_> = header.command.iter().map(|word| quoted(word)).collect();
+        writeln!(to, "#[Command: {}]", one_line(&words.join(" ")))?;
         if let Some(Instance { number, of }) = header.instance {
             writeln!(to, "#[Instance: {number}/{of}]")?;
         }
