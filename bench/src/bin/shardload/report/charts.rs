@@ -91,6 +91,10 @@ fn throughput(run: &Run, points: &[Point]) -> Option<String> {
     let end = points.last()?.to;
     let asked = run.asked_per_second;
     let largest = points.iter().map(of).chain(asked).fold(0.0, f64::max);
+    if largest == 0.0 && run.workload == Workload::Idle {
+        // All connections were made before the window began.
+        return None;
+    }
     let mut chart = Chart::new(Axis::of_seconds(end), Axis::from_zero(largest, show::short));
     let mut errors = 0;
     for point in points {
@@ -281,5 +285,5 @@ fn histogram(title: &str, all: [Named<'_>; 2]) -> Option<String> {
         chart.tip(bucket.from_us, bucket.to_us, &tip);
     }
     let about = format!("How many took how long, from {} to {}", micro(first), micro(last));
-    Some(figure(title, &keys, "", &chart.svg(&about, "latency", "share")))
+    Some(figure(title, &keys, "", &chart.svg(&about, "time", "share")))
 }

@@ -12,6 +12,7 @@
 //! 2. A line without a tag is of latency, one with the tag `uncorrected` of the uncorrected one.
 
 use super::base64;
+use super::show::quoted;
 use crate::outcome::{Instance, Latency};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
@@ -95,7 +96,8 @@ impl<W: Write> HdrLog<W> {
         let began = header.began.duration_since(UNIX_EPOCH).unwrap_or_default();
         let (seconds, date) = (began.as_secs_f64(), humantime::format_rfc3339_millis(header.began));
         writeln!(to, "#[shardload {}]", env!("CARGO_PKG_VERSION"))?;
-        writeln!(to, "#[Command: {}]", one_line(&header.command.join(" ")))?;
+        let words: Vec<_> = header.command.iter().map(|word| quoted(word)).collect();
+        writeln!(to, "#[Command: {}]", one_line(&words.join(" ")))?;
         if let Some(Instance { number, of }) = header.instance {
             writeln!(to, "#[Instance: {number}/{of}]")?;
         }

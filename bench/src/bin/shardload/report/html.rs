@@ -5,7 +5,7 @@
 use super::chart::escape;
 use super::notes::is_closed;
 use super::section;
-use super::show::{grouped, micro};
+use super::show::{grouped, micro, quoted};
 use crate::outcome::{Document, Run};
 
 const STYLE: &str = include_str!("page.css");
@@ -13,13 +13,17 @@ const STYLE: &str = include_str!("page.css");
 /// The whole page.
 pub(crate) fn page(document: &Document) -> String {
     let Document { version, command, runs, .. } = document;
-    let command = escape(&command.join(" "));
+    let words: Vec<_> = command.iter().map(|word| escape(&quoted(word))).collect();
+    let title = words.join(" ");
+    // A line ends between two words rather than behind a hyphen.
+    let command: Vec<_> = words.iter().map(|word| format!("<span>{word}</span>")).collect();
+    let command = command.join(" ");
     let sections: String =
         runs.iter().enumerate().map(|(place, run)| section::of(run, place + 1)).collect();
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{command}</title>\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n\
          <p class=\"brand\">shardload <span>{}</span></p>\n<h1><code>{command}</code></h1>\n{}\
          </header>\n<main>\n{}{sections}</main>\n<footer>\n{}</footer>\n</body>\n</html>\n",

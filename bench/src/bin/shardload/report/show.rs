@@ -89,6 +89,15 @@ fn plain(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
+/// A word of a command, as it can be given to a shell again.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// A count with its noun, which gets an `s` unless there is one.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
@@ -147,6 +156,19 @@ mod tests {
             (3_600_000_000.0, "3,600 s"),
         ] {
             assert_eq!(time(micros), text);
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_wants_it() {
+        for (word, shown) in [
+            ("--duration", "--duration"),
+            ("tcp://[::1]:7000", "'tcp://[::1]:7000'"),
+            ("p99<5ms", "'p99<5ms'"),
+            ("", "''"),
+            ("it's", "'it'\\''s'"),
+        ] {
+            assert_eq!(quoted(word), shown);
         }
     }
 

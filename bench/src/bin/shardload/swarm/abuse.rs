@@ -84,12 +84,15 @@ static INTRUDERS: [Intruder; 8] = [
 ];
 
 impl Intruder {
-    fn answers<R>(&self, swarm: &Swarm, change: impl FnOnce(&mut Answers) -> R) -> R {
+    fn answers(&self, swarm: &Swarm, change: impl FnOnce(&mut Answers)) {
         let Work::Abuse { kinds, .. } = &swarm.plan.work else {
             unreachable!("only abuse has abusers")
         };
         let place = kinds.iter().position(|kind| *kind == self.0).expect("it was asked for");
-        change(&mut swarm.state.borrow_mut().attacks.0[place])
+        // Once all has been told there is nothing to count in.
+        if let Some(answers) = swarm.state.borrow_mut().attacks.0.get_mut(place) {
+            change(answers);
+        }
     }
 }
 
