@@ -85,8 +85,21 @@ impl Course {
     }
 
     /// Makes the next message and lends it to `queue`, in pieces of at most `scratch`.
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, now: u64, scratch: &mut [u8], mut queue: impl FnMut(&[u8])) {
+        if let Some(whole) = scratch.get_mut(..self.size) {
+            self.sending.fill(whole);
+            queue(whole);
+        } else {
+            self.send_pieces(scratch, &mut queue);
+        }
+        let slot = self.slot(self.sent);
+        self.stamps[slot] = now;
+        self.sent += 1;
+    }
+
+    #[cold]
+    fn send_pieces(&mut self, scratch: &mut [u8], queue: &mut dyn FnMut(&[u8])) {
         let mut left = self.size;
         while left > 0 {
             let len = scratch.len().min(left);
@@ -95,9 +108,6 @@ impl Course {
             queue(piece);
             left -= len;
         }
-        let slot = self.slot(self.sent);
-        self.stamps[slot] = now;
-        self.sent += 1;
     }
 
     /// Checks what came back, and gives the number of each message whose last byte is in it, and the
@@ -105,7 +115,7 @@ impl Course {
     ///
     /// # Errors
     /// [`Wrong`] when it is not what was sent; then nothing of `data` counts.
-    #[inline]
+    #[inline(always)]
     pub fn receive(&mut self, data: &[u8], mut echoed: impl FnMut(u64, u64)) -> Result<(), Wrong> {
         if let Err(right) = self.receiving.check(data) {
             let offset = self.echoed * self.size as u64 + (self.partial + right) as u64;

@@ -33,51 +33,67 @@ impl Pattern {
     }
 
     /// Fills `buffer` with the bytes that come next.
-    #[inline]
-    pub(crate) fn fill(&mut self, mut buffer: &mut [u8]) {
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) {
+        let (words, tail) = buffer.as_chunks_mut::<WORD>();
+        if self.passed != 0 || !tail.is_empty() {
+            return self.fill_any(buffer);
+        }
+        for place in words {
+            *place = self.word.to_le_bytes();
+            self.word = self.word.wrapping_add(SPREAD);
+        }
+    }
+
+    /// As [`fill`](Self::fill), where words are cut.
+    #[inline(never)]
+    fn fill_any(&mut self, mut buffer: &mut [u8]) {
         if self.passed != 0 {
             let (first, rest) = buffer.split_at_mut((WORD - self.passed).min(buffer.len()));
             first.copy_from_slice(&self.word.to_le_bytes()[self.passed..][..first.len()]);
             self.pass(first.len());
             buffer = rest;
         }
-        let mut word = self.word;
         let (words, tail) = buffer.as_chunks_mut::<WORD>();
         for place in words {
-            *place = word.to_le_bytes();
-            word = word.wrapping_add(SPREAD);
+            *place = self.word.to_le_bytes();
+            self.pass(WORD);
         }
-        self.word = word;
         if !tail.is_empty() {
-            tail.copy_from_slice(&word.to_le_bytes()[..tail.len()]);
+            tail.copy_from_slice(&self.word.to_le_bytes()[..tail.len()]);
             self.passed = tail.len();
         }
     }
 
     /// Whether `data` is what comes next; if not, how many bytes of it are.
-    #[inline]
-    pub(crate) fn check(&mut self, mut data: &[u8]) -> Result<(), usize> {
-        let (before, all) = (*self, data);
-        let mut same = true;
-        if self.passed != 0 {
-            let (first, rest) = data.split_at((WORD - self.passed).min(data.len()));
-            same = *first == self.word.to_le_bytes()[self.passed..][..first.len()];
-            self.pass(first.len());
-            data = rest;
-        }
-        let (mut word, mut differences) = (self.word, 0);
+    #[inline(always)]
+    pub(crate) fn check(&mut self, data: &[u8]) -> Result<(), usize> {
         let (words, tail) = data.as_chunks::<WORD>();
+        if self.passed != 0 || !tail.is_empty() {
+            return self.check_any(data);
+        }
+        let (before, mut differences) = (*self, 0);
         for found in words {
             // Without a branch a word: it is nearly always the same.
-            differences |= u64::from_le_bytes(*found) ^ word;
-            word = word.wrapping_add(SPREAD);
+            differences |= u64::from_le_bytes(*found) ^ self.word;
+            self.word = self.word.wrapping_add(SPREAD);
         }
-        self.word = word;
-        if !tail.is_empty() {
-            same &= *tail == word.to_le_bytes()[..tail.len()];
-            self.passed = tail.len();
+        if differences == 0 { Ok(()) } else { Err(before.same(data)) }
+    }
+
+    /// As [`check`](Self::check), where words are cut.
+    #[inline(never)]
+    fn check_any(&mut self, data: &[u8]) -> Result<(), usize> {
+        let before = *self;
+        let mut expected = [0; 1024];
+        for piece in data.chunks(expected.len()) {
+            let expected = &mut expected[..piece.len()];
+            self.fill_any(expected);
+            if piece != expected {
+                return Err(before.same(data));
+            }
         }
-        if same && differences == 0 { Ok(()) } else { Err(before.same(all)) }
+        Ok(())
     }
 
     /// It goes on by so many bytes of its word, if need be to the next one.
@@ -93,7 +109,7 @@ impl Pattern {
     #[cold]
     fn same(mut self, data: &[u8]) -> usize {
         let mut expected = vec![0; data.len()];
-        self.fill(&mut expected);
+        self.fill_any(&mut expected);
         data.iter().zip(&expected).take_while(|(found, wanted)| found == wanted).count()
     }
 }

@@ -148,7 +148,7 @@ fn table(comparison: &Comparison) -> String {
 
 const NOTES: &str = "
 Figures with a spread are medians of seconds, the ratio is the median of all pairs of seconds, and
-noise is what includes 1. It is of these two runs: how runs of a kind differ, only more of them tell.
+noise is what includes 1. It is of these two runs; how runs of a kind differ, only more runs tell.
 ";
 
 fn line(one: &Compared) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What is seen while it runs, on standard error: bars on a terminal, a line a second elsewhere.
 //!
-//! Never: measures, wakes or slows a shard; it shows intervals that are kept with and without it, so
-//! that the figures are the same either way. Never colours, so `NO_COLOR` changes nothing.
+//! Never: measures, wakes or slows a shard; it shows intervals that are kept with and without it,
+//! so that the figures are the same either way. Never colours, so `NO_COLOR` changes nothing.
 
 use crate::outcome::Interval;
 use crate::report::show::{grouped, time};

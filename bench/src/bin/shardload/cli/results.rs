@@ -8,16 +8,16 @@ use std::path::PathBuf;
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
-  shardload echo tcp://127.0.0.1:7000 --json > before.json
-  shardload echo tcp://127.0.0.1:7000 --json > after.json
+  shardload echo tcp://127.0.0.1:7000 --duration 20s --json > before.json
+  shardload echo tcp://127.0.0.1:7000 --duration 20s --json > after.json
   shardload compare before.json after.json
 
-Runs are matched by name and shape; a single one with a single one, whatever their names. Rates, p50,
-p99 and max are taken from every second of both runs. Their ratio is the median of the ratios of all
-pairs of seconds, and its spread the 95 % confidence interval of that (Hodges and Lehmann, with ranks
-by Mann and Whitney). A spread that includes 1 is noise; fewer than 5 whole seconds tell nothing.
-Figures that a run has once have a ratio and no spread. All of it is of these two runs: how runs of a
-kind differ from each other, only more of them tell.";
+Runs are matched by name and shape; a single one with a single one, whatever their names. Rates,
+p50, p99 and max are taken from every second of both runs. Their ratio is the median of the ratios
+of all pairs of seconds, and its spread the 95 % confidence interval of that (Hodges and Lehmann,
+with ranks by Mann and Whitney). A spread that includes 1 is noise; fewer than 5 whole seconds
+tell nothing. Figures that a run has once have a ratio and no spread. All of it is of these two
+runs: how runs of a kind differ from each other, only more of them tell.";
 
 /// Say what differs between two results, and whether it is more than noise
 #[derive(Args, Clone, Debug)]
@@ -40,9 +40,10 @@ Examples:
   shardload echo tcp://10.0.0.1:7000 --rate 50k --instance 2/2 --hdr-out 2.hlog
   shardload merge 1.hlog 2.hlog --hdr-out all.hlog
 
-Histograms are added, so the percentiles are those of all messages of all instances, exactly. It says
-when each log began, and warns when they began more than 1 s apart or one of N is missing. A log that
-was cut, or is not in nanoseconds, is refused. HdrHistogram's own tools read these logs too.";
+Histograms are added, so the percentiles are those of all messages of all instances, exactly. It
+says when each log began, and warns when they began more than 1 s apart or one of N is missing. A
+log that was cut, or is not in nanoseconds, is refused. HdrHistogram's own tools read these logs
+too.";
 
 /// Add up the latencies of several instances, exactly
 #[derive(Args, Clone, Debug)]

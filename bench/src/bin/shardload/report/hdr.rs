@@ -1,7 +1,8 @@
 //! Distributions as HdrHistograms: their percentiles, their text, and the log of `--hdr-out`.
 //!
-//! The log is that of HdrHistogram's `HistogramLogWriter`, version 1.3, with V2 deflated histograms,
-//! and its `HistogramLogProcessor` reads it. Two comments are our own: `#[Values: nanoseconds]`,
+//! The log is that of HdrHistogram's `HistogramLogWriter`, version 1.3, with V2 deflated
+//! histograms, and its `HistogramLogProcessor` reads it. Two comments are our own:
+//! `#[Values: nanoseconds]`,
 //! without which `merge` could not know what it adds up, and `#[End: N lines]`, without which a log
 //! that was cut between two lines would look like a whole one.
 //!

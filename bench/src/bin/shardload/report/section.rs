@@ -15,7 +15,8 @@ pub(super) fn of(run: &Run, place: usize) -> String {
     let targets = escape(&run.targets.join(", "));
     format!(
         "<section class=\"run\" id=\"run-{place}\">\n<h2>{}</h2>\n<p class=\"shape\">{}, to \
-         <code>{targets}</code></p>\n{}{}<div class=\"charts\">\n{charts}</div>\n{}{}{}</section>\n",
+         <code>{targets}</code></p>\n{}{}<div class=\"charts\">\n{charts}</div>\n{}{}{}\
+         </section>\n",
         escape(&run.name),
         escape(&shape(run)),
         warnings(run),

@@ -91,12 +91,19 @@ impl Client {
         }
     }
 
+    #[inline(always)]
     fn send(course: &mut Course, conn: &mut Conn<'_>, state: &mut State, messages: u64, now: u64) {
-        for _ in 0..messages {
+        let mut one = || {
             course.send(now, &mut state.scratch, |piece| {
                 // A refusal is told by `on_disconnect`, and the message counts as lost.
                 conn.write(piece);
             });
+        };
+        // Nearly always it is one, and what a loop keeps ready for more is not needed.
+        if messages == 1 {
+            one();
+        } else {
+            (0..messages).for_each(|_| one());
         }
         state.tally.sent_bytes += messages * course.size() as u64;
         state.in_flight += messages;
