@@ -143,6 +143,23 @@ fn conversations_are_due_at_a_rate_and_think_does_not_count() {
 }
 
 #[test]
+fn rounds_can_be_what_is_measured() {
+    let round = "[[step]]\nrepeat = 1_000_000\nmeasure = true\ndo = [{ think = '50ms' }, \
+                 { send = \"a\\n\" }, { expect = \"you said a\\n\" }]\n";
+    let file = script("rounds", &format!("{GREETED}[[step]]\nsleep = '60ms'\n{round}"));
+    let target = serve(polite);
+    let run = good_run(&["script", &file, &target, "-c", "3", "-d", "600ms"]);
+    assert_eq!((&run["connects"], &run["workload"]), (&3.into(), &"rounds".into()), "{run}");
+    assert!((3..=36).contains(&run["operations"].as_u64().expect("a count")), "{run}");
+    assert_eq!(run["latency"]["count"], run["operations"], "{run}");
+    // Neither what the script rests for nor the time before the first round is in it.
+    assert!(run["latency"]["min_us"].as_f64() < Some(50_000.0), "{run}");
+    assert_eq!(run["errors"]["lost"], 0, "{run}");
+    let said = one_line_with_code(2, &["script", &file, &target, "--rate", "5"]);
+    assert!(said.contains("--rate") && said.contains(&file), "{said}");
+}
+
+#[test]
 fn one_that_rests_at_the_end_is_not_lost() {
     let target = serve(polite);
     let file = script("rests", &format!("{GREETED}[[step]]\nthink = '1ms..4s'\n"));
@@ -310,4 +327,14 @@ fn the_built_in_scripts_can_be_listed_printed_and_used_again() {
         assert!(said.expect("text").contains("refused"), "{name}");
     }
     assert!(one_line_with_code(2, &["scripts", "none"]).contains("redis-ping"));
+}
+
+#[test]
+fn the_example_of_the_readme_is_a_script() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```toml\n").find(|block| block.contains("[[step]]"));
+    let example = example.and_then(|block| block.split("```").next()).expect("there is one");
+    let file = script("readme", example);
+    let said = output(&["script", &file, "tcp://127.0.0.1:1", "-d", "100ms", "--quiet"]).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("refused"), "a sound script, and nobody there");
 }

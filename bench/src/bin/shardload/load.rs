@@ -118,7 +118,13 @@ impl Load {
             return Err(Failure::Usage(text));
         }
         let base = Base { reach: &options.reach, measure: &options.measure, rate: options.rate };
-        base.load(Workload::Script, Work::Script(Arc::new(script)))
+        if script.measures_rounds() && options.rate.is_some() {
+            let name = &script.name;
+            let text = "measures rounds, which follow each other: --rate has no meaning for them";
+            return Err(Failure::Usage(format!("{name} {text}")));
+        }
+        let workload = if script.measures_rounds() { Workload::Rounds } else { Workload::Script };
+        base.load(workload, Work::Script(Arc::new(script)))
     }
 
     pub(crate) fn idle(options: &Idle) -> Result<Self, Failure> {
