@@ -98,7 +98,7 @@ fn conversations_are_held_over_and_over_each_with_its_own_words() {
     let base = ["script", &file, &target, "--sni", "rooms.example", "-c", "4", "-d", "300ms"];
     let run = good_run(&[&base[..], &["--threads", "2"]].concat());
     let done = run["operations"].as_u64().expect("a count");
-    assert!(done > 0 && run["workload"] == "script" && run["name"] == *file, "{run}");
+    assert!(done > 0 && run["workload"] == "script" && run["name"] == "own-words", "{run}");
     assert_eq!((&run["errors"]["total"], &run["errors"]["lost"]), (&0.into(), &0.into()), "{run}");
     assert_eq!(run["latency"]["count"], done, "{run}");
     assert!(run["sent_megabytes_per_second"].as_f64() > Some(0.0), "{run}");
@@ -209,45 +209,49 @@ fn a_long_answer_and_a_long_message_go_through() {
     assert!(run["operations"].as_u64() > Some(0), "{run}");
 }
 
-/// Of a run that must end with 1: its only run, and what it said.
-fn failed(arguments: &[&str]) -> (serde_json::Value, String) {
+/// The only run of a command that must end with 1.
+fn failed(arguments: &[&str]) -> serde_json::Value {
     let output = output(&[arguments, &["--json", "--quiet"]].concat());
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
     let mut document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    (document["runs"][0].take(), said)
+    document["runs"][0].take()
 }
 
 #[test]
 fn what_went_wrong_is_counted_by_kind_and_told_with_its_line() {
     let target = serve(polite);
-    let base = ["-c", "2", "-d", "300ms", "--timeout", "100ms"];
-    for (name, steps, kind, told) in [
+    for (name, timeout, steps, kind, told) in [
         (
             "refused",
+            "10s",
             "[[step]]\nsend = \"a\\n\"\n[[step]]\nexpect = 'ok'\nfail_if = 'said .*\\n'",
             "wrong",
             ":7: expected \"ok\"; its fail_if matched; what came: \"said a\\n\"",
         ),
         (
             "silent",
+            "300ms",
             "[[step]]\nname = 'the answer'\nexpect_regex = 'ok'\n",
             "timeout",
-            ":6 (the answer): expected /ok/; it did not come within 100ms; what came: nothing",
+            ":6 (the answer): expected /ok/; it did not come within 300ms; what came: nothing",
         ),
         (
             "left",
+            "10s",
             "[[step]]\nsend = \"quit\\n\"\n[[step]]\nexpect_bytes = 2\n",
             "closed",
             ":7: expected 2 bytes, 2 are missing; the server ended the connection",
         ),
     ] {
         let file = script(name, &format!("{GREETED}{steps}"));
-        let (run, _) = failed(&[&["script", &file, &target], &base[..]].concat());
+        let base = ["script", &file, &target, "-c", "2", "-d", "1200ms"];
+        let run = failed(&[&base[..], &["--timeout", timeout]].concat());
         assert!(run["errors"][kind].as_u64() > Some(0), "{name}: {run}");
         assert_eq!(run["errors"][kind], run["errors"]["total"], "{name}: {run}");
         let first = run["first_error"].as_str().expect("text");
         assert!(first.contains(&format!("{file}{told}")), "{name}: {first}");
+        assert_eq!(run["deserted"], false, "{name}: somebody is there: {run}");
     }
 }
 
@@ -327,4 +331,14 @@ fn the_built_in_scripts_can_be_listed_printed_and_used_again() {
         assert!(said.expect("text").contains("refused"), "{name}");
     }
     assert!(one_line_with_code(2, &["scripts", "none"]).contains("redis-ping"));
+}
+
+#[test]
+fn the_example_of_the_readme_is_a_script() {
+    let blocks = include_str!("../README.md").split("```toml\n");
+    let example = blocks.skip(1).find(|block| block.contains("[[step]]"));
+    let text = example.and_then(|block| block.split("```").next()).expect("there is one");
+    let file = script("readme", text);
+    let said = output(&["script", &file, "tcp://127.0.0.1:1", "-d", "100ms", "--quiet"]).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("refused"), "sound, and nobody there");
 }
