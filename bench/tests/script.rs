@@ -335,10 +335,10 @@ fn the_built_in_scripts_can_be_listed_printed_and_used_again() {
 
 #[test]
 fn the_example_of_the_readme_is_a_script() {
-    let blocks = include_str!("../README.md").split("```toml\n");
-    let example = blocks.skip(1).find(|block| block.contains("[[step]]"));
-    let text = example.and_then(|block| block.split("```").next()).expect("there is one");
-    let file = script("readme", text);
+    let readme = include_str!("../README.md");
+    let example = readme.split("```toml\n").find(|block| block.contains("[[step]]"));
+    let example = example.and_then(|block| block.split("```").next()).expect("there is one");
+    let file = script("readme", example);
     let said = output(&["script", &file, "tcp://127.0.0.1:1", "-d", "100ms", "--quiet"]).stderr;
-    assert!(String::from_utf8_lossy(&said).contains("refused"), "sound, and nobody there");
+    assert!(String::from_utf8_lossy(&said).contains("refused"), "a sound script, and nobody there");
 }

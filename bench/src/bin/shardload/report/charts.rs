@@ -110,8 +110,8 @@ fn throughput(run: &Run, points: &[Point]) -> Option<String> {
     }
     let mut keys = vec![("s1", "done")];
     if let Some(asked) = asked {
-        chart.level("s3", asked);
-        keys.push(("s3", "asked for"));
+        chart.level("ink", asked);
+        keys.push(("ink", "asked for"));
     }
     if errors > 0 {
         keys.push(("bad", "errors here"));
