@@ -1,4 +1,6 @@
 //! `shardload script` from outside, against small servers of these tests' own.
+//!
+//! Never: needs a server that is installed; `scripts/peers-shardload.sh` does.
 
 mod support;
 
@@ -201,7 +203,8 @@ fn a_long_answer_and_a_long_message_go_through() {
     let file = script(
         "long",
         &format!(
-            "[[step]]\nrepeat = 300\ndo = [{{ send = '{}' }}]\n[[step]]\nexpect_bytes = 3_000_000\n",
+            "[[step]]\nrepeat = 300\ndo = [{{ send = '{}' }}]\n\
+             [[step]]\nexpect_bytes = 3_000_000\n",
             "x".repeat(10_000)
         ),
     );
@@ -261,7 +264,8 @@ fn tls_begins_where_the_script_says_so() {
     let target = serve(upgrading(&echo.addr, "250-STARTTLS\r\n"));
     let file = script(
         "upgrades",
-        "[[step]]\nexpect_regex = '(?m)^220 .*\\n'\n[[step]]\nsend = \"EHLO client.invalid\\r\\n\"\n\
+        "[[step]]\nexpect_regex = '(?m)^220 .*\\n'\n\
+         [[step]]\nsend = \"EHLO client.invalid\\r\\n\"\n\
          [[step]]\nexpect = \"250 HELP\\r\\n\"\n[[step]]\nsend = \"STARTTLS\\r\\n\"\n\
          [[step]]\nexpect = \"220 go on\\r\\n\"\n[[step]]\nstarttls = true\n\
          [[step]]\nsend = 'sealed'\n[[step]]\nexpect = 'sealed'\n",

@@ -1,4 +1,6 @@
 //! What is no script, and what is said about it.
+//!
+//! Never: holds a conversation.
 
 use super::Script;
 
