@@ -289,7 +289,8 @@ fn every_load_can_be_behind_starttls_and_a_greeting_is_read_once() {
     let target = clear.replace("tcp://", "starttls+smtp://");
     let file =
         script("greeted", &format!("{GREETED}[[step]]\nsend = 'a'\n[[step]]\nexpect = 'a'\n"));
-    for load in [&["echo"][..], &["churn", "--size", "100"], &["script", &file]] {
+    let abuse = &["abuse", "--kind", "slow-reader,half-close,silent", "--abusers", "2"][..];
+    for load in [&["echo"][..], &["churn", "--size", "100"], &["script", &file], abuse] {
         let run = good_run(&[load, &[&target, "--insecure", "-c", "3", "-d", "400ms"]].concat());
         assert!(run["operations"].as_u64() > Some(0), "{run}");
         assert!(run["handshakes"].as_u64() > Some(0), "{run}");
