@@ -79,9 +79,11 @@ show() {
 import json, sys
 
 run = json.load(open(sys.argv[1]))["runs"][0]
-what = {"script": "conversations", "churn": "connections"}.get(run["workload"], "messages")
+what = {"script": "conversations", "rounds": "rounds", "churn": "visits"}
+what = what.get(run["workload"], "messages")
+p50, p99 = (run["latency"][which] / 1000 for which in ("p50_us", "p99_us"))
 line = f"{run['operations_per_second']:.0f} {what}/s"
-line += f", p50 {run['latency']['p50_us'] / 1000:.2f} ms, p99 {run['latency']['p99_us'] / 1000:.2f} ms"
+line += f", p50 {p50:.2f} ms, p99 {p99:.2f} ms"
 if run["handshakes"]:
     line += f"; {run['handshakes']} TLS handshakes, {run['resumed_handshakes']} of them resumed"
 print("        " + line)
@@ -100,9 +102,9 @@ redis() {
         python3 - "$work/load.json" "$rate" <<'END'
 import json, sys
 
-rate = json.load(open(sys.argv[1]))["runs"][0]["operations_per_second"] * 100
-print(f"        PINGs/s on 50 connections: shardload {rate:.0f} (a new connection for every 100),"
-      f" redis-benchmark {float(sys.argv[2]):.0f} (the same connections all the time)")
+rate = json.load(open(sys.argv[1]))["runs"][0]["operations_per_second"]
+other = float(sys.argv[2])
+print(f"        PINGs/s on 50 connections: shardload {rate:.0f}, redis-benchmark {other:.0f}")
 END
     fi
     end "$pid"

@@ -110,8 +110,8 @@ impl Course {
         }
     }
 
-    /// Checks what came back, and gives the number of each message whose last byte is in it, and the
-    /// time it was queued.
+    /// Checks what came back, and gives the number of each message whose last byte is in it, and
+    /// the time it was queued.
     ///
     /// # Errors
     /// [`Wrong`] when it is not what was sent; then nothing of `data` counts.

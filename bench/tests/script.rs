@@ -1,4 +1,6 @@
 //! `shardload script` from outside, against small servers of these tests' own.
+//!
+//! Never: needs a server that is installed; `scripts/peers-shardload.sh` does.
 
 mod support;
 
@@ -98,7 +100,7 @@ fn conversations_are_held_over_and_over_each_with_its_own_words() {
     let base = ["script", &file, &target, "--sni", "rooms.example", "-c", "4", "-d", "300ms"];
     let run = good_run(&[&base[..], &["--threads", "2"]].concat());
     let done = run["operations"].as_u64().expect("a count");
-    assert!(done > 0 && run["workload"] == "script" && run["name"] == *file, "{run}");
+    assert!(done > 0 && run["workload"] == "script" && run["name"] == "own-words", "{run}");
     assert_eq!((&run["errors"]["total"], &run["errors"]["lost"]), (&0.into(), &0.into()), "{run}");
     assert_eq!(run["latency"]["count"], done, "{run}");
     assert!(run["sent_megabytes_per_second"].as_f64() > Some(0.0), "{run}");
@@ -143,6 +145,23 @@ fn conversations_are_due_at_a_rate_and_think_does_not_count() {
 }
 
 #[test]
+fn rounds_can_be_what_is_measured() {
+    let round = "[[step]]\nrepeat = 1_000_000\nmeasure = true\ndo = [{ think = '50ms' }, \
+                 { send = \"a\\n\" }, { expect = \"you said a\\n\" }]\n";
+    let file = script("rounds", &format!("{GREETED}[[step]]\nsleep = '60ms'\n{round}"));
+    let target = serve(polite);
+    let run = good_run(&["script", &file, &target, "-c", "3", "-d", "600ms"]);
+    assert_eq!((&run["connects"], &run["workload"]), (&3.into(), &"rounds".into()), "{run}");
+    assert!((3..=36).contains(&run["operations"].as_u64().expect("a count")), "{run}");
+    assert_eq!(run["latency"]["count"], run["operations"], "{run}");
+    // Neither what the script rests for nor the time before the first round is in it.
+    assert!(run["latency"]["min_us"].as_f64() < Some(50_000.0), "{run}");
+    assert_eq!(run["errors"]["lost"], 0, "{run}");
+    let said = one_line_with_code(2, &["script", &file, &target, "--rate", "5"]);
+    assert!(said.contains("--rate") && said.contains(&file), "{said}");
+}
+
+#[test]
 fn one_that_rests_at_the_end_is_not_lost() {
     let target = serve(polite);
     let file = script("rests", &format!("{GREETED}[[step]]\nthink = '1ms..4s'\n"));
@@ -184,7 +203,8 @@ fn a_long_answer_and_a_long_message_go_through() {
     let file = script(
         "long",
         &format!(
-            "[[step]]\nrepeat = 300\ndo = [{{ send = '{}' }}]\n[[step]]\nexpect_bytes = 3_000_000\n",
+            "[[step]]\nrepeat = 300\ndo = [{{ send = '{}' }}]\n\
+             [[step]]\nexpect_bytes = 3_000_000\n",
             "x".repeat(10_000)
         ),
     );
@@ -192,45 +212,49 @@ fn a_long_answer_and_a_long_message_go_through() {
     assert!(run["operations"].as_u64() > Some(0), "{run}");
 }
 
-/// Of a run that must end with 1: its only run, and what it said.
-fn failed(arguments: &[&str]) -> (serde_json::Value, String) {
+/// The only run of a command that must end with 1.
+fn failed(arguments: &[&str]) -> serde_json::Value {
     let output = output(&[arguments, &["--json", "--quiet"]].concat());
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
     let mut document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    (document["runs"][0].take(), said)
+    document["runs"][0].take()
 }
 
 #[test]
 fn what_went_wrong_is_counted_by_kind_and_told_with_its_line() {
     let target = serve(polite);
-    let base = ["-c", "2", "-d", "300ms", "--timeout", "100ms"];
-    for (name, steps, kind, told) in [
+    for (name, timeout, steps, kind, told) in [
         (
             "refused",
+            "10s",
             "[[step]]\nsend = \"a\\n\"\n[[step]]\nexpect = 'ok'\nfail_if = 'said .*\\n'",
             "wrong",
             ":7: expected \"ok\"; its fail_if matched; what came: \"said a\\n\"",
         ),
         (
             "silent",
+            "300ms",
             "[[step]]\nname = 'the answer'\nexpect_regex = 'ok'\n",
             "timeout",
-            ":6 (the answer): expected /ok/; it did not come within 100ms; what came: nothing",
+            ":6 (the answer): expected /ok/; it did not come within 300ms; what came: nothing",
         ),
         (
             "left",
+            "10s",
             "[[step]]\nsend = \"quit\\n\"\n[[step]]\nexpect_bytes = 2\n",
             "closed",
             ":7: expected 2 bytes, 2 are missing; the server ended the connection",
         ),
     ] {
         let file = script(name, &format!("{GREETED}{steps}"));
-        let (run, _) = failed(&[&["script", &file, &target], &base[..]].concat());
+        let base = ["script", &file, &target, "-c", "2", "-d", "1200ms"];
+        let run = failed(&[&base[..], &["--timeout", timeout]].concat());
         assert!(run["errors"][kind].as_u64() > Some(0), "{name}: {run}");
         assert_eq!(run["errors"][kind], run["errors"]["total"], "{name}: {run}");
         let first = run["first_error"].as_str().expect("text");
         assert!(first.contains(&format!("{file}{told}")), "{name}: {first}");
+        assert_eq!(run["deserted"], false, "{name}: somebody is there: {run}");
     }
 }
 
@@ -240,7 +264,8 @@ fn tls_begins_where_the_script_says_so() {
     let target = serve(upgrading(&echo.addr, "250-STARTTLS\r\n"));
     let file = script(
         "upgrades",
-        "[[step]]\nexpect_regex = '(?m)^220 .*\\n'\n[[step]]\nsend = \"EHLO client.invalid\\r\\n\"\n\
+        "[[step]]\nexpect_regex = '(?m)^220 .*\\n'\n\
+         [[step]]\nsend = \"EHLO client.invalid\\r\\n\"\n\
          [[step]]\nexpect = \"250 HELP\\r\\n\"\n[[step]]\nsend = \"STARTTLS\\r\\n\"\n\
          [[step]]\nexpect = \"220 go on\\r\\n\"\n[[step]]\nstarttls = true\n\
          [[step]]\nsend = 'sealed'\n[[step]]\nexpect = 'sealed'\n",
@@ -264,7 +289,8 @@ fn every_load_can_be_behind_starttls_and_a_greeting_is_read_once() {
     let target = clear.replace("tcp://", "starttls+smtp://");
     let file =
         script("greeted", &format!("{GREETED}[[step]]\nsend = 'a'\n[[step]]\nexpect = 'a'\n"));
-    for load in [&["echo"][..], &["churn", "--size", "100"], &["script", &file]] {
+    let abuse = &["abuse", "--kind", "slow-reader,half-close,silent", "--abusers", "2"][..];
+    for load in [&["echo"][..], &["churn", "--size", "100"], &["script", &file], abuse] {
         let run = good_run(&[load, &[&target, "--insecure", "-c", "3", "-d", "400ms"]].concat());
         assert!(run["operations"].as_u64() > Some(0), "{run}");
         assert!(run["handshakes"].as_u64() > Some(0), "{run}");
@@ -310,4 +336,14 @@ fn the_built_in_scripts_can_be_listed_printed_and_used_again() {
         assert!(said.expect("text").contains("refused"), "{name}");
     }
     assert!(one_line_with_code(2, &["scripts", "none"]).contains("redis-ping"));
+}
+
+#[test]
+fn the_example_of_the_readme_is_a_script() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```toml\n").find(|block| block.contains("[[step]]"));
+    let example = example.and_then(|block| block.split("```").next()).expect("there is one");
+    let file = script("readme", example);
+    let said = output(&["script", &file, "tcp://127.0.0.1:1", "-d", "100ms", "--quiet"]).stderr;
+    assert!(String::from_utf8_lossy(&said).contains("refused"), "a sound script, and nobody there");
 }

@@ -89,13 +89,13 @@ fn an_option_that_is_refused_is_counted_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_connection_that_is_to_reset_does_so_however_it_ends() {
+fn a_connection_that_is_to_reset_does_so_when_it_is_cut() {
     for reset in [true, false] {
         let mut world = Setup::new().echo();
         let (mut peer, id) = world.connect_and_wait();
         peer.echo(b"it stands");
-        world.conn(id, |conn| conn.set_option(SocketOption::ResetOnClose(reset)));
-        world.conn(id, |conn| conn.close());
+        world.conn(id, move |conn| conn.set_option(SocketOption::ResetOnClose(reset)));
+        world.conn(id, |conn| conn.cut());
         let (_nothing, orderly) = peer.read_all();
         assert_eq!(orderly, !reset);
         let _trace = world.finish();

@@ -17,10 +17,11 @@ pub enum SocketOption {
     /// socket(7), and `TCP_KEEPIDLE`, tcp(7)); whole seconds, rounded up, 1 to 32767. `None`:
     /// never.
     KeepAlive(Option<Duration>),
-    /// Whether the connection's end, however it comes about, resets it: the peer hears of no orderly
-    /// end, what is on its way may be lost, and no `TIME_WAIT` is left on this side (`SO_LINGER`
-    /// with 0 s, socket(7)). For one that is to be thrown out, or a test of others; nothing to a
-    /// unix socket. Set in an earlier callback than the one that ends the connection.
+    /// Whether the connection is reset when its socket is closed (`SO_LINGER` with 0 s, socket(7)):
+    /// cut ([`Conn::cut`], [`Conn::abort`], an error), the peer hears of no orderly end, what is on
+    /// its way may be lost, and no `TIME_WAIT` is left on this side. One that is closed in order
+    /// has had its orderly end before. For one that is to be thrown out, or a test of others;
+    /// nothing to a unix socket. Set in an earlier callback than the one that ends the connection.
     ResetOnClose(bool),
 }
 

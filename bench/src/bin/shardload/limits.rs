@@ -227,8 +227,8 @@ fn ports(need: &Need, crowd: u64, route: &Route, kernel: &Kernel) -> Result<(), 
             .to_string(),
     };
     Err(format!(
-        "--rate {rate}: a port rests for {} s behind each visit (TIME_WAIT), and {target} has {} from \
-         {from}; {}{reuse}",
+        "--rate {rate}: a port rests for {} s behind each visit (TIME_WAIT), and {target} has {} \
+         from {from}; {}{reuse}",
         rests.as_secs_f64(),
         there * sources,
         remedy(held + resting, route, kernel)

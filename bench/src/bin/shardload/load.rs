@@ -11,6 +11,7 @@ use crate::script;
 use crate::share::{Share, share};
 use crate::swarm::{Plan, Work};
 use crate::target::Security;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl Base<'_> {
             _ => Endpoint::resolve(reach, false)?,
         };
         let name = measure.name.clone().unwrap_or_else(|| match &work {
-            Work::Script(script) => script.name.clone(),
+            Work::Script(script) => stem(&script.name).into(),
             _ => default_name(&endpoints).into(),
         });
         let (connections, per_second) = share(measure.connections, rate, measure.instance)?;
@@ -93,6 +94,11 @@ fn conversing(reach: &Reach, script: &script::Script) -> Result<Vec<Endpoint>, F
     Ok(endpoints)
 }
 
+/// What a file is called, without the folder and what tells its kind.
+fn stem(path: &str) -> &str {
+    Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path)
+}
+
 fn default_name(endpoints: &[Endpoint]) -> &'static str {
     if endpoints.iter().all(|endpoint| endpoint.tls().is_some()) { "TLS" } else { "plain" }
 }
@@ -118,7 +124,13 @@ impl Load {
             return Err(Failure::Usage(text));
         }
         let base = Base { reach: &options.reach, measure: &options.measure, rate: options.rate };
-        base.load(Workload::Script, Work::Script(Arc::new(script)))
+        if script.measures_rounds() && options.rate.is_some() {
+            let name = &script.name;
+            let text = "measures rounds, which follow each other: --rate has no meaning for them";
+            return Err(Failure::Usage(format!("{name} {text}")));
+        }
+        let workload = if script.measures_rounds() { Workload::Rounds } else { Workload::Script };
+        base.load(workload, Work::Script(Arc::new(script)))
     }
 
     pub(crate) fn idle(options: &Idle) -> Result<Self, Failure> {

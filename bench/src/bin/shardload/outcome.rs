@@ -41,6 +41,8 @@ pub(crate) enum Workload {
     Idle,
     Bulk,
     Script,
+    /// A script whose rounds are what is measured.
+    Rounds,
     Abuse,
 }
 
@@ -52,6 +54,7 @@ impl Workload {
             Self::Churn | Self::Idle => "connections",
             Self::Bulk => "chunks",
             Self::Script => "conversations",
+            Self::Rounds => "rounds",
         }
     }
 }

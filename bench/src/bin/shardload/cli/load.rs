@@ -61,13 +61,13 @@ Examples:
   shardload echo tcp://127.0.0.1:7000 --rate 50k --assert 'p99<5ms' --assert 'errors==0'
   shardload echo tls://localhost:7443 --ca chain.pem
   shardload echo tls://127.0.0.1:7443 --insecure --size 16k --report out.html
-  shardload echo tcp://127.0.0.1:7000 --connections 60k --source 127.0.0.2,127.0.0.3
+  shardload echo tcp://127.0.0.1:7000 --connections 10k --source 127.0.0.2-127.0.0.9
   shardload echo unix:/run/echo.sock
 
 Without --rate, a closed loop: each connection keeps --depth messages in flight, and sends the next
 when one is back. With it, an open loop: messages are due at fixed times, and latency is counted
 from when a message was due, so that a stall counts for all it has held up; the uncorrected figure
-stands beside it. Every byte is checked: content, order, count. Ctrl-C ends early, with the report.";
+stands beside it. Every byte is checked: content, order, count. Ctrl-C ends early, with a report.";
 
 /// Send messages to a server that sends them back, and check every byte
 #[derive(Args, Clone, Debug)]
@@ -207,8 +207,8 @@ Examples:
   shardload abuse tls://127.0.0.1:7443 --insecure --kind half-handshake,garbage,big-hello
 
 --connections of legitimate users send and check messages as `echo` does, and the figures are
-theirs. Beside them, --abusers of each kind do what no client should; the report says what the server
-did about them.";
+theirs. Beside them, --abusers of each kind do what no client should; the report says what the
+server did about them.";
 
 /// Misbehave, while legitimate users measure what they get
 #[derive(Args, Clone, Debug)]

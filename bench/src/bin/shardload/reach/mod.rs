@@ -53,8 +53,23 @@ enum At {
 #[derive(Clone, Copy, Debug)]
 struct Proxy {
     version: shardpoll::ProxyVersion,
-    /// What its headers say where no source was named; `None` to a unix socket.
+    /// Where its clients are if no source was named: where the kernel would connect from; `None`
+    /// to a unix socket.
     local: Option<IpAddr>,
+}
+
+impl Proxy {
+    fn new(version: ProxyVersion, target: &Target, at: &At) -> Result<Self, Failure> {
+        let version = match version {
+            ProxyVersion::V1 => shardpoll::ProxyVersion::V1,
+            ProxyVersion::V2 => shardpoll::ProxyVersion::V2,
+        };
+        let At::Ip(addr) = at else { return Ok(Self { version, local: None }) };
+        match source::towards(*addr) {
+            Ok(local) => Ok(Self { version, local: Some(local) }),
+            Err(error) => Err(unreachable(target, error.to_string())),
+        }
+    }
 }
 
 /// What is said in clear before TLS begins.
@@ -87,7 +102,7 @@ impl Endpoint {
                 Some(contexts) if is_tls => Some(contexts.of(target, reach.sni.as_deref())?),
                 _ => None,
             };
-            Ok(Self::new(target, at, &sources, reach, tls))
+            Self::new(target, at, &sources, reach, tls)
         })
         .collect()
     }
@@ -98,21 +113,15 @@ impl Endpoint {
         sources: &[IpAddr],
         reach: &Reach,
         tls: Option<(ClientContext, ServerName<'static>)>,
-    ) -> Self {
-        let (sources, local) = match &at {
-            At::Ip(addr) => {
-                let local = source::towards(*addr).ok();
-                (source::fitting(sources, *addr).collect(), local)
-            }
-            At::Unix(_) => (Arc::default(), None),
+    ) -> Result<Self, Failure> {
+        let sources = match &at {
+            At::Ip(addr) => source::fitting(sources, *addr).collect(),
+            At::Unix(_) => Arc::default(),
         };
-        let proxy = reach.proxy.map(|version| {
-            let version = match version {
-                ProxyVersion::V1 => shardpoll::ProxyVersion::V1,
-                ProxyVersion::V2 => shardpoll::ProxyVersion::V2,
-            };
-            Proxy { version, local }
-        });
+        let proxy = match reach.proxy {
+            Some(version) => Some(Proxy::new(version, target, &at)?),
+            None => None,
+        };
         let preamble = match target.security() {
             Security::Smtp => Some(Preamble::Smtp),
             Security::Xmpp => Some(Preamble::Xmpp),
@@ -120,7 +129,7 @@ impl Endpoint {
         };
         let targets = reach.targets.len() as u64;
         let domain = reach.sni.as_deref().unwrap_or_else(|| host(target)).into();
-        Self { target: target.clone(), at, sources, targets, proxy, tls, preamble, domain }
+        Ok(Self { target: target.clone(), at, sources, targets, proxy, tls, preamble, domain })
     }
 
     /// How to dial connection `number`; TLS is not in it.
@@ -195,10 +204,12 @@ impl Endpoint {
         let span = u64::from(u16::MAX) + 1 - FIRST_CLIENT_PORT;
         let port = FIRST_CLIENT_PORT + number % span;
         let port = u16::try_from(port).expect("it is in the range of ports");
-        let header = match (&self.at, source.or(proxy.local)) {
-            (At::Ip(addr), Some(ip)) => ProxyHeader::proxied(SocketAddr::new(ip, port), *addr),
-            (At::Ip(addr), None) => ProxyHeader::proxied(SocketAddr::new(addr.ip(), port), *addr),
-            (At::Unix(path), _) => {
+        let header = match &self.at {
+            At::Ip(addr) => {
+                let ip = source.or(proxy.local).expect("looked up for every internet address");
+                ProxyHeader::proxied(SocketAddr::new(ip, port), *addr)
+            }
+            At::Unix(path) => {
                 let server = Addr::Unix(Some(Arc::clone(path)));
                 ProxyHeader::proxied(Addr::Unix(None), server)
             }
@@ -222,8 +233,8 @@ fn locate(target: &Target, sources: &[IpAddr]) -> Result<At, Failure> {
         Target::Unix(path) => return Ok(At::Unix(path.as_path().into())),
         Target::Tcp { host, port, .. } => (host.as_str(), *port),
     };
-    let unreachable = |why: String| Failure::Unreachable { target: target.to_string(), why };
-    let found = (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
+    let found = (host, port).to_socket_addrs();
+    let found = found.map_err(|error| unreachable(target, error.to_string()))?;
     let found: Vec<_> = found.collect();
     let fits =
         |addr: &SocketAddr| sources.is_empty() || source::fitting(sources, *addr).next().is_some();
@@ -231,8 +242,12 @@ fn locate(target: &Target, sources: &[IpAddr]) -> Result<At, Failure> {
     match *addrs {
         [] if !found.is_empty() => Err(source::no_family_in_common(target, sources)),
         [only] => Ok(At::Ip(only)),
-        _ => answering(&addrs).map(At::Ip).map_err(unreachable),
+        _ => answering(&addrs).map(At::Ip).map_err(|why| unreachable(target, why)),
     }
+}
+
+fn unreachable(target: &Target, why: String) -> Failure {
+    Failure::Unreachable { target: target.to_string(), why }
 }
 
 fn answering(addrs: &[SocketAddr]) -> Result<SocketAddr, String> {

@@ -154,7 +154,10 @@ mod tests {
         let axis = Axis::of_times_within(120.0, 9_000.0);
         assert_eq!(labels(&axis), ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms"]);
         assert_eq!((axis.place(120.0), axis.place(9_000.0)), (0.0, 1.0));
-        assert_eq!(labels(&Axis::of_times_within(1_100.0, 1_300.0)), ["1.10 ms", "1.30 ms"]);
+        assert_eq!(
+            labels(&Axis::of_times_within(1_100.0, 1_300.0)),
+            ["1.10\u{a0}ms", "1.30\u{a0}ms"]
+        );
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn count(workload: Workload) -> Count {
     match workload {
         Workload::Echo | Workload::Abuse => Count { of, title: "Messages", unit: "messages/s" },
         Workload::Script => Count { of, title: "Conversations", unit: "conversations/s" },
+        Workload::Rounds => Count { of, title: "Rounds", unit: "rounds/s" },
         Workload::Churn => Count { of, title: "Visits", unit: "visits/s" },
         Workload::Idle => {
             Count { of: |point| point.connects_per_second, title: "Connects", unit: "connects/s" }
@@ -109,8 +110,8 @@ fn throughput(run: &Run, points: &[Point]) -> Option<String> {
     }
     let mut keys = vec![("s1", "done")];
     if let Some(asked) = asked {
-        chart.level("s3", asked);
-        keys.push(("s3", "asked for"));
+        chart.level("ink", asked);
+        keys.push(("ink", "asked for"));
     }
     if errors > 0 {
         keys.push(("bad", "errors here"));

@@ -125,12 +125,13 @@ mod tests {
     use crate::outcome::Workload;
     use crate::report::sample;
 
-    const ALL: [Workload; 6] = [
+    const ALL: [Workload; 7] = [
         Workload::Echo,
         Workload::Churn,
         Workload::Idle,
         Workload::Bulk,
         Workload::Script,
+        Workload::Rounds,
         Workload::Abuse,
     ];
 

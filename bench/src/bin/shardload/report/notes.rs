@@ -73,8 +73,8 @@ pub(crate) fn unsent(run: &Run) -> Option<String> {
     (run.unsent > 0).then(|| {
         let (count, unit) = (grouped(run.unsent as f64), run.workload.unit());
         format!(
-            "{count} {unit} were due and never begun, since all connections were still waiting: \
-             the rate is more than this server took"
+            "{count} {unit} were due and never begun, since all connections were still waiting \
+             when the run ended: the server did not keep up"
         )
     })
 }

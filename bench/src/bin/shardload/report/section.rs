@@ -35,7 +35,7 @@ pub(super) fn shape(run: &Run) -> String {
             Workload::Churn => "churn",
             Workload::Idle => "idle",
             Workload::Bulk => "bulk",
-            Workload::Script => "script",
+            Workload::Script | Workload::Rounds => "script",
             Workload::Abuse => "abuse",
         }
         .to_string(),
@@ -57,6 +57,7 @@ pub(super) fn rate(run: &Run) -> (String, &'static str) {
     match run.workload {
         Workload::Echo | Workload::Abuse => (number(run.operations_per_second), "messages/s"),
         Workload::Script => (number(run.operations_per_second), "conversations/s"),
+        Workload::Rounds => (number(run.operations_per_second), "rounds/s"),
         Workload::Churn => (number(run.operations_per_second), "visits/s"),
         Workload::Idle => (run.connects_per_second.map_or_else(unknown, number), "connects/s"),
         Workload::Bulk => {

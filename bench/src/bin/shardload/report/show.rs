@@ -37,9 +37,9 @@ pub(crate) fn time(micros: f64) -> String {
     format!("{} {unit}", three_digits(value))
 }
 
-/// As [`time`], with a proper micro sign, for what is surely UTF-8.
+/// As [`time`], with a proper micro sign and never broken in two, for what is surely UTF-8.
 pub(crate) fn micro(micros: f64) -> String {
-    time(micros).replace(" us", " \u{b5}s")
+    time(micros).replace(" us", " \u{b5}s").replace(' ', "\u{a0}")
 }
 
 /// Bytes, by the thousand.

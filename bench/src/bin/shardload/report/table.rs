@@ -92,6 +92,7 @@ fn columns(unit: Unit) -> Vec<Column> {
         of("asked|per s", open, |run| run.asked_per_second.map(|rate| format!("{rate:.0}"))),
         of("|messages/s", messages, |run| rate_of(run, "messages")),
         of("|conversations/s", script, |run| rate_of(run, "conversations")),
+        of("|rounds/s", rounds, |run| rate_of(run, "rounds")),
         of("|connects/s", visits, |run| run.connects_per_second.map(|rate| format!("{rate:.0}"))),
         of("MB/s|sent", bytes_both, |run| Some(format!("{:.1}", run.sent_megabytes_per_second))),
         of("MB/s|received", bytes_both, |run| {
@@ -143,6 +144,10 @@ fn messages(runs: &[Run]) -> bool {
 
 fn script(runs: &[Run]) -> bool {
     runs.iter().any(|run| run.workload == Workload::Script)
+}
+
+fn rounds(runs: &[Run]) -> bool {
+    runs.iter().any(|run| run.workload == Workload::Rounds)
 }
 
 fn visits(runs: &[Run]) -> bool {
@@ -247,6 +252,7 @@ mod tests {
             (Workload::Churn, "connects/s", "1234"),
             (Workload::Idle, "connects/s", "1234"),
             (Workload::Script, "conversations/s", "567"),
+            (Workload::Rounds, "rounds/s", "567"),
             (Workload::Bulk, "sent", "12.2"),
             (Workload::Bulk, "received", "34.5"),
         ] {

@@ -17,6 +17,8 @@ mod talk;
 mod text;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]
@@ -48,6 +50,11 @@ impl Script {
     /// `NAME:LINE:COLUMN: ` and what is wrong, in one line.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
         read::script(name, text)
+    }
+
+    /// Whether it is the rounds of a `repeat` that are measured, and not the whole.
+    pub(crate) fn measures_rounds(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op.verb, Verb::Repeat { measured: true, .. }))
     }
 
     /// Whether a step begins TLS, so that a certificate has to be checked and nothing before it may
@@ -90,9 +97,15 @@ enum Verb {
     },
     StartTls,
     /// What follows is done so often, up to its [`Verb::Again`].
-    Repeat(u64),
+    Repeat {
+        times: u64,
+        measured: bool,
+    },
     /// Back to this index, if there is another round.
-    Again(usize),
+    Again {
+        first: usize,
+        measured: bool,
+    },
 }
 
 #[derive(Clone, Debug)]

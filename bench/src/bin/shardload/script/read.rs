@@ -75,6 +75,8 @@ pub(super) struct Reader<'t> {
     pub(super) fail_if: Option<Regex>,
     /// The names that expressions capture, by their slot.
     pub(super) captured: Vec<String>,
+    /// The rounds of a `repeat` are measured.
+    pub(super) measures: bool,
     ops: Vec<Op>,
     /// How many `repeat` this is within.
     depth: usize,
@@ -115,22 +117,28 @@ impl Reader<'_> {
             return Err(Wrong::new(at, "a greeting comes once: it cannot stand within repeat"));
         }
         let (line, _) = place(self.text, at.start);
-        let repeats = matches!(verb, Verb::Repeat(_));
+        let repeats = match verb {
+            Verb::Repeat { measured, .. } => Some(measured),
+            _ => None,
+        };
         self.ops.push(Op { line, name, greeting, verb });
         match (keys.body, repeats) {
-            (Some((key, value)), true) => {
+            (Some((key, value)), Some(measured)) => {
                 let first = self.ops.len();
                 self.depth += 1;
                 self.steps(array(key, value)?, value.span())?;
                 self.depth -= 1;
-                self.ops.push(Op { line, name: None, greeting: false, verb: Verb::Again(first) });
+                let verb = Verb::Again { first, measured };
+                self.ops.push(Op { line, name: None, greeting: false, verb });
                 Ok(())
             }
-            (None, true) => Err(Wrong::new(at, "repeat needs do = [ ... ], the steps to repeat")),
-            (Some((key, _)), false) => {
+            (None, Some(_)) => {
+                Err(Wrong::new(at, "repeat needs do = [ ... ], the steps to repeat"))
+            }
+            (Some((key, _)), None) => {
                 Err(Wrong::new(key.span(), "do has no meaning without repeat"))
             }
-            (None, false) => Ok(()),
+            (None, None) => Ok(()),
         }
     }
 

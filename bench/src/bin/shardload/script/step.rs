@@ -30,13 +30,15 @@ pub(super) struct Keys<'v, 't> {
     pub(super) body: Option<Pair<'v, 't>>,
     fail_if: Option<Pair<'v, 't>>,
     greeting: Option<Pair<'v, 't>>,
+    measure: Option<Pair<'v, 't>>,
     name: Option<Pair<'v, 't>>,
 }
 
 impl<'v, 't> Keys<'v, 't> {
     pub(super) fn sort(table: &'v DeTable<'t>, span: Range<usize>) -> Result<Self, Wrong> {
-        let (mut verb, mut body, mut fail_if, mut greeting, mut name) =
-            (None::<Pair<'v, 't>>, None, None, None, None);
+        let mut verb: Option<Pair<'v, 't>> = None;
+        let (mut body, mut fail_if, mut greeting, mut measure, mut name) =
+            (None, None, None, None, None);
         let mut pairs: Vec<_> = table.iter().collect();
         // They come in the order of the alphabet, and are told about in that of the file.
         pairs.sort_by_key(|(key, _)| key.span().start);
@@ -45,6 +47,7 @@ impl<'v, 't> Keys<'v, 't> {
                 "do" => body = Some((key, value)),
                 "fail_if" => fail_if = Some((key, value)),
                 "greeting" => greeting = Some((key, value)),
+                "measure" => measure = Some((key, value)),
                 "name" => name = Some((key, value)),
                 word if VERBS.split(", ").any(|verb| verb == word) => {
                     if let Some((first, _)) = verb {
@@ -57,14 +60,14 @@ impl<'v, 't> Keys<'v, 't> {
                 other => {
                     let what = format!(
                         "unknown key {other:?}; a step has one of {VERBS}, and may have name, \
-                         fail_if, greeting"
+                         fail_if, greeting, measure"
                     );
                     return Err(Wrong::new(key.span(), what));
                 }
             }
         }
         match verb {
-            Some(verb) => Ok(Self { verb, body, fail_if, greeting, name }),
+            Some(verb) => Ok(Self { verb, body, fail_if, greeting, measure, name }),
             None => Err(Wrong::new(span, format!("this step does nothing; want one of {VERBS}"))),
         }
     }
@@ -79,6 +82,11 @@ impl<'v, 't> Keys<'v, 't> {
         if let (Some((fail_if, _)), "expect_bytes" | "expect_close") = (self.fail_if, word) {
             let what = format!("fail_if has no meaning with {word}: it looks at no text");
             return Err(Wrong::new(fail_if.span(), what));
+        }
+        if let (Some((measure, _)), true) = (self.measure, word != "repeat") {
+            let what =
+                format!("measure has no meaning with {word}: it is for the rounds of repeat");
+            return Err(Wrong::new(measure.span(), what));
         }
         let text = |reader: &Reader<'_>| {
             parsed(key, value, |text| not_empty(Text::parse(text, &reader.captured)?))
@@ -96,7 +104,10 @@ impl<'v, 't> Keys<'v, 't> {
                 self.expect(reader, Want::Regex { regex, keeps })?
             }
             "expect_bytes" => Verb::Bytes(count(key, value, MOST)?),
-            "repeat" => Verb::Repeat(count(key, value, MOST)?),
+            "repeat" => {
+                let measured = self.measure(reader)?;
+                Verb::Repeat { times: count(key, value, MOST)?, measured }
+            }
             "sleep" => pause(parsed(key, value, times)?, true),
             "think" => pause(parsed(key, value, times)?, false),
             _ => {
@@ -108,6 +119,18 @@ impl<'v, 't> Keys<'v, 't> {
                 }
             }
         })
+    }
+
+    /// Whether the rounds are what is measured, which those of one `repeat` may be.
+    fn measure(&self, reader: &mut Reader<'_>) -> Result<bool, Wrong> {
+        let Some((key, value)) = self.measure else { return Ok(false) };
+        truth(key, value)?;
+        if reader.measures {
+            let what = "measure stands twice: only one repeat can have its rounds measured";
+            return Err(Wrong::new(key.span(), what));
+        }
+        reader.measures = true;
+        Ok(true)
     }
 
     pub(super) fn name(&self) -> Result<Option<String>, Wrong> {

@@ -1,11 +1,12 @@
 //! One conversation that follows a script: what to do next, given what has come; without a socket.
 //!
 //! ```text
-//!   next() ─► Send, HalfClose ─► carry out, and next() again
-//!          ─► Pause ──────────── wait so long, and next() again
-//!          ─► StartTls ───────── begin it, and next() when it stands
-//!          ─► Await ──────────── receive() what comes, and next() again; or expired(), or ended()
-//!          ─► Done, Failed ───── the end
+//!   next() ─► Send, HalfClose, Round ─► carry out, and next() again
+//!          ─► Pause ─────────────────── wait so long, and next() again
+//!          ─► StartTls ──────────────── begin it, and next() when it stands
+//!          ─► Await ─────────────────── receive() what comes, and next() again
+//!                                      or expired(), or ended()
+//!          ─► Done, Failed ──────────── the end
 //! ```
 //!
 //! Never: reads a clock, or knows what carries its bytes.
@@ -62,6 +63,10 @@ pub(crate) enum Next<'a> {
     StartTls,
     /// End this side of the connection.
     HalfClose,
+    /// What is measured begins here; before, if it is `done`, another has ended.
+    Round {
+        done: bool,
+    },
     /// The script is at its end: close.
     Done,
     Failed(Fault),
@@ -153,11 +158,19 @@ impl Talk {
                 continue;
             }
             match &op.verb {
-                Verb::Repeat(times) => {
+                Verb::Repeat { times, measured } => {
                     self.rounds.push(*times);
                     self.at += 1;
+                    if *measured {
+                        return Next::Round { done: false };
+                    }
                 }
-                Verb::Again(first) => self.again(*first),
+                Verb::Again { first, measured } => {
+                    self.again(*first);
+                    if *measured {
+                        return Next::Round { done: true };
+                    }
+                }
                 Verb::Expect { .. } | Verb::Bytes(_) | Verb::Close => match self.look(op) {
                     Ok(true) => self.go_on(),
                     Ok(false) => {

@@ -1,5 +1,8 @@
-//! Scripts from end to end: what is refused, and what conversations do.
+//! Scripts from end to end: what conversations do.
+//!
+//! Never: opens a socket.
 
+use super::faults::refused;
 use super::*;
 use std::rc::Rc;
 
@@ -7,12 +10,6 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 fn parse(text: &str) -> Rc<Script> {
     Rc::new(Script::parse("x.toml", text).unwrap_or_else(|error| panic!("{error}")))
-}
-
-fn refused(text: &str) -> String {
-    let error = Script::parse("x.toml", text).expect_err(text);
-    assert_eq!(error.lines().count(), 1, "{error}");
-    error
 }
 
 fn talk(script: &Rc<Script>) -> Talk {
@@ -29,6 +26,7 @@ fn play(mut talk: Talk, said: &[Vec<u8>]) -> Vec<String> {
             Next::Pause { counted, .. } => format!("pause {counted}"),
             Next::StartTls => "TLS".into(),
             Next::HalfClose => "half".into(),
+            Next::Round { done } => format!("round {done}"),
             Next::Done => {
                 did.push("done".into());
                 return did;
@@ -75,66 +73,6 @@ fn builtin(name: &str) -> Rc<Script> {
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line_and_column() {
-    for (text, want) in [
-        ("", "x.toml:1:1: there are no steps"),
-        ("step = []", "x.toml:1:8: there are no steps in it"),
-        ("step = [1]", "x.toml:1:9: each step must be a table"),
-        ("step = 3", "x.toml:1:8: step must be a list of steps, and this is a whole number"),
-        ("[[step]]\n\n", "x.toml:1:1: this step does nothing"),
-        ("[[step]]\nsend = \"a\nb\"", "x.toml:2:10: "),
-        ("stop = 1\n[[step]]\nsend = 'a'", "x.toml:1:1: unknown key \"stop\""),
-        ("[[step]]\n  sent = 'a'", "x.toml:2:3: unknown key \"sent\""),
-        (
-            "[[step]]\nsend = 'a'\nexpect = 'b'",
-            "x.toml:3:1: a step does one thing: send and expect",
-        ),
-        ("[[step]]\nsend = ''", "x.toml:2:8: send = \"\": it is empty"),
-        ("[[step]]\nexpect = ''", "x.toml:2:10: expect = \"\": it is empty"),
-        ("[[step]]\nexpect_hex = ''", "x.toml:2:14: expect_hex = \"\": it is empty"),
-        ("[[step]]\nsend_hex = 'abc'", "x.toml:2:12: send_hex = \"abc\": want pairs"),
-        ("[[step]]\nsend_hex = '0g'", "want pairs of hexadecimal digits"),
-        ("[[step]]\nsend = 3", "x.toml:2:8: send must be a text in quotes, and this is a whole"),
-        ("[[step]]\nsend = '{nick}'", "x.toml:2:8: send = \"{nick}\": {nick} is no placeholder"),
-        ("[[step]]\nexpect_regex = 'a('", "x.toml:2:16: expect_regex = \"a(\": unclosed group"),
-        ("[[step]]\nexpect_regex = 'a*'", "it is content with nothing at all"),
-        ("[[step]]\nexpect_regex = '(a{1000}){1000}'", "x.toml:2:16: "),
-        ("[[step]]\nexpect_regex = '(?<host>a)'", "the group \"host\" cannot be called so"),
-        ("[[step]]\nexpect_regex = '(?<A>a)'", "the group \"A\" must have a name of a to z"),
-        ("[[step]]\nexpect_bytes = 0", "x.toml:2:16: expect_bytes = 0: want 1 to"),
-        ("[[step]]\nexpect_bytes = -1", "x.toml:2:16: expect_bytes = -1: want 1 to"),
-        ("[[step]]\nsleep = '5'", "x.toml:2:9: sleep = \"5\": the unit must be"),
-        ("[[step]]\nthink = '5ms..2ms'", "x.toml:2:9: think = \"5ms..2ms\": the second must not"),
-        ("timeout = '0s'\n[[step]]\nsend = 'a'", "x.toml:1:11: timeout = \"0s\": it must be more"),
-        ("fail_if = '['\n[[step]]\nsend = 'a'", "x.toml:1:11: fail_if = \"[\": unclosed"),
-        ("[[step]]\nstarttls = false", "x.toml:2:12: starttls can only be true"),
-        ("[[step]]\nstarttls = 'yes'", "x.toml:2:12: starttls must be true, and this is a text"),
-        (
-            "[[step]]\nstarttls = true\n[[step]]\nstarttls = true",
-            "x.toml:4:1: starttls stands twice",
-        ),
-        ("[[step]]\nsend = 'a'\ndo = []", "x.toml:3:1: do has no meaning without repeat"),
-        ("[[step]]\nrepeat = 3", "x.toml:2:1: repeat needs do"),
-        ("[[step]]\nrepeat = 0\ndo = [{ send = 'a' }]", "x.toml:2:10: repeat = 0: want 1 to"),
-        ("[[step]]\nrepeat = 2\ndo = []", "x.toml:3:6: there are no steps in it"),
-        ("[[step]]\nrepeat = 2\ndo = [{ starttls = true }]", "x.toml:3:9: starttls cannot stand"),
-        ("[[step]]\nrepeat = 2\ndo = [{ half_close = true }]", "half_close cannot stand within"),
-        ("[[step]]\nrepeat = 2\ndo = [{ expect_close = true }]", "expect_close cannot stand"),
-        ("[[step]]\nhalf_close = true\n[[step]]\nsend = 'a'", "x.toml:4:1: nothing can be sent"),
-        ("[[step]]\nexpect_close = true\n[[step]]\nsleep = '1s'", "x.toml:4:1: nothing can follow"),
-        ("[[step]]\nsend = 'a'\ngreeting = true", "x.toml:2:1: only what is expected can be"),
-        ("[[step]]\nsend = 'a'\nfail_if = 'b'", "x.toml:3:1: fail_if has no meaning with send"),
-        ("[[step]]\nexpect_bytes = 1\nfail_if = 'b'", "fail_if has no meaning with expect_bytes"),
-        ("[[step]]\nexpect = 'a'\nname = 1", "x.toml:3:8: name must be a text"),
-    ] {
-        let error = refused(text);
-        assert!(error.starts_with("x.toml:") && error.contains(want), "{text:?}: {error}");
-    }
-    let umlauts = refused("description = '\u{e4}\u{e4}'; x");
-    assert!(umlauts.starts_with("x.toml:1:19: "), "columns are characters: {umlauts}");
-}
-
-#[test]
 fn a_group_is_known_only_behind_its_expression() {
     let expect = "[[step]]\nexpect_regex = 'id=(?<id>\\d+);'\n";
     let send = "[[step]]\nsend = '<{id}>'\n";
@@ -174,6 +112,10 @@ fn repeats_may_stand_within_each_other() {
     let want = ["a", "b", "b", "b", "a", "b", "b", "b", "c"].map(|word| format!("send {word}"));
     assert_eq!(did[..9], want);
     assert_eq!(did[9..], ["done"]);
+    let measured = parse("[[step]]\nrepeat = 2\nmeasure = true\ndo = [{ expect = 'a' }]");
+    assert!(measured.measures_rounds() && !script.measures_rounds());
+    let rounds = ["round false", "round true", "round true", "done"];
+    assert_eq!(play_cut(&measured, &[b"aa"], false), rounds);
     let tables = parse("[[step]]\nrepeat = 2\n[[step.do]]\nsend = 'a'\n[[step.do]]\nexpect = 'b'");
     assert_eq!(play_cut(&tables, &[b"bb"], false), ["send a", "send a", "done"]);
 }
@@ -324,11 +266,11 @@ fn the_greeting_is_left_out_where_it_has_been_read() {
 
 #[test]
 fn the_built_in_scripts_hold_their_conversations() {
-    let ping: Vec<&[u8]> = vec![b"+PONG\r\n"; 100];
     let did =
-        play(talk(&builtin("redis-ping")), &ping.iter().map(|x| x.to_vec()).collect::<Vec<_>>());
-    assert_eq!(did.len(), 101);
-    assert_eq!(did[100], "done");
+        play_cut(&builtin("redis-ping"), &[b"+PONG\r\n", b"+PONG\r\n", b"-ERR no\r\n"], false);
+    let ping = "send *1\\r\\n$4\\r\\nPING\\r\\n";
+    assert_eq!(did[..6], ["round false", ping, "round true", ping, "round true", ping]);
+    assert!(did[6].contains("-ERR no"), "{did:?}");
 
     let stream = b"<?xml version='1.0'?><stream:stream id='1' from='example.org'>";
     for features in [&b"<stream:features><bind/></stream:features>"[..], b"<stream:features/>"] {

@@ -1,8 +1,8 @@
 //! What is sent or expected literally: bytes, with `{placeholders}` for what differs from one
 //! conversation to the next.
 //!
-//! `{word}`, of lower-case letters and `_`, is a placeholder; `{{` writes one brace; any other brace
-//! stands for itself, so that `{"a": 1}` is what it looks like.
+//! `{word}`, of lower-case letters and `_`, is a placeholder; `{{` writes one brace; any other
+//! brace stands for itself, so that `{"a": 1}` is what it looks like.
 //!
 //! Never: knows who says it or where it goes.
 

@@ -184,7 +184,12 @@ impl Abuser {
             }
             AttackKind::Rst => {
                 conn.set_option(SocketOption::ResetOnClose(true));
-                conn.cut();
+                // It is set when this callback has returned.
+                let id = conn.id();
+                conn.local().add_timer(Duration::ZERO, move |local, _| {
+                    local.with::<Self, _>(id, |_, conn| conn.cut());
+                    None
+                });
             }
             AttackKind::HalfClose => {
                 conn.write(&[b'a'; 64]);

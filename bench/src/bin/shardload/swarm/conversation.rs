@@ -4,6 +4,9 @@
 //! took. One that is under way at the end of the run is lost only if the server owes it an answer
 //! and has said nothing of use since.
 //!
+//! Where the script says that the rounds of a `repeat` are measured, each round is an operation of
+//! its own, and the conversation as a whole is none; it ends with a round when the run does.
+//!
 //! Never: knows what is said.
 
 use super::opening::{Role, Ticket};
@@ -20,6 +23,8 @@ pub(super) struct Speaker;
 
 impl Role for Speaker {
     fn usable(&self, swarm: &Rc<Swarm>, conn: &mut Conn<'_>, ticket: &Ticket) {
+        // What it says may be wrong, but it is there.
+        swarm.reached(swarm.clock.nanos());
         let slot = swarm.state.borrow_mut().slots.take();
         let speech = Speech::conversation(swarm, slot, ticket.number);
         conn.set_handler(Conversation {
@@ -27,6 +32,7 @@ impl Role for Speaker {
             ticket: *ticket,
             slot,
             speech,
+            round: None,
             securing_since: 0,
             is_done: false,
             is_excused: false,
@@ -61,6 +67,8 @@ struct Conversation {
     ticket: Ticket,
     slot: u64,
     speech: Speech,
+    /// When the round under way began, if rounds are what is measured.
+    round: Option<u64>,
     /// When its own handshake began.
     securing_since: u64,
     /// Its script is at its end: what follows is only the farewell.
@@ -90,7 +98,7 @@ impl Conversation {
     fn fail(&mut self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
         self.release(&mut conn.local());
         let number = self.ticket.number;
-        let text = || format!("connection {number}: {text}");
+        let text = || format!("conversation {number}: {text}");
         self.swarm.state.borrow_mut().count(fault, text);
         self.swarm.cycle_failed(&mut conn.local());
     }
@@ -109,8 +117,20 @@ impl Conversation {
     fn succeed(&mut self) {
         self.is_done = true;
         self.excuse(true);
-        let (Ticket { due, dialed, .. }, uncounted) = (self.ticket, self.speech.uncounted);
-        self.swarm.succeeded(due + uncounted, dialed + uncounted);
+        if self.round.is_none() {
+            let (Ticket { due, dialed, .. }, uncounted) = (self.ticket, self.speech.uncounted);
+            self.swarm.succeeded(due + uncounted, dialed + uncounted);
+        }
+    }
+
+    /// A measured round begins, perhaps where another has ended; says whether it is the last.
+    fn next_round(&mut self, done: bool) -> bool {
+        let uncounted = std::mem::take(&mut self.speech.uncounted);
+        if let (true, Some(since)) = (done, self.round) {
+            self.swarm.succeeded(since + uncounted, since + uncounted);
+        }
+        self.round = Some(self.swarm.clock.nanos());
+        done && !self.swarm.is_running()
     }
 
     /// Under TLS the server's end is waited for, since the tickets that others resume with come
@@ -134,12 +154,18 @@ impl Conversation {
 impl Speaks for Conversation {
     fn speak(&mut self, conn: &mut Conn<'_>) {
         let mut sent = 0;
-        let turn = self.speech.go_on::<Self>(conn, &self.swarm, &mut sent);
+        let turn = loop {
+            match self.speech.go_on::<Self>(conn, &self.swarm, &mut sent) {
+                Turn::Round { done } if self.next_round(done) => break Turn::Done,
+                Turn::Round { .. } => {}
+                turn => break turn,
+            }
+        };
         self.swarm.state.borrow_mut().tally.sent_bytes += sent;
         let is_ending = self.swarm.state.borrow().phase != Phase::Running;
         self.excuse(is_ending || self.speech.is_resting());
         match turn {
-            Turn::Wait => {}
+            Turn::Wait | Turn::Round { .. } => {}
             Turn::StartTls => self.secure(conn),
             Turn::Done => {
                 self.succeed();

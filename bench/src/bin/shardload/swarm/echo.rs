@@ -1,7 +1,7 @@
 //! Messages there and back on a connection that stays: keeps them in flight, and checks every byte.
 //!
 //! A closed loop sends the next message when one is back. In an open loop messages are due by the
-//! shard's [`Schedule`](crate::schedule::Schedule): message `j` of the connection at place `i` of
+//! shard's [`Schedule`]: message `j` of the connection at place `i` of
 //! `n` is number `j * n + i`.
 //!
 //! Latency is from when a message was due (in a closed loop: queued) to the callback that brings

@@ -96,8 +96,8 @@ impl Swarm {
         self.tell(Event::Interval(Box::new(Cut { index, at, length, tally })));
     }
 
-    /// Ends the last piece, or the warm-up that nothing came after. What is too short to have a rate
-    /// belongs to what comes after the window.
+    /// Ends the last piece, or the warm-up that nothing came after. What is too short to have a
+    /// rate belongs to what comes after the window.
     pub(super) fn end_window(&self) {
         let since = Duration::from_nanos(self.clock.nanos() - self.state.borrow().begun);
         if since < self.plan.warmup {

@@ -9,6 +9,7 @@
 //! | `speech`, `conversation` | what follows a script: on the way to TLS, and as the work itself |
 //! | `quiet`, `bulk`, `abuse` | connections that are held, that carry much, that misbehave |
 //! | `interval` | what is counted, second by second |
+//! | `event` | what the main thread is told |
 //!
 //! ```text
 //!   launch         all are decided       begin              duration over, or stop
@@ -31,6 +32,7 @@ mod bulk;
 mod conversation;
 mod cycle;
 mod echo;
+mod event;
 mod interval;
 mod opening;
 mod pace;
@@ -40,6 +42,7 @@ mod speech;
 mod visit;
 
 pub(crate) use abuse::{Answers, Attacks, name as attack_name};
+pub(crate) use event::{Event, Rest};
 pub(crate) use interval::Cut;
 pub(crate) use plan::{Plan, Work};
 
@@ -67,38 +70,6 @@ const DIALS_AT_A_TIME: u64 = 64;
 
 /// Messages are made in pieces of at most this.
 const SCRATCH_BYTES: usize = 64 * 1024;
-
-/// What a shard tells the main thread.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// So many of its connections are up, and the others will not be; or there is nothing to open
-    /// first.
-    Ready { up: u64, first_error: Option<String> },
-    /// Another piece of the window is over.
-    Interval(Box<Cut>),
-    /// The load is over.
-    Quiet(Box<Rest>),
-}
-
-/// What is told at the end.
-#[derive(Debug)]
-pub(crate) struct Rest {
-    /// What happened outside of the window: before it only errors, after it everything.
-    pub(crate) outside: Tally,
-    pub(crate) openings: Openings,
-    /// How late messages of an open loop were begun whose connection was free, in nanoseconds.
-    pub(crate) lateness: Histogram<u64>,
-    /// Operations that were due and not begun.
-    pub(crate) unsent: u64,
-    /// How long the window was.
-    pub(crate) window: Duration,
-    /// Nobody was there any more.
-    pub(crate) deserted: bool,
-    /// Connections that are up at the end.
-    pub(crate) alive: u64,
-    pub(crate) first_error: Option<String>,
-    pub(crate) attacks: Attacks,
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Phase {

@@ -50,6 +50,10 @@ pub(super) enum Turn {
     /// It waits, and is called again.
     Wait,
     StartTls,
+    /// What is measured begins; before, if it is `done`, another has ended. To be called again.
+    Round {
+        done: bool,
+    },
     Done,
     Failed(Fault),
 }
@@ -164,8 +168,11 @@ impl Speech {
         swarm: &Swarm,
         sent: &mut u64,
     ) -> Turn {
-        if let Wait::Time { since, counted: false } = self.waits_for {
-            self.uncounted += swarm.clock.nanos() - since;
+        if let Wait::Time { since, counted } = self.waits_for {
+            self.waits_for = Wait::Nothing;
+            if !counted {
+                self.uncounted += swarm.clock.nanos() - since;
+            }
         }
         loop {
             match self.talk.next(self.timeout) {
@@ -195,6 +202,7 @@ impl Speech {
                     self.waits_for = Wait::Nothing;
                     return Turn::StartTls;
                 }
+                Next::Round { done } => return Turn::Round { done },
                 Next::Done => return Turn::Done,
                 Next::Failed(fault) => return Turn::Failed(fault),
             }

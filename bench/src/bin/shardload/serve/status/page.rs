@@ -40,9 +40,9 @@ pub(super) fn page(board: &Board) -> String {
     shards(out, &snapshot, &samples);
     ends(out, &total);
     out.push_str(
-        "<footer><p><a href=\"/metrics\">/metrics</a> for Prometheus, <a href=\"/ready\">/ready</a> for a \
-         load balancer, POST /drain to end it in order. The shards count this page's connections \
-         too.</p></footer>\n</body></html>\n",
+        "<footer><p><a href=\"/metrics\">/metrics</a> for Prometheus, \
+         <a href=\"/ready\">/ready</a> for a load balancer, POST /drain to end it in order. \
+         The shards count this page's connections too.</p></footer>\n</body></html>\n",
     );
     html
 }
