@@ -87,28 +87,19 @@ pub(crate) enum What {
     Attack,
     /// 15,000 connections closed at once: none that is not told
     Closeall,
-    /// What shardload costs beside the least that a load generator can be; its CPU time is not part
-    /// of all (needs valgrind, strace and taskset)
+    /// What shardload costs beside the least that a load generator can be; not part of all (needs
+    /// valgrind, strace and taskset)
     Generator,
     /// What shardload says of a server that stops 100 ms each second; not part of all
     Stall,
-    #[value(skip)]
-    GeneratorInstructions,
-    #[value(skip)]
-    GeneratorTime,
     All,
 }
 
 impl Cli {
     pub(crate) fn wants(&self, what: What) -> bool {
-        use What::{GeneratorInstructions, GeneratorTime};
         match self.what {
-            What::All => !matches!(what, What::Attack | What::Stall | GeneratorTime),
-            What::Guards => {
-                matches!(what, What::Syscalls | What::Instructions | GeneratorInstructions)
-            }
-            What::Instructions => matches!(what, What::Instructions | GeneratorInstructions),
-            What::Generator => matches!(what, GeneratorInstructions | GeneratorTime),
+            What::All => !matches!(what, What::Attack | What::Generator | What::Stall),
+            What::Guards => matches!(what, What::Syscalls | What::Instructions),
             only => only == what,
         }
     }
@@ -137,8 +128,8 @@ mod tests {
         assert!(one.wants(What::Memory) && !one.wants(What::Heap));
         assert!(all.wants_every_guard() && !one.wants_every_guard());
         let generator = Cli::parse_from(["figures", "generator"]);
-        assert!(generator.wants(What::GeneratorInstructions) && !generator.wants_every_guard());
-        assert!(all.wants(What::GeneratorInstructions) && !all.wants(What::GeneratorTime));
+        assert!(generator.wants(What::Generator) && !generator.wants(What::Stall));
+        assert!(!all.wants(What::Generator) && !all.wants(What::Stall));
     }
 
     #[test]

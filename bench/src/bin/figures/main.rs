@@ -88,8 +88,8 @@ fn carry_out() -> Result<(), Failure> {
         (What::Heap, |_| heap::measure()),
         (What::Attack, attack::measure),
         (What::Closeall, |_| closeall::measure()),
-        (What::GeneratorInstructions, generator::count),
-        (What::GeneratorTime, generator::time),
+        (What::Generator, generator::count),
+        (What::Generator, generator::time),
         (What::Stall, stall::measure),
     ] {
         if asked.wants(what) {
@@ -112,9 +112,9 @@ fn prepare(asked: &Cli) -> Result<Vec<String>, Failure> {
         (What::Syscalls, tools::STRACE),
         (What::Instructions, tools::STRACE),
         (What::Instructions, tools::VALGRIND),
-        (What::GeneratorInstructions, tools::STRACE),
-        (What::GeneratorInstructions, tools::VALGRIND),
-        (What::GeneratorTime, tools::TASKSET),
+        (What::Generator, tools::STRACE),
+        (What::Generator, tools::VALGRIND),
+        (What::Generator, tools::TASKSET),
     ];
     let mut found = Vec::new();
     for (what, tool) in needs {
@@ -133,8 +133,7 @@ fn prepare(asked: &Cli) -> Result<Vec<String>, Failure> {
 
 /// The budgets that will be needed; where they are recorded there may be none yet.
 fn budgets(asked: &Cli) -> Result<Budgets, Failure> {
-    let held = [What::Syscalls, What::Instructions, What::GeneratorInstructions];
-    let needed = held.iter().any(|what| asked.wants(*what));
+    let needed = asked.wants(What::Syscalls) || asked.wants(What::Instructions);
     if needed && (asked.record.is_none() || asked.budgets.exists()) {
         return Budgets::read(&asked.budgets);
     }
