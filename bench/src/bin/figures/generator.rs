@@ -154,7 +154,7 @@ pub(crate) fn count(program: &Path) -> Result<Section, Failure> {
         format!("{:.1} events a turn; over {} messages", 1.0 / cost.turns, cost.units)
     };
     let told =
-        |name, value, goal, detail, held| Figure { name, value, goal, digits: 1, detail, held };
+        |name, value, goal, detail| Figure { name, value, goal, digits: 1, detail, held: None };
     let ratio = ours.instructions / bare.instructions;
     let figures = vec![
         told("shardload echo, 200 ready at once", ours.instructions, None, events(&ours)),

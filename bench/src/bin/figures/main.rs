@@ -15,8 +15,7 @@
 //! | `report` | goals, verdicts, text and JSON |
 //!
 //! Never: rests a verdict on time, but where time is what was promised (`attack`, `stall`, a part of
-//! `generator`); counts and bytes
-//! repeat on a busy machine, times do not.
+//! `generator`); counts and bytes repeat on a busy machine, times do not.
 
 #![forbid(unsafe_code)]
 
