@@ -79,9 +79,11 @@ show() {
 import json, sys
 
 run = json.load(open(sys.argv[1]))["runs"][0]
-what = {"script": "conversations", "rounds": "rounds", "churn": "visits"}.get(run["workload"], "messages")
+what = {"script": "conversations", "rounds": "rounds", "churn": "visits"}
+what = what.get(run["workload"], "messages")
+p50, p99 = (run["latency"][which] / 1000 for which in ("p50_us", "p99_us"))
 line = f"{run['operations_per_second']:.0f} {what}/s"
-line += f", p50 {run['latency']['p50_us'] / 1000:.2f} ms, p99 {run['latency']['p99_us'] / 1000:.2f} ms"
+line += f", p50 {p50:.2f} ms, p99 {p99:.2f} ms"
 if run["handshakes"]:
     line += f"; {run['handshakes']} TLS handshakes, {run['resumed_handshakes']} of them resumed"
 print("        " + line)
@@ -101,7 +103,8 @@ redis() {
 import json, sys
 
 rate = json.load(open(sys.argv[1]))["runs"][0]["operations_per_second"]
-print(f"        PINGs/s on 50 connections: shardload {rate:.0f}, redis-benchmark {float(sys.argv[2]):.0f}")
+other = float(sys.argv[2])
+print(f"        PINGs/s on 50 connections: shardload {rate:.0f}, redis-benchmark {other:.0f}")
 END
     fi
     end "$pid"

@@ -11,6 +11,7 @@ use crate::script;
 use crate::share::{Share, share};
 use crate::swarm::{Plan, Work};
 use crate::target::Security;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl Base<'_> {
             _ => Endpoint::resolve(reach, false)?,
         };
         let name = measure.name.clone().unwrap_or_else(|| match &work {
-            Work::Script(script) => script.name.clone(),
+            Work::Script(script) => stem(&script.name).into(),
             _ => default_name(&endpoints).into(),
         });
         let (connections, per_second) = share(measure.connections, rate, measure.instance)?;
@@ -91,6 +92,11 @@ fn conversing(reach: &Reach, script: &script::Script) -> Result<Vec<Endpoint>, F
         endpoints.iter_mut().for_each(|endpoint| endpoint.call(domain));
     }
     Ok(endpoints)
+}
+
+/// What a file is called, without the folder and what tells its kind.
+fn stem(path: &str) -> &str {
+    Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or(path)
 }
 
 fn default_name(endpoints: &[Endpoint]) -> &'static str {

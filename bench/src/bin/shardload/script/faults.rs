@@ -1,4 +1,6 @@
 //! What is no script, and what is said about it.
+//!
+//! Never: holds a conversation.
 
 use super::Script;
 
@@ -73,4 +75,27 @@ fn what_is_wrong_is_told_with_its_line_and_column() {
     }
     let umlauts = refused("description = '\u{e4}\u{e4}'; x");
     assert!(umlauts.starts_with("x.toml:1:19: "), "columns are characters: {umlauts}");
+}
+
+#[test]
+fn no_text_at_all_makes_the_reader_panic() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for (name, text) in super::builtins() {
+        for _ in 0..500 {
+            let mut bytes = text.as_bytes().to_vec();
+            for _ in 0..random.usize(1..6) {
+                let at = random.usize(..bytes.len());
+                match random.u8(..3) {
+                    0 => bytes[at] = b"[]{}=\"'.\\\n#,0az \xff"[random.usize(..17)],
+                    1 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, random.u8(..)),
+                }
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            if let Err(error) = Script::parse(name, &text) {
+                assert!(error.starts_with(&format!("{name}:")), "{error}");
+                assert_eq!(error.lines().count(), 1, "{error}");
+            }
+        }
+    }
 }

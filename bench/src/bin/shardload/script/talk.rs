@@ -4,7 +4,8 @@
 //!   next() ─► Send, HalfClose, Round ─► carry out, and next() again
 //!          ─► Pause ─────────────────── wait so long, and next() again
 //!          ─► StartTls ──────────────── begin it, and next() when it stands
-//!          ─► Await ─────────────────── receive() what comes, and next(); or expired(), or ended()
+//!          ─► Await ─────────────────── receive() what comes, and next() again
+//!                                      or expired(), or ended()
 //!          ─► Done, Failed ──────────── the end
 //! ```
 //!

@@ -1,4 +1,6 @@
 //! Scripts from end to end: what conversations do.
+//!
+//! Never: opens a socket.
 
 use super::faults::refused;
 use super::*;

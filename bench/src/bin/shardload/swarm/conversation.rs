@@ -23,6 +23,8 @@ pub(super) struct Speaker;
 
 impl Role for Speaker {
     fn usable(&self, swarm: &Rc<Swarm>, conn: &mut Conn<'_>, ticket: &Ticket) {
+        // What it says may be wrong, but it is there.
+        swarm.reached(swarm.clock.nanos());
         let slot = swarm.state.borrow_mut().slots.take();
         let speech = Speech::conversation(swarm, slot, ticket.number);
         conn.set_handler(Conversation {
@@ -96,7 +98,7 @@ impl Conversation {
     fn fail(&mut self, conn: &mut Conn<'_>, fault: Fault, text: &str) {
         self.release(&mut conn.local());
         let number = self.ticket.number;
-        let text = || format!("connection {number}: {text}");
+        let text = || format!("conversation {number}: {text}");
         self.swarm.state.borrow_mut().count(fault, text);
         self.swarm.cycle_failed(&mut conn.local());
     }

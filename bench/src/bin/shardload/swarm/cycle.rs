@@ -106,10 +106,15 @@ impl Swarm {
     /// One has gone well; it is not over yet.
     pub(super) fn succeeded(&self, due: u64, begun: u64) {
         let now = self.clock.nanos();
-        let state = &mut *self.state.borrow_mut();
-        state.tally.done(due, begun, now);
-        state.cycle.failures = 0;
-        state.cycle.last_success = now;
+        self.state.borrow_mut().tally.done(due, begun, now);
+        self.reached(now);
+    }
+
+    /// Somebody is there.
+    pub(super) fn reached(&self, now: u64) {
+        let cycle = &mut self.state.borrow_mut().cycle;
+        cycle.failures = 0;
+        cycle.last_success = now;
     }
 
     /// One that has gone well is over: there is room for the next.
