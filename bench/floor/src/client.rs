@@ -1,8 +1,8 @@
 //! The least that a load generator can be: connections that each have one message in flight, and
 //! send the next when one is back.
 //!
-//! It is what `figures generator` compares `shardload` with. It times nothing, and nobody would know
-//! from it what the server has sent.
+//! It is what `figures generator` compares `shardload` with. It times nothing, and nobody would
+//! know from it what the server has sent.
 //!
 //! Never: looks at what comes back; as many bytes as were sent are an echo.
 

@@ -10,7 +10,7 @@
 //! | [`level`] | level-triggered: interest changes with what is pending; no timeout |
 //! | [`edge`] | edge-triggered, registered once; a read timeout as one stored time a read |
 //! | [`rustls`] | the same under TLS |
-//! | [`client`] | connections that each have one message in flight; what comes back is counted only |
+//! | [`client`] | connections with one message in flight each; what comes back is counted |
 //! | `sys` | the system calls; the only unsafe code |
 //!
 //! Never: is fair. A client that sends without end has the loop to itself.

@@ -1,5 +1,5 @@
-//! What a load generator itself costs: `shardload echo`, all of it, beside the least that one can be
-//! (`shardpoll_floor::client`). Both drive the same server, one after the other, on one thread.
+//! What a load generator itself costs: `shardload echo`, all of it, beside the least that one can
+//! be (`shardpoll_floor::client`). Both drive the same server, one after the other, on one thread.
 //!
 //! Never: counts what the server does, or what came before the load began.
 
@@ -169,9 +169,9 @@ pub(crate) fn count(program: &Path) -> Result<Section, Failure> {
     let [short, long] = COUNTED_MILLIS;
     let how = format!(
         "the generator runs under callgrind, on one thread, with {COUNTED_CONNECTIONS} connections \
-         and a 64-byte message in flight on each, against the echo server, which runs freely. The figure \
-         is the difference of two runs of {short} and {long} ms, divided by the messages between \
-         them; strace, around callgrind, holds the generator before each wait, so that all echoes \
+         and a 64-byte message in flight on each, against the echo server, which runs freely. The \
+         figure is the difference of two runs of {short} and {long} ms, divided by the messages \
+         between them; strace, around callgrind, holds the generator before each wait, so that all echoes \
          are there. The bare generator (bench/floor/src/client.rs) reads, counts bytes and sends; \
          it neither times a message nor looks at it."
     );
@@ -226,8 +226,8 @@ pub(crate) fn time(program: &Path) -> Result<Section, Failure> {
         "{CONNECTIONS} connections with a message in flight on each; {ROUNDS} rounds, in each of \
          which both drive the same server for {TIMED_MILLIS} ms, one \
          after the other, in turns; ratios are within rounds, figures are medians. Processor time \
-         is user and system, of all threads of the generator (schedstat), from the first message to \
-         the last echo. The server has CPU {of_server}, the generators CPU {of_generator}."
+         is user and system, of all threads of the generator (schedstat), from the first message \
+         to the last echo. The server has CPU {of_server}, the generators CPU {of_generator}."
     );
     Ok(Section { title: "The load generator: processor time", figures, how })
 }

@@ -14,8 +14,8 @@
 //! | `server` | the echo server in a child process, alone or under a tool |
 //! | `report` | goals, verdicts, text and JSON |
 //!
-//! Never: rests a verdict on time, but where time is what was promised (`attack`, `stall`, a part of
-//! `generator`); counts and bytes repeat on a busy machine, times do not.
+//! Never: rests a verdict on time, but where time is what was promised (`attack`, `stall`, a part
+//! of `generator`); counts and bytes repeat on a busy machine, times do not.
 
 #![forbid(unsafe_code)]
 

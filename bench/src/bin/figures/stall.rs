@@ -2,9 +2,9 @@
 //! what `shardload` says of it in an open loop, beside what must come out.
 //!
 //! What must come out is computed: messages are due evenly, one is in flight and the others wait
-//! their turn, and one that would be answered within a stall is answered at its end. The only figure
-//! of this run in it is what a message takes that nothing holds up, on average. Behind a stall all
-//! that has waited goes there and back one by one, which is in the computation too.
+//! their turn, and one that would be answered within a stall is answered at its end. The only
+//! figure of this run in it is what a message takes that nothing holds up, on average. Behind a
+//! stall all that has waited goes there and back one by one, which is in the computation too.
 //!
 //! Never: leaves the stall to chance; the server goes by the calendar, and the load begins between
 //! two stalls and lasts whole seconds.
