@@ -168,12 +168,12 @@ pub(crate) fn count(program: &Path) -> Result<Section, Failure> {
     ];
     let [short, long] = COUNTED_MILLIS;
     let how = format!(
-        "the generator runs under callgrind, on one thread, with {COUNTED_CONNECTIONS} connections \
-         and a 64-byte message in flight on each, against the echo server, which runs freely. The \
-         figure is the difference of two runs of {short} and {long} ms, divided by the messages \
-         between them; strace, around callgrind, holds the generator before each wait, so that all \
-         echoes are there. The bare generator (bench/floor/src/client.rs) reads, counts bytes and sends; \
-         it neither times a message nor looks at it."
+        "the generator runs under callgrind, on one thread, with {COUNTED_CONNECTIONS} \
+         connections and a 64-byte message in flight on each, against the echo server, which runs \
+         freely. The figure is the difference of two runs of {short} and {long} ms, divided by the \
+         messages between them; strace, around callgrind, holds the generator before each wait, \
+         so that all echoes are there. The bare generator (bench/floor/src/client.rs) reads, \
+         counts bytes and sends; it neither times a message nor looks at it."
     );
     Ok(Section { title: "The load generator: user-space instructions a message", figures, how })
 }
