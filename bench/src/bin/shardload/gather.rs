@@ -6,6 +6,7 @@
 //! 1. An interval is shown and logged when all shards that are still at work have told theirs, and
 //!    in order.
 
+use crate::counts::{Counts, histogram};
 use crate::drive::Circumstances;
 use crate::failure::Failure;
 use crate::live::Live;
@@ -13,7 +14,7 @@ use crate::load::Load;
 use crate::outcome::{Attack, Client, Interval, Run, Server, Workload};
 use crate::report::hdr::{HdrLog, latency};
 use crate::swarm::{self, Cut, Rest, Work};
-use crate::tally::{Openings, Tally, add, histogram};
+use crate::tally::{Openings, Tally, add};
 use hdrhistogram::Histogram;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -115,7 +116,8 @@ impl<'a> Gather<'a> {
 
     fn log(&mut self, at: Duration, length: Duration, tally: &Tally) -> Result<(), Failure> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let written = log.write(at, length, &tally.latency, tally.uncorrected.as_ref());
+        let uncorrected = tally.uncorrected.as_ref().map(Counts::histogram);
+        let written = log.write(at, length, &tally.latency.histogram(), uncorrected.as_ref());
         written.map_err(Failure::io("--hdr-out"))
     }
 
@@ -196,8 +198,8 @@ impl<'a> Gather<'a> {
             received_megabytes_per_second: a_second(self.whole.received_bytes) / 1e6,
             connects: all.connects,
             connects_per_second,
-            latency: latency(&all.latency),
-            uncorrected: all.uncorrected.as_ref().and_then(latency),
+            latency: latency(&all.latency.histogram()),
+            uncorrected: all.uncorrected.as_ref().and_then(|counts| latency(&counts.histogram())),
             lateness,
             connect: latency(&self.openings.connect),
             handshake: latency(&self.openings.handshake),
@@ -219,7 +221,8 @@ fn interval(at: Duration, length: Duration, tally: &Tally) -> Interval {
         let any = !histogram.is_empty();
         any.then(|| histogram.value_at_quantile(quantile) as f64 / 1e3)
     };
-    let uncorrected = tally.uncorrected.as_ref();
+    let latency = tally.latency.histogram();
+    let uncorrected = tally.uncorrected.as_ref().map(Counts::histogram);
     Interval {
         at_seconds: at.as_secs_f64(),
         seconds: length.as_secs_f64(),
@@ -228,10 +231,10 @@ fn interval(at: Duration, length: Duration, tally: &Tally) -> Interval {
         received_bytes: tally.received_bytes,
         connects: tally.connects,
         errors: tally.errors.total,
-        p50_us: micros(&tally.latency, 0.5),
-        p99_us: micros(&tally.latency, 0.99),
-        max_us: micros(&tally.latency, 1.0),
-        uncorrected_p99_us: uncorrected.and_then(|histogram| micros(histogram, 0.99)),
+        p50_us: micros(&latency, 0.5),
+        p99_us: micros(&latency, 0.99),
+        max_us: micros(&latency, 1.0),
+        uncorrected_p99_us: uncorrected.and_then(|histogram| micros(&histogram, 0.99)),
     }
 }
 

@@ -46,7 +46,8 @@ pub(crate) use event::{Event, Rest};
 pub(crate) use interval::Cut;
 pub(crate) use plan::{Plan, Work};
 
-use crate::tally::{Fault, Openings, Tally, histogram};
+use crate::counts::histogram;
+use crate::tally::{Fault, Openings, Tally};
 use conversation::Slots;
 use cycle::Cycle;
 use hdrhistogram::Histogram;
