@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::Value;
 use shardpoll_bench::clock::Clock;
+use shardpoll_bench::tools;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -12,16 +13,16 @@ use std::time::Duration;
 use support::{Server, good_run, one_line_with_code, shardload};
 
 /// A server of threads, one for each connection.
-#[expect(clippy::disallowed_methods, reason = "the other side is no engine")]
 fn serve(each: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
     let addr = listener.local_addr().expect("it is bound");
-    thread::spawn(move || {
+    let accept = move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let each = each.clone();
-            thread::spawn(move || each(stream));
+            tools::thread("server", move || each(stream)).expect("a thread can be started");
         }
-    });
+    };
+    tools::thread("listener", accept).expect("a thread can be started");
     addr.to_string()
 }
 

@@ -122,7 +122,8 @@ impl Client {
         });
         state.tally.received_bytes += data.len() as u64;
         let echoed = before - self.course.in_flight();
-        state.in_flight -= echoed;
+        // What comes after the grace counts as lost already.
+        state.in_flight = state.in_flight.saturating_sub(echoed);
         checked?;
         if state.phase == Phase::Running {
             let messages = match open {
