@@ -81,7 +81,9 @@ done
 
 # With few ports, what cannot be done is refused before it is begun, with what helps; and that helps.
 on one sysctl -q -w net.ipv4.ip_local_port_range="40000 40099"
-on one ip address add 10.77.0.12/24 dev wire
+for host in 12 22; do
+    on one ip address add "10.77.0.$host/24" dev wire
+done
 refuses() { # NAME SAYS OPTIONS...
     local name=$1 says=$2 code=0
     shift 2
@@ -100,6 +102,17 @@ helps=0
 on one "$shardload" echo "$target" --connections 150 --source 10.77.0.2,10.77.0.12 --duration 200ms \
     --assert 'errors==0' --quiet >"$work/helps.log" 2>&1 || helps=$?
 report "150 connections from twice 100 ports are made" "$helps"
+# A port serves for one connection to each server, also from a source that was named.
+first=$pid
+start ip netns exec "$net-server" "$shardload" serve --addr 10.77.0.1:0 --shards 1
+twice=0
+on one "$shardload" echo "$target" "tcp://10.77.0.1:$port" --connections 150 --source 10.77.0.22 \
+    --duration 200ms --assert 'errors==0' --quiet >"$work/twice.log" 2>&1 || twice=$?
+report "75 connections to each of two servers are made from 100 ports of one address" "$twice"
+stops "the second server ends in order"
+pid=$first
+refuses "what rests from before is reckoned with" "75 taken or resting in TIME_WAIT" \
+    echo "$target" --connections 30 --source 10.77.0.22
 # A closed loop has no rate to be foreseen.
 code=0
 on one "$shardload" churn "$target" --connections 5 --duration 1s --quiet >"$work/closed.log" 2>&1 || code=$?

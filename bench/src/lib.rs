@@ -9,8 +9,10 @@
 //! | [`cpu`] | processor time of this or another process, in nanoseconds |
 //! | [`memory`] | what a process has in memory, and how many descriptors |
 //! | [`child`] | a server in a child process |
+//! | [`hdr`] | distributions as a text |
 //! | [`course`] | one connection's messages as data: what was sent, what must come back |
 //! | [`command_line`] | how a command line is read, and what is said of a mistake in it |
+//! | [`spread`] | rounds of short windows, and what their figures are worth |
 //! | [`tools`], [`counted`] | strace and callgrind: are they there, and what have they counted |
 //! | [`profile`] | the functions that callgrind has counted in |
 //!
@@ -18,14 +20,17 @@
 
 #![forbid(unsafe_code)]
 
+mod base64;
 pub mod child;
 pub mod clock;
 pub mod command_line;
 pub mod counted;
 pub mod course;
 pub mod cpu;
+pub mod hdr;
 pub mod machine;
 pub mod memory;
 mod pattern;
 pub mod profile;
+pub mod spread;
 pub mod tools;

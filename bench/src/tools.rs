@@ -15,12 +15,15 @@ pub const STRACE: &str = "strace";
 /// Counts instructions.
 pub const VALGRIND: &str = "valgrind";
 
+/// Runs a program on a CPU that is named.
+pub const TASKSET: &str = "taskset";
+
 /// Why there is nothing counted.
 #[derive(Debug)]
 pub enum ToolError {
     /// It is not installed.
     Missing {
-        /// Its name, which is also its package's.
+        /// Its name.
         tool: &'static str,
     },
     /// It is installed and did not do what was asked of it.
@@ -36,7 +39,8 @@ impl fmt::Display for ToolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { tool } => {
-                write!(f, "{tool} is missing: install it (Debian: apt-get install {tool})")
+                let package = if *tool == TASKSET { "util-linux" } else { tool };
+                write!(f, "{tool} is missing: install it (Debian: apt-get install {package})")
             }
             Self::Failed { tool, why } => write!(f, "{tool}: {why}"),
         }

@@ -288,7 +288,7 @@ fn each_target_is_reached_from_each_source() {
     }
     // Visits as well, be it one at a time or as many as there are of both.
     for connections in ["1", "2", "4"] {
-        let how = ["--size", "8", "-c", connections, "--duration", "200ms"];
+        let how = ["--size", "8", "-c", connections, "--duration", "500ms"];
         good_run(&[&["churn"], &targets[..], &how, &sources].concat());
         for server in &servers {
             let from: BTreeSet<IpAddr> = server.take().iter().map(Seen::ip).collect();

@@ -114,7 +114,7 @@ pub use shardpoll_reactor::{
     MinRate, MoveError, NoAddress, PanicPolicy, ParseConnectError, Peer, PeerNet, Pipelined,
     Refused, ShardReport, Signal, Signals, Silence, SocketOption, StartTlsError, Status, Sys, Tick,
     TimerId, TlsPlan, Turn, UnixPathError, Wait, Watch, WatchId, WatchInterest, Watcher,
-    WhenExhausted, WhenFull, Written, events, incoming, raise_descriptor_limit, tls,
+    WhenExhausted, WhenFull, Written, events, incoming, monotonic_now, raise_descriptor_limit, tls,
 };
 pub use shardpoll_reactor::{
     Decoded, Others, ParseNetworkError, ProxyError, ProxyHeader, ProxyProtocol, ProxySsl, ProxyTlv,

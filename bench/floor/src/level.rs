@@ -16,6 +16,19 @@ use std::os::fd::AsFd;
 /// # Errors
 /// When there is no epoll, or waiting fails.
 pub fn serve(listener: &TcpListener, stop: &impl AsFd) -> io::Result<()> {
+    serve_late(listener, stop, || {})
+}
+
+/// As [`serve`], but `hold` is called after each wait, before anything is done about what it has
+/// brought: as long as it takes, nobody is answered.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_late(
+    listener: &TcpListener,
+    stop: &impl AsFd,
+    mut hold: impl FnMut(),
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new()?;
     epoll.add(listener.as_fd(), EPOLLIN, LISTENER)?;
@@ -25,6 +38,7 @@ pub fn serve(listener: &TcpListener, stop: &impl AsFd) -> io::Result<()> {
     let mut conns = Conns::default();
     loop {
         let count = epoll.wait(&mut events, -1)?;
+        hold();
         for event in &events[..count] {
             match event.u64 {
                 LISTENER => accept(listener, &epoll, &mut conns),

@@ -1,4 +1,5 @@
-//! The least an echo server can be: one thread, bare epoll, one `recv` and one `send` an echo.
+//! The least an echo server can be: one thread, bare epoll, one `recv` and one `send` an echo; and
+//! the least that its clients can be.
 //!
 //! It is what every figure of `versus` is compared with: what the kernel takes, and next to nothing
 //! besides. It has no handlers, no timers, no letters, no limits and no errors to report; so nobody
@@ -9,10 +10,12 @@
 //! | [`level`] | level-triggered: interest changes with what is pending; no timeout |
 //! | [`edge`] | edge-triggered, registered once; a read timeout as one stored time a read |
 //! | [`rustls`] | the same under TLS |
+//! | [`client`] | connections with one message in flight each; what comes back is counted |
 //! | `sys` | the system calls; the only unsafe code |
 //!
 //! Never: is fair. A client that sends without end has the loop to itself.
 
+pub mod client;
 mod conns;
 pub mod edge;
 pub mod level;

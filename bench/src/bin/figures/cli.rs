@@ -47,6 +47,15 @@ pub(crate) struct Cli {
     /// So often
     #[arg(long, hide = true, requires = "subject")]
     pub(crate) times: Option<u64>,
+    /// Be the bare generator, and drive this server
+    #[arg(long, hide = true, requires = "millis", requires = "connections")]
+    pub(crate) bare: Option<SocketAddr>,
+    /// With so many connections
+    #[arg(long, hide = true, requires = "bare")]
+    pub(crate) connections: Option<usize>,
+    /// For so long
+    #[arg(long, hide = true, requires = "bare")]
+    pub(crate) millis: Option<u64>,
 }
 
 /// Where the sources are that this program was built of.
@@ -78,13 +87,18 @@ pub(crate) enum What {
     Attack,
     /// 15,000 connections closed at once: none that is not told
     Closeall,
+    /// What shardload costs beside the least that a load generator can be; not part of all (needs
+    /// valgrind, strace and taskset)
+    Generator,
+    /// What shardload says of a server that stops 100 ms each second; not part of all
+    Stall,
     All,
 }
 
 impl Cli {
     pub(crate) fn wants(&self, what: What) -> bool {
         match self.what {
-            What::All => what != What::Attack,
+            What::All => !matches!(what, What::Attack | What::Generator | What::Stall),
             What::Guards => matches!(what, What::Syscalls | What::Instructions),
             only => only == what,
         }
@@ -113,6 +127,9 @@ mod tests {
         let one = Cli::parse_from(["figures", "memory"]);
         assert!(one.wants(What::Memory) && !one.wants(What::Heap));
         assert!(all.wants_every_guard() && !one.wants_every_guard());
+        let generator = Cli::parse_from(["figures", "generator"]);
+        assert!(generator.wants(What::Generator) && !generator.wants(What::Stall));
+        assert!(!all.wants(What::Generator) && !all.wants(What::Stall));
     }
 
     #[test]

@@ -7,14 +7,15 @@
 //! | `attack` | what descriptors used up, and peers that never read, cost; not part of `all` |
 //! | `syscalls`, `instructions`, `operations` | one kind of figure each: what is counted |
 //! | `memory`, `heap`, `closeall` | likewise |
+//! | `generator`, `stall` | what `shardload` itself costs; what it says of a server that stops |
 //! | `counting`, `subject` | a program under callgrind; the small ones that do one operation |
 //! | `budget` | what counted rows took before, in `bench/budgets.json`, and the verdict |
 //! | `driver`, `crowd` | the clients: plain blocking sockets; and the engine's own client |
 //! | `server` | the echo server in a child process, alone or under a tool |
 //! | `report` | goals, verdicts, text and JSON |
 //!
-//! Never: rests a verdict on time, but where time is what was promised (`attack`); counts and bytes
-//! repeat on a busy machine, times do not.
+//! Never: rests a verdict on time, but where time is what was promised (`attack`, `stall`, a part
+//! of `generator`); counts and bytes repeat on a busy machine, times do not.
 
 #![forbid(unsafe_code)]
 
@@ -26,12 +27,14 @@ mod counting;
 mod crowd;
 mod driver;
 mod failure;
+mod generator;
 mod heap;
 mod instructions;
 mod memory;
 mod operations;
 mod report;
 mod server;
+mod stall;
 mod subject;
 mod syscalls;
 
@@ -64,6 +67,11 @@ fn carry_out() -> Result<(), Failure> {
     if let (Some(subject), Some(times)) = (asked.subject, asked.times) {
         return subject.carry_out(times);
     }
+    if let (Some(addr), Some(connections), Some(millis)) =
+        (asked.bare, asked.connections, asked.millis)
+    {
+        return generator::bare(addr, generator::Load { connections, millis });
+    }
     if asked.record.is_some() && !asked.wants_every_guard() {
         let line = "--record is for all rows that have budgets: figures guards --record REASON";
         return Err(Failure::Usage(line.into()));
@@ -79,6 +87,9 @@ fn carry_out() -> Result<(), Failure> {
         (What::Heap, |_| heap::measure()),
         (What::Attack, attack::measure),
         (What::Closeall, |_| closeall::measure()),
+        (What::Generator, generator::count),
+        (What::Generator, generator::time),
+        (What::Stall, stall::measure),
     ] {
         if asked.wants(what) {
             report.add(measure(&server)?)?;
@@ -100,6 +111,9 @@ fn prepare(asked: &Cli) -> Result<Vec<String>, Failure> {
         (What::Syscalls, tools::STRACE),
         (What::Instructions, tools::STRACE),
         (What::Instructions, tools::VALGRIND),
+        (What::Generator, tools::STRACE),
+        (What::Generator, tools::VALGRIND),
+        (What::Generator, tools::TASKSET),
     ];
     let mut found = Vec::new();
     for (what, tool) in needs {

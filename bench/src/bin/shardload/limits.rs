@@ -3,6 +3,8 @@
 //!
 //! Never: changes a limit but the soft one of descriptors.
 
+mod taken;
+
 use crate::failure::Failure;
 use crate::reach::Endpoint;
 use shardpoll::{CloseReason, raise_descriptor_limit};
@@ -11,6 +13,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use taken::Taken;
 
 /// What a load will take.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +53,9 @@ pub(crate) fn check(need: &Need, endpoints: &[Endpoint]) -> Result<(), Failure> 
     descriptors(need, limit, most.unwrap_or(u64::MAX)).map_err(Failure::Usage)?;
     // Without these files nothing is known; then the load shows it.
     let Some(kernel) = Kernel::read() else { return Ok(()) };
-    let routes = routes(endpoints);
+    let mut taken = taken::all();
+    taken.retain(|taken| kernel.lacks(taken));
+    let routes = routes(endpoints, &taken);
     let crowd = endpoints.len() as u64;
     routes.iter().try_for_each(|route| ports(need, crowd, route, &kernel)).map_err(Failure::Usage)
 }
@@ -100,9 +105,11 @@ struct Route {
     endpoints: u64,
     /// How many addresses it is reached from.
     sources: u64,
+    /// The most ports that one of them has in use for this address already.
+    taken: u64,
 }
 
-fn routes(endpoints: &[Endpoint]) -> Vec<Route> {
+fn routes(endpoints: &[Endpoint], taken: &[Taken]) -> Vec<Route> {
     let mut routes: BTreeMap<SocketAddr, Route> = BTreeMap::new();
     for endpoint in endpoints {
         let Some(to) = endpoint.addr() else { continue };
@@ -110,7 +117,8 @@ fn routes(endpoints: &[Endpoint]) -> Vec<Route> {
             target: endpoint.target.to_string(),
             to,
             endpoints: 0,
-            sources: endpoint.source_count() as u64,
+            sources: endpoint.sources().len().max(1) as u64,
+            taken: taken::most(taken, to, endpoint.sources()),
         };
         routes.entry(to).or_insert_with(new).endpoints += 1;
     }
@@ -188,6 +196,12 @@ impl Kernel {
         }
     }
 
+    /// Whether a port that it might choose is gone for now.
+    fn lacks(&self, taken: &Taken) -> bool {
+        let is_ours = (self.first..=self.last).contains(&taken.from.port());
+        is_ours && !(taken.is_resting && self.reuses(taken.to.ip()))
+    }
+
     /// How long a port is gone behind a visit.
     fn rests(&self, to: IpAddr) -> Duration {
         if self.reuses(to) { self.reuse_after } else { TIME_WAIT }
@@ -198,20 +212,29 @@ fn ports(need: &Need, crowd: u64, route: &Route, kernel: &Kernel) -> Result<(), 
     let share = |all: u64| (all * route.endpoints).div_ceil(crowd);
     let each = |all: u64| all.div_ceil(route.sources);
     let held = share(need.connections) + share(need.abusers);
-    let there = kernel.ports();
-    let Route { target, sources, .. } = route;
+    let Route { target, sources, taken, .. } = route;
+    let there = kernel.ports().saturating_sub(*taken);
     let from = match sources {
         1 => "one address".to_string(),
         sources => format!("{sources} addresses"),
+    };
+    let others = match taken {
+        0 => String::new(),
+        taken => format!(", {taken} taken or resting in TIME_WAIT"),
+    };
+    let reuse = match kernel.reuse {
+        _ if kernel.reuses(route.to.ip()) => "",
+        _ => ", or let the kernel use them again after a second: sysctl -w net.ipv4.tcp_tw_reuse=1",
     };
     let Kernel { first, last, .. } = kernel;
     if each(held) > there {
         return Err(format!(
             "{}: {target} can have {} from {from} (net.ipv4.ip_local_port_range is {first} to \
-             {last}); {}",
+             {last}{others}); {}{}",
             asked(need),
             there * sources,
-            remedy(held, route, kernel)
+            remedy(held, route, kernel),
+            if *taken > 0 { reuse } else { "" }
         ));
     }
     let Some(rate) = need.visits_per_second else { return Ok(()) };
@@ -220,15 +243,9 @@ fn ports(need: &Need, crowd: u64, route: &Route, kernel: &Kernel) -> Result<(), 
     if each(held + resting) <= there {
         return Ok(());
     }
-    let reuse = match kernel.reuse {
-        _ if kernel.reuses(route.to.ip()) => String::new(),
-        _ => ", or let the kernel use them again after a second: sysctl -w \
-              net.ipv4.tcp_tw_reuse=1"
-            .to_string(),
-    };
     Err(format!(
         "--rate {rate}: a port rests for {} s behind each visit (TIME_WAIT), and {target} has {} \
-         from {from}; {}{reuse}",
+         from {from}{others}; {}{reuse}",
         rests.as_secs_f64(),
         there * sources,
         remedy(held + resting, route, kernel)
@@ -244,14 +261,15 @@ fn visits(rate: f64, time: Duration) -> u64 {
 
 /// What gives so many ports.
 fn remedy(wanted: u64, route: &Route, kernel: &Kernel) -> String {
-    let sources = wanted.div_ceil(kernel.ports());
+    let there = kernel.ports().saturating_sub(route.taken).max(1);
+    let sources = wanted.div_ceil(there);
     let more = match route.to.ip().to_canonical() {
         IpAddr::V4(ip) if ip.is_loopback() && sources <= NAMED => {
             format!("connect from more: --source 127.0.0.2-127.0.0.{}", sources + 1)
         }
         _ => format!("connect from {sources} addresses of this machine: --source IP,IP"),
     };
-    if wanted.div_ceil(route.sources) > PORTS_AT_MOST {
+    if wanted.div_ceil(route.sources) + route.taken > PORTS_AT_MOST {
         return more;
     }
     format!("{more}, or widen the range: sysctl -w net.ipv4.ip_local_port_range='1024 65535'")

@@ -6,14 +6,13 @@
 //! | `section`, `charts` | what a page has of each run |
 //! | `chart`, `axis`, `series` | one chart: its drawing, its scales, the points that fit on it |
 //! | `notes` | what has to be said of a run in words |
-//! | `hdr`, `base64` | distributions as HdrHistograms, and their log |
+//! | `hdr` | distributions as figures, and their log |
 //! | `verdict` | what was lost, wrong or asserted in vain |
 //! | `show`, `columns` | figures as people read them, and beneath each other |
 //!
 //! Never: measures; rounds what JSON gives.
 
 mod axis;
-mod base64;
 mod chart;
 mod charts;
 pub(crate) mod columns;

@@ -45,7 +45,6 @@ mod scenario;
 mod serve;
 mod shards;
 mod specs;
-mod spread;
 mod timers;
 mod visit;
 mod window;
@@ -57,6 +56,7 @@ use peer::Peer;
 use report::Report;
 use scenario::Kind;
 use shardpoll::raise_descriptor_limit;
+use shardpoll_bench::spread;
 use std::process::ExitCode;
 
 /// Descriptors that a process has beside its connections.

@@ -12,7 +12,7 @@ use crate::compare::{self, Measured, Part};
 use crate::failure::Failure;
 use crate::report::Row;
 use crate::scenario::{Kind, Lines, Scenario};
-use crate::spread::Spread;
+use crate::spread::{Spread, go_round};
 use crate::window::{self, Place, Window};
 use shardpoll_bench::child::Child;
 
@@ -24,25 +24,6 @@ pub(crate) struct Stand {
     clients: Clients,
     /// Processes that work for the clients, and are no strangers.
     helpers: Vec<u32>,
-}
-
-/// Goes over all of them, so many times and once more; gives what `window` has given, for each.
-pub(crate) fn go_round<T, W>(
-    all: &mut [T],
-    rounds: u32,
-    mut window: impl FnMut(&mut T) -> Result<W, Failure>,
-) -> Result<Vec<Vec<W>>, Failure> {
-    let mut windows: Vec<Vec<W>> = all.iter().map(|_| Vec::new()).collect();
-    for round in 0..=rounds {
-        for turn in 0..all.len() {
-            let at = if round % 2 == 0 { turn } else { all.len() - 1 - turn };
-            let window = window(&mut all[at])?;
-            if round > 0 {
-                windows[at].push(window);
-            }
-        }
-    }
-    Ok(windows)
 }
 
 impl Stand {
@@ -144,21 +125,5 @@ impl Row {
         self.per_second = Some(all(&|own| own.messages as f64 / own.seconds / scale));
         self.client = Some(all(&|own| own.client / own.seconds));
         self.windows = windows;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_other_round_goes_the_other_way_and_the_first_does_not_count() {
-        let mut order = Vec::new();
-        let windows = go_round(&mut ['a', 'b', 'c'], 2, |name| {
-            order.push(*name);
-            Ok(order.len())
-        });
-        assert_eq!(order, ['a', 'b', 'c', 'c', 'b', 'a', 'a', 'b', 'c']);
-        assert_eq!(windows.expect("none failed"), [[6, 7], [5, 8], [4, 9]]);
     }
 }

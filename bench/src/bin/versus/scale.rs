@@ -12,8 +12,9 @@ use crate::clients::{Handshake, Order};
 use crate::compare::{self, Measured, Part};
 use crate::failure::Failure;
 use crate::report::Row;
-use crate::rounds::{Stand, go_round};
+use crate::rounds::Stand;
 use crate::scenario::{Goal, Lines, Scenario};
+use crate::spread::go_round;
 use crate::window::{Place, Window};
 
 /// A window with many is so many times as long: each connection is to have its turn, and again.

@@ -13,8 +13,9 @@ use crate::failure::Failure;
 use crate::instructions::{self, ECHO, What};
 use crate::peer::Peer;
 use crate::report::Row;
-use crate::rounds::{Stand, go_round, timed};
+use crate::rounds::{Stand, timed};
 use crate::scenario::{Lines, Scenario};
+use crate::spread::go_round;
 use crate::window::Place;
 
 /// How many it has, and with that many its connections and its options.

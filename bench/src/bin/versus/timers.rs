@@ -12,8 +12,8 @@ use crate::compare::{self, Measured, Part};
 use crate::failure::Failure;
 use crate::peer::Peer;
 use crate::report::Row;
-use crate::rounds::go_round;
 use crate::scenario::{Goal, Scenario};
+use crate::spread::go_round;
 use shardpoll_bench::clock::Clock;
 use std::time::Duration;
 

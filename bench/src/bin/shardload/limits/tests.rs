@@ -16,7 +16,7 @@ fn kernel(reuse: &str) -> Kernel {
 
 fn route(to: &str, sources: u64) -> Route {
     let to: SocketAddr = to.parse().expect(to);
-    Route { target: format!("tcp://{to}"), to, endpoints: 1, sources }
+    Route { target: format!("tcp://{to}"), to, endpoints: 1, sources, taken: 0 }
 }
 
 #[test]
@@ -68,6 +68,12 @@ fn connections_to_one_address_need_ports() {
     // Two targets at one address do not.
     let twice = Route { endpoints: 2, ..local.clone() };
     assert!(held(28_233, 2, &twice).is_err());
+    // Those that others have are not there.
+    let crowded = Route { taken: 28_000, ..route("192.0.2.1:7", 1) };
+    assert_eq!(held(232, 1, &crowded), Ok(()));
+    let said = held(233, 1, &crowded).expect_err("one too many");
+    assert!(said.contains("232 from one address") && said.contains("28000 taken"), "{said}");
+    assert!(said.contains("from 2 addresses") && said.contains("tcp_tw_reuse=1"), "{said}");
     // What does not suffice is not advised.
     let said = held(100_000, 1, &local).expect_err("many");
     assert!(said.contains("127.0.0.2-127.0.0.5") && !said.contains("sysctl"), "{said}");
@@ -75,6 +81,19 @@ fn connections_to_one_address_need_ports() {
     assert!(said.contains("from 4 addresses of this machine"), "{said}");
     let need = Need { connections: 20_000, abusers: 10_000, ..NEED };
     assert!(ports(&need, 1, &local, &kernel("2")).is_err());
+}
+
+#[test]
+fn a_port_is_gone_unless_it_is_of_others_or_may_be_used_again() {
+    let lacks = |reuse, from: &str, to: &str, is_resting| {
+        let [from, to] = [from, to].map(|text| text.parse().expect(text));
+        kernel(reuse).lacks(&Taken { from, to, is_resting })
+    };
+    assert!(lacks("2", "127.0.0.1:40000", "127.0.0.1:7", false));
+    assert!(!lacks("2", "127.0.0.1:40000", "127.0.0.1:7", true));
+    assert!(lacks("2", "192.0.2.1:40000", "192.0.2.2:7", true));
+    assert!(!lacks("1", "192.0.2.1:40000", "192.0.2.2:7", true));
+    assert!(!lacks("0", "192.0.2.1:32767", "192.0.2.2:7", true));
 }
 
 #[test]

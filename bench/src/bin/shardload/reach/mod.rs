@@ -187,9 +187,9 @@ impl Endpoint {
         }
     }
 
-    /// How many addresses its connections come from: 1 where the kernel chooses.
-    pub(crate) fn source_count(&self) -> usize {
-        self.sources.len().max(1)
+    /// Which addresses its connections come from; empty where the kernel chooses.
+    pub(crate) fn sources(&self) -> &[IpAddr] {
+        &self.sources
     }
 
     fn source(&self, number: u64) -> Option<IpAddr> {

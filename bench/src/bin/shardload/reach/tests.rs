@@ -35,7 +35,7 @@ fn sources_and_targets_take_turns_independently() {
         pairs.insert((endpoint.target.to_string(), endpoint.source(number)));
     }
     assert_eq!(pairs.len(), 6, "{pairs:?}");
-    assert!(endpoints.iter().all(|endpoint| endpoint.source_count() == 3));
+    assert!(endpoints.iter().all(|endpoint| endpoint.sources().len() == 3));
 }
 
 #[test]

@@ -12,11 +12,10 @@
 //! 1. Values are nanoseconds, in every histogram of this program.
 //! 2. A line without a tag is of latency, one with the tag `uncorrected` of the uncorrected one.
 
-use super::base64;
 use super::show::quoted;
 use crate::outcome::{Instance, Latency};
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+pub(crate) use shardpoll_bench::hdr::{decode, encode};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -48,24 +47,6 @@ pub(crate) fn latency(histogram: &Histogram<u64>) -> Option<Latency> {
         max_us: micros(histogram.max()),
         histogram: encode(histogram),
     })
-}
-
-/// As text: V2, deflated, base 64.
-pub(crate) fn encode(histogram: &Histogram<u64>) -> String {
-    let mut bytes = Vec::new();
-    let done = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
-    done.expect("memory takes all, and so many counts fit into any address space");
-    base64::encode(&bytes)
-}
-
-/// What [`encode`], or another library, has made.
-///
-/// # Errors
-/// In words, what it is instead.
-pub(crate) fn decode(text: &str) -> Result<Histogram<u64>, String> {
-    let bytes = base64::decode(text).ok_or("it is no whole base 64")?;
-    let decoded = Deserializer::new().deserialize(&mut &bytes[..]);
-    decoded.map_err(|error| format!("it is no HdrHistogram (V2): {error}"))
 }
 
 /// What stands at the head of a log.
