@@ -67,6 +67,12 @@ impl Course {
         self.sent - self.echoed
     }
 
+    /// When the first of those was queued.
+    #[must_use]
+    pub fn oldest(&self) -> Option<u64> {
+        (self.in_flight() > 0).then(|| self.stamps[self.slot(self.echoed)])
+    }
+
     /// Bytes of a message.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -173,7 +179,9 @@ mod tests {
     fn a_message_that_lacks_a_byte_is_in_flight() {
         let (mut course, wire) = sent(16, 3);
         course.receive(&wire[..47], |_, _| {}).expect("as it was sent");
-        assert_eq!(course.in_flight(), 1);
+        assert_eq!((course.in_flight(), course.oldest()), (1, Some(102)));
+        course.receive(&wire[47..], |_, _| {}).expect("as it was sent");
+        assert_eq!(course.oldest(), None);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! Never: asks a shard; it is told.
 //!
 //! Invariants:
-//! 1. An interval is shown and logged when all shards that are still at work have told theirs, and
-//!    in order.
+//! 1. An interval is shown and logged when all shards that have one of it have told theirs, and in
+//!    order.
 
 use crate::counts::{Counts, histogram};
 use crate::drive::Circumstances;
@@ -29,8 +29,8 @@ pub(crate) struct Gather<'a> {
     load: &'a Load,
     live: &'a Live,
     log: Option<HdrLog>,
-    /// Shards that are at work.
-    working: usize,
+    /// Of each shard that is done, how many pieces it has told.
+    ended: Vec<usize>,
     /// Pieces of intervals that are not complete, by index from `shown` on.
     pending: VecDeque<Pending>,
     shown: usize,
@@ -62,7 +62,7 @@ impl<'a> Gather<'a> {
             load,
             live,
             log,
-            working: load.threads,
+            ended: Vec::new(),
             pending: VecDeque::new(),
             shown: 0,
             intervals: Vec::new(),
@@ -80,7 +80,7 @@ impl<'a> Gather<'a> {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.working == 0
+        self.ended.len() == self.load.threads
     }
 
     /// A shard has ended an interval.
@@ -95,12 +95,19 @@ impl<'a> Gather<'a> {
             pending.length = pending.length.max(cut.length);
             pending.tally.add(&cut.tally);
         }
-        self.show(self.working)
+        self.show()
     }
 
-    /// Shows those that so many shards have told.
-    fn show(&mut self, shards: usize) -> Result<(), Failure> {
-        while self.pending.front().is_some_and(|pending| pending.shards >= shards) {
+    /// How many shards have a piece of this index, or will: those that ended before it have none.
+    fn expected(&self, index: usize) -> usize {
+        self.load.threads - self.ended.iter().filter(|pieces| **pieces <= index).count()
+    }
+
+    /// Shows those that nobody has anything to add to.
+    fn show(&mut self) -> Result<(), Failure> {
+        while let Some(pending) = self.pending.front()
+            && pending.shards == self.expected(self.shown)
+        {
             let Some(Pending { at, length, tally, .. }) = self.pending.pop_front() else { break };
             self.shown += 1;
             let interval = interval(at, length, &tally);
@@ -122,8 +129,8 @@ impl<'a> Gather<'a> {
     }
 
     /// A shard is done.
-    pub(crate) fn end(&mut self, rest: Rest) {
-        self.working -= 1;
+    pub(crate) fn end(&mut self, rest: Rest) -> Result<(), Failure> {
+        self.ended.push(rest.pieces);
         self.outside.add(&rest.outside);
         self.openings.add(&rest.openings);
         add(&mut self.lateness, &rest.lateness);
@@ -135,12 +142,11 @@ impl<'a> Gather<'a> {
         if let Some(fault) = rest.first_error {
             self.first_error.get_or_insert(fault);
         }
+        self.show()
     }
 
     /// The whole of it.
     pub(crate) fn finish(mut self, circumstances: &Circumstances) -> Result<Run, Failure> {
-        // Shards that had ended early are missing in the last ones.
-        self.show(0)?;
         let outside = std::mem::replace(&mut self.outside, Tally::new(false));
         let after = circumstances.took.saturating_sub(self.window);
         self.log(self.window, after, &outside)?;
@@ -149,7 +155,7 @@ impl<'a> Gather<'a> {
         }
         let mut all = outside;
         all.add(&self.whole);
-        if all.connects == 0 && all.errors.total > 0 {
+        if all.connects == 0 && all.errors.total + all.errors.lost > 0 {
             let why = self.first_error.unwrap_or_else(|| "no connection came to be".into());
             return Err(self.load.unreachable(why));
         }
