@@ -3,6 +3,7 @@
 //! Never: prints; `verdict` says which of them failed. Never holds true of a figure that a run does
 //! not have.
 
+use crate::failure::Failure;
 use crate::outcome::{Errors, Latency, Run};
 use crate::report::show;
 use std::str::FromStr;
@@ -29,6 +30,21 @@ impl Assertion {
             Some(value) if operator.holds(value, *bound) => Ok(()),
             Some(value) => Err(format!("{text} does not hold: it was {}", figure.show(value))),
         }
+    }
+
+    /// Whether a run could have this figure at all.
+    ///
+    /// # Errors
+    /// Says which option it lacks for that.
+    pub(crate) fn may_hold(&self, open_loop: bool, server_known: bool) -> Result<(), Failure> {
+        let is_there = match self.figure {
+            Figure::Time(Whose::Uncorrected | Whose::Lateness, _) => open_loop,
+            Figure::Cost(Whose::Server, _) | Figure::Bytes(_) => server_known,
+            _ => true,
+        };
+        let Self { text, figure, .. } = self;
+        let why = || format!("--assert '{text}': {}", figure.absence());
+        if is_there { Ok(()) } else { Err(Failure::Usage(why())) }
     }
 
     /// Whoever asserts something of errors has said how many may be.

@@ -134,13 +134,15 @@ impl fmt::Display for Failure {
             }
             Self::InFlight { depth, size, limit } => write!(
                 f,
-                "--depth {depth} of --size {size}: a connection may have {} in flight at most",
+                "--size {} with {depth} in flight: a connection may have {} in flight at most",
+                show_size(*size),
                 show_size(*limit)
             ),
             Self::AllInFlight { connections, depth, size, limit } => write!(
                 f,
-                "--connections {connections} with --depth {depth} of --size {size}: all together \
-                 may have {} in flight at most",
+                "--connections {connections} with {depth} in flight of --size {}: all together may \
+                 have {} in flight at most",
+                show_size(*size),
                 show_size(*limit)
             ),
             Self::IdleThreads { threads, connections } => {

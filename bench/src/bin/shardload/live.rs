@@ -1,4 +1,5 @@
-//! What is seen while it runs, on standard error: bars on a terminal, a line a second elsewhere.
+//! What is seen while it runs, on standard error: bars on a terminal that can move its cursor, a
+//! line a second elsewhere.
 //!
 //! Never: measures, wakes or slows a shard; it shows intervals that are kept with and without it,
 //! so that the figures are the same either way. Never colours, so `NO_COLOR` changes nothing.
@@ -41,7 +42,7 @@ struct Seen {
 impl Live {
     /// `quiet` shows nothing, wherever standard error leads to.
     pub(crate) fn new(quiet: bool) -> Self {
-        let to = match (quiet, io::stderr().is_terminal()) {
+        let to = match (quiet, io::stderr().is_terminal() && draws()) {
             (true, _) => To::Nobody,
             (false, false) => To::Lines,
             (false, true) => {
@@ -123,6 +124,11 @@ fn show(bar: &ProgressBar, name: &str, (at, of): (u64, u64), message: String) {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whether the terminal can do more than print.
+fn draws() -> bool {
+    env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
 /// A full block where the terminal says that it knows one.

@@ -150,8 +150,7 @@ impl Load {
     }
 
     pub(crate) fn abuse(options: &Abuse) -> Result<Self, Failure> {
-        let mut kinds = options.kind.clone();
-        kinds.dedup();
+        let kinds = options.kind.clone();
         let twice = kinds.iter().enumerate().find(|(at, kind)| kinds[..*at].contains(kind));
         if let Some((_, kind)) = twice {
             let name = crate::swarm::attack_name(*kind);
@@ -166,6 +165,15 @@ impl Load {
     /// Says whether it can be done here.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let (connections, threads) = (self.connections.count, self.threads);
+        let one_way = match self.work {
+            Work::Upload { size } | Work::Download { size } => Some((size, BULK_DEPTH)),
+            _ => None,
+        };
+        if let Some((size, depth)) =
+            one_way.filter(|(size, depth)| size.saturating_mul(*depth) > MAX_IN_FLIGHT_BYTES)
+        {
+            return Err(Failure::InFlight { depth, size, limit: MAX_IN_FLIGHT_BYTES });
+        }
         if let Some((size, depth)) = self.work.echo() {
             let in_flight = depth.saturating_mul(size);
             if in_flight > MAX_IN_FLIGHT_BYTES {

@@ -55,7 +55,7 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
+    synopsis(&mut page, command)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     if command.has_subcommands() {
@@ -67,6 +67,14 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
         as_it_stands(&mut page, text.strip_prefix("Examples:\n").unwrap_or(&text))?;
     }
     Ok(page)
+}
+
+/// As `--help` has it: clap_mangen would list options without their values.
+fn synopsis(page: &mut Vec<u8>, command: &Command) -> io::Result<()> {
+    let usage = command.clone().render_usage().to_string();
+    writeln!(page, ".SH SYNOPSIS")?;
+    let lines = usage.lines().map(|line| line.trim_start_matches("Usage:").trim());
+    as_it_stands(page, &lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Lines that roff neither fills nor reads.

@@ -51,9 +51,13 @@ struct Part {
 /// Reads, adds, shows, and writes the sum if asked to.
 pub(crate) fn merge(options: &Merge) -> Result<(), Failure> {
     let Merge { logs, hdr_out, json } = options;
+    // However they are called; one that is not there yet is no other's.
+    let whole = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    let (files, sum_file): (Vec<_>, _) =
+        (logs.iter().map(whole).collect(), hdr_out.as_ref().map(whole));
     for (place, path) in logs.iter().enumerate() {
-        let again = logs[..place].contains(path);
-        if again || hdr_out.as_ref() == Some(path) {
+        let again = files[..place].contains(&files[place]);
+        if again || sum_file.as_ref() == Some(&files[place]) {
             let why = if again { "is named twice" } else { "is to be read and written at once" };
             return Err(Failure::Usage(format!("{} {why}", path.display())));
         }
@@ -198,6 +202,10 @@ fn warnings(merged: &Merged) -> Vec<String> {
         .iter()
         .filter_map(|part| units::instance(part.instance.as_deref()?).ok())
         .collect();
+    let twice = instances.iter().enumerate().find(|(at, it)| instances[..*at].contains(it));
+    warnings.extend(twice.map(|(_, it)| {
+        format!("instance {}/{} is there more than once: is it one run, copied?", it.number, it.of)
+    }));
     let of = instances.iter().map(|instance| instance.of).max().unwrap_or(0);
     let here = |number: usize| instances.iter().any(|instance| instance.number == number);
     let missing: Vec<_> = (1..=of).filter(|&number| !here(number)).take(10).collect();
@@ -253,6 +261,7 @@ mod tests {
         }
         assert!(text.contains("warning: the last log began 1.5 s after the first"), "{text}");
         assert!(text.contains("no log of instance 1/3, 3/3"), "{text}");
+        assert!(text.contains("instance 2/3 is there more than once"), "{text}");
         assert!(!text.contains("uncorrected"), "{text}");
     }
 }

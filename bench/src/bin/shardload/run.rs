@@ -17,6 +17,7 @@ use shardpoll_bench::cpu;
 use shardpoll_bench::machine::Machine;
 use shardpoll_bench::tools;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
@@ -30,8 +31,21 @@ const INTERRUPTED: i32 = 130;
 pub(crate) fn run(load: &Load, measure: &Measure) -> Result<(), Failure> {
     load.check()?;
     if let Some(pid) = measure.server_pid {
-        cpu::process_time(pid)
-            .map_err(|error| Failure::Usage(format!("--server-pid {pid}: {error}")))?;
+        cpu::process_time(pid).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Failure::Usage(format!(
+                "--server-pid {pid}: there is no such process on this machine"
+            )),
+            _ => Failure::Usage(format!("--server-pid {pid}: {error}")),
+        })?;
+    }
+    for assertion in &measure.assertions {
+        assertion.may_hold(load.per_second.is_some(), measure.server_pid.is_some())?;
+    }
+    if let (Some(page), Some(log)) = (&measure.report, &measure.hdr_out)
+        && page == log
+    {
+        let text = format!("--report and --hdr-out are both {}", page.display());
+        return Err(Failure::Usage(text));
     }
     for (option, path) in [("--report", &measure.report), ("--hdr-out", &measure.hdr_out)] {
         path.as_deref().map_or(Ok(()), |path| may_write(option, path))?;
@@ -75,18 +89,14 @@ pub(crate) fn document(
     }
 }
 
-/// Prints it, and writes the report.
+/// Writes the report, and prints it, even where the one cannot be done.
 pub(crate) fn show(document: &Document, json: bool, page: Option<&Path>) -> Result<(), Failure> {
-    if let Some(path) = page {
+    let written = page.map_or(Ok(()), |path| {
         let written = std::fs::write(path, report::page(document));
-        written.map_err(|source| Failure::File {
-            option: "--report",
-            path: path.into(),
-            source,
-        })?;
-    }
+        written.map_err(|source| Failure::File { option: "--report", path: path.into(), source })
+    });
     let text = if json { report::json(document) } else { report::table(document) };
-    report::print(&text)
+    report::print(&text).and(written)
 }
 
 /// As it was given, the program by its name.

@@ -3,7 +3,7 @@
 //! Never: guesses a unit for a duration; a bare number is refused.
 
 use crate::outcome::Instance;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 /// `5s`, `500ms`, `250us`, `2m`, `1h`: whole numbers, more than zero.
@@ -14,16 +14,19 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+const WANT_DURATION: &str =
+    "want a whole number and its unit, one of us, ms, s, m and h, such as 5s or 500ms";
+
 /// As [`duration`], but it may be zero.
 pub(crate) fn duration_or_zero(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split(text).ok_or("want a number and a unit, such as 5s or 500ms")?;
+    let (number, unit) = split(text).ok_or(WANT_DURATION)?;
     let micros_per_unit: u64 = match unit {
         "us" => 1,
         "ms" => 1_000,
         "s" => 1_000_000,
         "m" => 60_000_000,
         "h" => 3_600_000_000,
-        _ => return Err("the unit must be us, ms, s, m or h".into()),
+        _ => return Err(WANT_DURATION.into()),
     };
     let micros = number.checked_mul(micros_per_unit).ok_or("it is too long")?;
     Ok(Duration::from_micros(micros))
@@ -34,7 +37,14 @@ pub(crate) fn timeout(text: &str) -> Result<Timeout, String> {
     if text == "off" {
         return Ok(Timeout(None));
     }
-    duration(text).map(|wait| Timeout(Some(wait)))
+    let wait = duration(text).map_err(|why| format!("{why}, or off"))?;
+    Ok(Timeout(Some(wait)))
+}
+
+/// Where to listen: `127.0.0.1:7000`, `[::]:7000`.
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let want = || "want an IP address and a port, such as 127.0.0.1:7000 or [::1]:7000";
+    text.parse().map_err(|_| want().into())
 }
 
 /// A duration that may be `off`.
@@ -48,7 +58,7 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
         "" => 1,
         "k" | "K" => 1024,
         "m" | "M" => 1024 * 1024,
-        _ => return Err("the unit must be k (1024 bytes) or m (1048576 bytes)".into()),
+        _ => return Err("want a whole number of bytes, of k (1024) or of m (1048576)".into()),
     };
     let bytes = number.checked_mul(bytes_per_unit).and_then(|bytes| usize::try_from(bytes).ok());
     match bytes {

@@ -16,15 +16,19 @@ use std::time::Duration;
 pub(crate) struct Measure {
     /// How many connections; 10k is understood
     #[arg(long, short, value_name = "C", default_value = "50", value_parser = number::<10_000_000>)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) connections: usize,
     /// How long it is measured
     #[arg(long, short, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) duration: Duration,
     /// How long it goes on before it is measured
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration_or_zero)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) warmup: Duration,
     /// How many threads drive them
     #[arg(long, value_name = "N", default_value = "1", value_parser = number::<1024>)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) threads: usize,
     /// The server's process on this machine: its CPU time and memory are reported
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
@@ -76,13 +80,15 @@ pub(crate) struct Echo {
     #[command(flatten)]
     pub(crate) reach: Reach,
     /// Messages a second, over all connections; 50k is understood
-    #[arg(long, value_name = "R", value_parser = rate)]
+    #[arg(long, value_name = "R", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) rate: Option<f64>,
     /// Bytes of a message; 16k and 1m are understood
     #[arg(long, value_name = "S", default_value = "64", value_parser = size)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) size: usize,
     /// Messages in flight on each connection, at most
     #[arg(long, value_name = "D", default_value = "1", value_parser = number::<65_536>)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) depth: usize,
     #[command(flatten)]
     pub(crate) measure: Measure,
@@ -105,10 +111,10 @@ pub(crate) struct Churn {
     #[command(flatten)]
     pub(crate) reach: Reach,
     /// Visits a second, all together
-    #[arg(long, value_name = "R", value_parser = rate)]
+    #[arg(long, value_name = "R", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) rate: Option<f64>,
     /// Send one message of this size and wait for it to come back, before closing
-    #[arg(long, value_name = "S", value_parser = size)]
+    #[arg(long, value_name = "S", value_parser = size, allow_hyphen_values = true)]
     pub(crate) size: Option<usize>,
     #[command(flatten)]
     pub(crate) measure: Measure,
@@ -135,8 +141,8 @@ pub(crate) struct Idle {
 const BULK_EXAMPLES: &str = "\
 Examples:
   shardload bulk tcp://127.0.0.1:7000 --connections 4
-  shardload bulk tcp://127.0.0.1:9 --direction up --duration 10s
-  shardload bulk tcp://127.0.0.1:19 --direction down
+  shardload bulk tcp://127.0.0.1:7009 --direction up     # to: serve discard --addr 127.0.0.1:7009
+  shardload bulk tcp://127.0.0.1:7019 --direction down   # from: serve chargen --addr 127.0.0.1:7019
 
 both: to an echo server, and every byte that comes back is checked. up: to a server that discards
 (RFC 863). down: from one that sends by itself (RFC 864); what it sends is counted, not checked.";
@@ -152,6 +158,7 @@ pub(crate) struct Bulk {
     pub(crate) direction: Direction,
     /// Bytes that are written at a time; with both ways, four of them are under way
     #[arg(long, value_name = "S", default_value = "64k", value_parser = size)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) size: usize,
     #[command(flatten)]
     pub(crate) measure: Measure,
@@ -186,7 +193,7 @@ pub(crate) struct Script {
     #[command(flatten)]
     pub(crate) reach: Reach,
     /// Conversations a second, all together
-    #[arg(long, value_name = "R", value_parser = rate)]
+    #[arg(long, value_name = "R", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) rate: Option<f64>,
     #[command(flatten)]
     pub(crate) measure: Measure,
@@ -206,8 +213,8 @@ Examples:
   shardload abuse tcp://127.0.0.1:7000 --kind silent,rst,half-close --assert 'p99<20ms'
   shardload abuse tls://127.0.0.1:7443 --insecure --kind half-handshake,garbage,big-hello
 
---connections of legitimate users send and check messages as `echo` does, and the figures are
-theirs. Beside them, --abusers of each kind do what no client should; the report says what the
+--connections legitimate users send and check messages as `echo` does, and the figures are theirs.
+Beside them, --abusers of each kind do what no client should; the report says what the
 server did about them.";
 
 /// Misbehave, while legitimate users measure what they get
@@ -221,12 +228,14 @@ pub(crate) struct Abuse {
     pub(crate) kind: Vec<AttackKind>,
     /// How many there are of each kind
     #[arg(long, value_name = "N", default_value = "50", value_parser = number::<1_000_000>)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) abusers: usize,
     /// Messages a second of the legitimate users, all together
-    #[arg(long, value_name = "R", value_parser = rate)]
+    #[arg(long, value_name = "R", value_parser = rate, allow_hyphen_values = true)]
     pub(crate) rate: Option<f64>,
     /// Bytes of a legitimate message
     #[arg(long, value_name = "S", default_value = "64", value_parser = size)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) size: usize,
     #[command(flatten)]
     pub(crate) measure: Measure,

@@ -61,6 +61,7 @@ pub(crate) struct Cli {
 pub(crate) struct Job {
     /// How long each of its loads takes
     #[arg(long, value_name = "TIME", default_value = "4s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) duration: Duration,
     /// Print one JSON object instead of the table
     #[arg(long)]

@@ -41,9 +41,9 @@ Examples:
   shardload merge 1.hlog 2.hlog --hdr-out all.hlog
 
 Histograms are added, so the percentiles are those of all messages of all instances, exactly. It
-says when each log began, and warns when they began more than 1 s apart or one of N is missing. A
-log that was cut, or is not in nanoseconds, is refused. HdrHistogram's own tools read these logs
-too.";
+says when each log began, and warns when they began more than 1 s apart or one of N is missing or
+there twice. A log that was cut, or is not in nanoseconds, is refused. HdrHistogram's own tools read
+these logs too.";
 
 /// Add up the latencies of several instances, exactly
 #[derive(Args, Clone, Debug)]

@@ -2,8 +2,9 @@
 //!
 //! Never: opens a file or a socket.
 
+use super::number;
 use crate::serve::Behind;
-use crate::units::{Timeout, duration_or_zero, timeout};
+use crate::units::{Timeout, duration_or_zero, socket_address, timeout};
 use clap::{Args, ValueEnum};
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ Examples:
   shardload serve --addr 0.0.0.0:7000 --shards 4 --read-timeout off
   shardload serve --addr 127.0.0.1:0 --tls
   shardload serve discard --addr 127.0.0.1:7009
+  shardload serve chargen --addr 127.0.0.1:7019
   shardload serve proxy --to 127.0.0.1:7000 --addr 127.0.0.1:7001 --status 127.0.0.1:7080
   shardload serve --addr '[::]:7443' --cert chain.pem --key key.pem
 
@@ -40,16 +42,17 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SENDERS", value_delimiter = ',')]
     pub(crate) expect_proxy: Vec<String>,
     /// Say over HTTP how the server is: a page, /metrics, /ready; POST /drain ends it in order
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) status: Option<SocketAddr>,
     /// Where to listen; port 0 lets the kernel choose one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7000")]
+    #[arg(value_parser = socket_address)]
     pub(crate) addr: SocketAddr,
     /// Listen on a unix socket of this path instead
     #[arg(long, value_name = "PATH", conflicts_with = "addr")]
     pub(crate) unix: Option<PathBuf>,
     /// How many shards; default: one per CPU this process may run on
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::<1024>, allow_hyphen_values = true)]
     pub(crate) shards: Option<usize>,
     /// TLS, with a certificate made for this run
     #[arg(long, conflicts_with_all = ["cert", "key"])]
@@ -62,6 +65,7 @@ pub(crate) struct Serve {
     pub(crate) key: Option<PathBuf>,
     /// How long a client may be silent, behind a proxy client and server at once; or "off"
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) read_timeout: Timeout,
     /// Let the scheduler place the shards, instead of one on each CPU
     #[arg(long)]
@@ -71,6 +75,7 @@ pub(crate) struct Serve {
     pub(crate) no_watchdog: bool,
     /// How long connections may take to empty their queues at the end
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration_or_zero)]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) drain: Duration,
     /// Started by the main job: end when standard input does, and give no hints
     #[arg(long, hide = true)]

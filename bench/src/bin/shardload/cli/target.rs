@@ -27,6 +27,7 @@ pub(crate) struct Reach {
     pub(crate) proxy: Option<ProxyVersion>,
     /// How long a connect, a TLS handshake or an answer may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(allow_hyphen_values = true)]
     #[arg(help_heading = "Reaching the target")]
     pub(crate) timeout: Duration,
     /// The name to ask for by SNI and to check in the certificate, instead of the target's host;

@@ -54,10 +54,12 @@ fn about(run: &Run, alone: bool) -> Vec<String> {
         let all = counted(attack.connections, "connection");
         let after = attack.ended_after_seconds;
         let after =
-            after.map_or_else(String::new, |after| format!(", half of them by {after:.1} s"));
+            after.map_or_else(String::new, |it| format!(", half of them by {}", time(it * 1e6)));
+        let [refused, ended] =
+            [attack.refused, attack.ended_by_server].map(|count| grouped(count as f64));
         notes.push(format!(
-            "{}: {all}, {} refused, {} ended by the server{after}",
-            attack.kind, attack.refused, attack.ended_by_server
+            "{}: {all}, {refused} refused, {ended} ended by the server{after}",
+            attack.kind
         ));
     }
     notes.extend(faults(&run.errors).map(|faults| {

@@ -217,7 +217,7 @@ fn distributions(run: &Run) -> String {
 
 fn attacks(run: &Run) -> String {
     let row = |attack: &crate::outcome::Attack| {
-        let after = attack.ended_after_seconds.map_or_else(unknown, |it| format!("{it:.1} s"));
+        let after = attack.ended_after_seconds.map_or_else(unknown, |it| micro(it * 1e6));
         format!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{after}</td></tr>\n",
             escape(&attack.kind),

@@ -89,11 +89,11 @@ fn columns(unit: Unit) -> Vec<Column> {
         of("connec-|tions", always, |run| Some(run.connections.to_string())),
         of("message|size", sized, |run| run.message_size_bytes.map(show_size)),
         of("in|flight", deep, |run| run.depth_messages.map(|depth| depth.to_string())),
-        of("asked|per s", open, |run| run.asked_per_second.map(|rate| format!("{rate:.0}"))),
+        of("asked|per s", open, |run| run.asked_per_second.map(|rate| whole(rate))),
         of("|messages/s", messages, |run| rate_of(run, "messages")),
         of("|conversations/s", script, |run| rate_of(run, "conversations")),
         of("|rounds/s", rounds, |run| rate_of(run, "rounds")),
-        of("|connects/s", visits, |run| run.connects_per_second.map(|rate| format!("{rate:.0}"))),
+        of("|connects/s", visits, |run| run.connects_per_second.map(|rate| whole(rate))),
         of("MB/s|sent", bytes_both, |run| Some(format!("{:.1}", run.sent_megabytes_per_second))),
         of("MB/s|received", bytes_both, |run| {
             Some(format!("{:.1}", run.received_megabytes_per_second))
@@ -114,7 +114,12 @@ fn columns(unit: Unit) -> Vec<Column> {
 }
 
 fn rate_of(run: &Run, unit: &str) -> Option<String> {
-    (run.workload.unit() == unit).then(|| format!("{:.0}", run.operations_per_second))
+    (run.workload.unit() == unit).then(|| whole(run.operations_per_second))
+}
+
+/// Without a fraction, unless it is much of the figure.
+fn whole(rate: f64) -> String {
+    if rate < 9.95 && rate.fract() != 0.0 { format!("{rate:.1}") } else { format!("{rate:.0}") }
 }
 
 fn always(_: &[Run]) -> bool {
@@ -257,6 +262,15 @@ mod tests {
             (Workload::Bulk, "received", "34.5"),
         ] {
             assert_eq!(under(&lines(vec![run(workload)]), title, "it"), cell, "{workload:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_of_a_few_a_second_has_a_fraction() {
+        for (rate, shown) in [(0.0, "0"), (0.26, "0.3"), (1.25, "1.2"), (9.96, "10"), (50.4, "50")]
+        {
+            let run = Run { operations_per_second: rate, ..sample::echo("it", 1) };
+            assert_eq!(under(&lines(vec![run]), "messages/s", "it"), shown);
         }
     }
 

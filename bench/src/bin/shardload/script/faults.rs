@@ -40,7 +40,7 @@ fn what_is_wrong_is_told_with_its_line_and_column() {
         ("[[step]]\nexpect_regex = '(?<A>a)'", "the group \"A\" must have a name of a to z"),
         ("[[step]]\nexpect_bytes = 0", "x.toml:2:16: expect_bytes = 0: want 1 to"),
         ("[[step]]\nexpect_bytes = -1", "x.toml:2:16: expect_bytes = -1: want 1 to"),
-        ("[[step]]\nsleep = '5'", "x.toml:2:9: sleep = \"5\": the unit must be"),
+        ("[[step]]\nsleep = '5'", "x.toml:2:9: sleep = \"5\": want a whole number"),
         ("[[step]]\nthink = '5ms..2ms'", "x.toml:2:9: think = \"5ms..2ms\": the second must not"),
         ("timeout = '0s'\n[[step]]\nsend = 'a'", "x.toml:1:11: timeout = \"0s\": it must be more"),
         ("fail_if = '['\n[[step]]\nsend = 'a'", "x.toml:1:11: fail_if = \"[\": unclosed"),

@@ -29,6 +29,9 @@ impl FromStr for Behind {
             Connect::unix(path).map_err(|error| error.to_string())?;
             return Ok(Self::Unix(path.into()));
         }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!("want HOST:PORT or unix:PATH, without {scheme}://"));
+        }
         let (host, port) = text.rsplit_once(':').ok_or("want HOST:PORT or unix:PATH")?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         if bare.is_none() && host.contains(':') {
