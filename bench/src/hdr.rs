@@ -2,7 +2,7 @@
 //!
 //! Never: changes a histogram.
 
-use crate::base64;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 
@@ -15,7 +15,7 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
     let mut bytes = Vec::new();
     let done = V2DeflateSerializer::new().serialize(histogram, &mut bytes);
     done.expect("memory takes all, and so many counts fit into any address space");
-    base64::encode(&bytes)
+    BASE64_STANDARD.encode(&bytes)
 }
 
 /// What [`encode`], or another library, has made.
@@ -23,7 +23,7 @@ pub fn encode(histogram: &Histogram<u64>) -> String {
 /// # Errors
 /// In words, what it is instead.
 pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
-    let bytes = base64::decode(text).ok_or("it is no whole base 64")?;
+    let bytes = BASE64_STANDARD.decode(text).map_err(|_| "it is no whole base 64")?;
     let decoded = Deserializer::new().deserialize(&mut &bytes[..]);
     decoded.map_err(|error| format!("it is no HdrHistogram (V2): {error}"))
 }

@@ -20,7 +20,6 @@
 
 #![forbid(unsafe_code)]
 
-mod base64;
 pub mod child;
 pub mod clock;
 pub mod command_line;

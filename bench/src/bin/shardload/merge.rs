@@ -172,17 +172,7 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 }
 
 fn percentiles(name: &str, it: &Latency) -> Vec<String> {
-    let times = [
-        it.min_us,
-        it.mean_us,
-        it.p50_us,
-        it.p75_us,
-        it.p90_us,
-        it.p99_us,
-        it.p99_9_us,
-        it.p99_99_us,
-        it.max_us,
-    ];
+    let times = it.figures();
     let first = [name.to_string(), grouped(it.count as f64)];
     first.into_iter().chain(times.map(time)).collect()
 }

@@ -139,6 +139,15 @@ pub(crate) struct Latency {
     pub(crate) histogram: String,
 }
 
+impl Latency {
+    /// All figures, from the least to the greatest but for the mean, which comes second.
+    pub(crate) fn figures(&self) -> [f64; 9] {
+        let Self { min_us, mean_us, p50_us, p75_us, p90_us, p99_us, .. } = *self;
+        let Self { p99_9_us, p99_99_us, max_us, .. } = *self;
+        [min_us, mean_us, p50_us, p75_us, p90_us, p99_us, p99_9_us, p99_99_us, max_us]
+    }
+}
+
 /// What went wrong, by kind; each counts once.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Errors {

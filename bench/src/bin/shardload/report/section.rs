@@ -192,17 +192,7 @@ fn distributions(run: &Run) -> String {
     ];
     let row = |(name, latency): (&str, &Option<Latency>)| {
         let it = latency.as_ref()?;
-        let times = [
-            it.min_us,
-            it.mean_us,
-            it.p50_us,
-            it.p75_us,
-            it.p90_us,
-            it.p99_us,
-            it.p99_9_us,
-            it.p99_99_us,
-            it.max_us,
-        ];
+        let times = it.figures();
         let cells: String = times.iter().map(|&time| format!("<td>{}</td>", micro(time))).collect();
         let count = grouped(it.count as f64);
         Some(format!("<tr><th scope=\"row\">{name}</th>{cells}<td>{count}</td></tr>\n"))
