@@ -143,3 +143,20 @@ fn an_interrupt_ends_what_is_still_being_opened() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("interrupted"), "{said}");
 }
+
+#[test]
+fn what_threads_without_a_server_would_have_sent_is_unsent() {
+    let server = Server::start(&["--shards", "1"]);
+    // Bound and gone: nobody listens there.
+    let gone = TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let nobody = format!("tcp://{}", gone.local_addr().expect("it is bound"));
+    drop(gone);
+    let target = format!("tcp://{}", server.addr);
+    let base = ["echo", &target, &nobody, "-c", "2", "--threads", "2", "--rate", "200"];
+    let output = support::output(&[&base[..], &["-d", "1s", "--json", "--quiet"]].concat());
+    let run = first_run(&output);
+    assert_eq!((output.status.code(), &run["errors"]["refused"]), (Some(1), &1.into()), "{run}");
+    let counted = run["operations"].as_u64().zip(run["unsent"].as_u64());
+    let due = counted.map(|(operations, unsent)| operations + unsent).expect("numbers");
+    assert!((190..=230).contains(&due), "{run}");
+}

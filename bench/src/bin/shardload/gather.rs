@@ -42,6 +42,8 @@ pub(crate) struct Gather<'a> {
     openings: Openings,
     lateness: Histogram<u64>,
     unsent: u64,
+    /// Of each shard that ended since nobody was there: its window, and its share of the rate.
+    left: Vec<(Duration, f64)>,
     alive: u64,
     deserted: bool,
     first_error: Option<String>,
@@ -72,6 +74,7 @@ impl<'a> Gather<'a> {
             openings: Openings::new(),
             lateness: histogram(),
             unsent: 0,
+            left: Vec::new(),
             alive: 0,
             deserted: true,
             first_error: None,
@@ -135,6 +138,9 @@ impl<'a> Gather<'a> {
         self.openings.add(&rest.openings);
         add(&mut self.lateness, &rest.lateness);
         self.unsent += rest.unsent;
+        if let (true, Some(per_second)) = (rest.deserted, rest.per_second) {
+            self.left.push((rest.window, per_second));
+        }
         self.alive += rest.alive;
         self.window = self.window.max(rest.window);
         self.deserted &= rest.deserted;
@@ -143,6 +149,19 @@ impl<'a> Gather<'a> {
             self.first_error.get_or_insert(fault);
         }
         self.show()
+    }
+
+    /// What was due on shards that had ended, since nobody was there, while others went on.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate and a time, neither of them negative"
+    )]
+    fn not_begun(&self) -> u64 {
+        let of = |(window, per_second): &(Duration, f64)| {
+            per_second * self.window.saturating_sub(*window).as_secs_f64()
+        };
+        self.left.iter().map(of).sum::<f64>().round() as u64
     }
 
     /// The whole of it.
@@ -211,7 +230,7 @@ impl<'a> Gather<'a> {
             handshake: latency(&self.openings.handshake),
             handshakes: self.openings.handshake.len(),
             resumed_handshakes: self.openings.resumed,
-            unsent: self.unsent,
+            unsent: self.unsent + self.not_begun(),
             errors: all.errors,
             first_error: self.first_error,
             server: server(load, circumstances, operations),

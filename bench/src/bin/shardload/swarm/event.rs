@@ -35,6 +35,8 @@ pub(crate) struct Rest {
     pub(crate) window: Duration,
     /// Nobody was there any more.
     pub(crate) deserted: bool,
+    /// Its share of the rate.
+    pub(crate) per_second: Option<f64>,
     /// Connections that are up at the end.
     pub(crate) alive: u64,
     pub(crate) first_error: Option<String>,

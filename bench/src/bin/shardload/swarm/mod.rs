@@ -351,6 +351,7 @@ impl Swarm {
             unsent: state.owed + state.pending,
             window: state.window,
             deserted: state.deserted,
+            per_second: self.plan.per_second,
             alive: state.alive,
             first_error: state.first_error.take(),
             attacks: std::mem::take(&mut state.attacks),
