@@ -89,11 +89,11 @@ fn columns(unit: Unit) -> Vec<Column> {
         of("connec-|tions", always, |run| Some(run.connections.to_string())),
         of("message|size", sized, |run| run.message_size_bytes.map(show_size)),
         of("in|flight", deep, |run| run.depth_messages.map(|depth| depth.to_string())),
-        of("asked|per s", open, |run| run.asked_per_second.map(|rate| whole(rate))),
+        of("asked|per s", open, |run| run.asked_per_second.map(whole)),
         of("|messages/s", messages, |run| rate_of(run, "messages")),
         of("|conversations/s", script, |run| rate_of(run, "conversations")),
         of("|rounds/s", rounds, |run| rate_of(run, "rounds")),
-        of("|connects/s", visits, |run| run.connects_per_second.map(|rate| whole(rate))),
+        of("|connects/s", visits, |run| run.connects_per_second.map(whole)),
         of("MB/s|sent", bytes_both, |run| Some(format!("{:.1}", run.sent_megabytes_per_second))),
         of("MB/s|received", bytes_both, |run| {
             Some(format!("{:.1}", run.received_megabytes_per_second))
