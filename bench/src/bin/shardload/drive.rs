@@ -191,7 +191,7 @@ impl<'a> Drive<'a> {
         while !gather.is_complete() {
             match self.events.recv_timeout(TICK) {
                 Ok(Event::Interval(cut)) => gather.take(*cut)?,
-                Ok(Event::Quiet(rest)) => gather.end(*rest),
+                Ok(Event::Quiet(rest)) => gather.end(*rest)?,
                 Ok(Event::Ready { .. }) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(Failure::Stuck { waiting_for: "the end of the run" });

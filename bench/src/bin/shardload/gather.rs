@@ -3,9 +3,10 @@
 //! Never: asks a shard; it is told.
 //!
 //! Invariants:
-//! 1. An interval is shown and logged when all shards that are still at work have told theirs, and
-//!    in order.
+//! 1. An interval is shown and logged when all shards that have one of it have told theirs, and in
+//!    order.
 
+use crate::counts::{Counts, histogram};
 use crate::drive::Circumstances;
 use crate::failure::Failure;
 use crate::live::Live;
@@ -13,7 +14,7 @@ use crate::load::Load;
 use crate::outcome::{Attack, Client, Interval, Run, Server, Workload};
 use crate::report::hdr::{HdrLog, latency};
 use crate::swarm::{self, Cut, Rest, Work};
-use crate::tally::{Openings, Tally, add, histogram};
+use crate::tally::{Openings, Tally, add};
 use hdrhistogram::Histogram;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,8 +29,8 @@ pub(crate) struct Gather<'a> {
     load: &'a Load,
     live: &'a Live,
     log: Option<HdrLog>,
-    /// Shards that are at work.
-    working: usize,
+    /// Of each shard that is done, how many pieces it has told.
+    ended: Vec<usize>,
     /// Pieces of intervals that are not complete, by index from `shown` on.
     pending: VecDeque<Pending>,
     shown: usize,
@@ -61,7 +62,7 @@ impl<'a> Gather<'a> {
             load,
             live,
             log,
-            working: load.threads,
+            ended: Vec::new(),
             pending: VecDeque::new(),
             shown: 0,
             intervals: Vec::new(),
@@ -79,7 +80,7 @@ impl<'a> Gather<'a> {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.working == 0
+        self.ended.len() == self.load.threads
     }
 
     /// A shard has ended an interval.
@@ -94,12 +95,19 @@ impl<'a> Gather<'a> {
             pending.length = pending.length.max(cut.length);
             pending.tally.add(&cut.tally);
         }
-        self.show(self.working)
+        self.show()
     }
 
-    /// Shows those that so many shards have told.
-    fn show(&mut self, shards: usize) -> Result<(), Failure> {
-        while self.pending.front().is_some_and(|pending| pending.shards >= shards) {
+    /// How many shards have a piece of this index, or will: those that ended before it have none.
+    fn expected(&self, index: usize) -> usize {
+        self.load.threads - self.ended.iter().filter(|pieces| **pieces <= index).count()
+    }
+
+    /// Shows those that nobody has anything to add to.
+    fn show(&mut self) -> Result<(), Failure> {
+        while let Some(pending) = self.pending.front()
+            && pending.shards == self.expected(self.shown)
+        {
             let Some(Pending { at, length, tally, .. }) = self.pending.pop_front() else { break };
             self.shown += 1;
             let interval = interval(at, length, &tally);
@@ -115,13 +123,14 @@ impl<'a> Gather<'a> {
 
     fn log(&mut self, at: Duration, length: Duration, tally: &Tally) -> Result<(), Failure> {
         let Some(log) = &mut self.log else { return Ok(()) };
-        let written = log.write(at, length, &tally.latency, tally.uncorrected.as_ref());
+        let uncorrected = tally.uncorrected.as_ref().map(Counts::histogram);
+        let written = log.write(at, length, &tally.latency.histogram(), uncorrected.as_ref());
         written.map_err(Failure::io("--hdr-out"))
     }
 
     /// A shard is done.
-    pub(crate) fn end(&mut self, rest: Rest) {
-        self.working -= 1;
+    pub(crate) fn end(&mut self, rest: Rest) -> Result<(), Failure> {
+        self.ended.push(rest.pieces);
         self.outside.add(&rest.outside);
         self.openings.add(&rest.openings);
         add(&mut self.lateness, &rest.lateness);
@@ -133,12 +142,11 @@ impl<'a> Gather<'a> {
         if let Some(fault) = rest.first_error {
             self.first_error.get_or_insert(fault);
         }
+        self.show()
     }
 
     /// The whole of it.
     pub(crate) fn finish(mut self, circumstances: &Circumstances) -> Result<Run, Failure> {
-        // Shards that had ended early are missing in the last ones.
-        self.show(0)?;
         let outside = std::mem::replace(&mut self.outside, Tally::new(false));
         let after = circumstances.took.saturating_sub(self.window);
         self.log(self.window, after, &outside)?;
@@ -147,7 +155,7 @@ impl<'a> Gather<'a> {
         }
         let mut all = outside;
         all.add(&self.whole);
-        if all.connects == 0 && all.errors.total > 0 {
+        if all.connects == 0 && all.errors.total + all.errors.lost > 0 {
             let why = self.first_error.unwrap_or_else(|| "no connection came to be".into());
             return Err(self.load.unreachable(why));
         }
@@ -196,8 +204,8 @@ impl<'a> Gather<'a> {
             received_megabytes_per_second: a_second(self.whole.received_bytes) / 1e6,
             connects: all.connects,
             connects_per_second,
-            latency: latency(&all.latency),
-            uncorrected: all.uncorrected.as_ref().and_then(latency),
+            latency: latency(&all.latency.histogram()),
+            uncorrected: all.uncorrected.as_ref().and_then(|counts| latency(&counts.histogram())),
             lateness,
             connect: latency(&self.openings.connect),
             handshake: latency(&self.openings.handshake),
@@ -219,7 +227,8 @@ fn interval(at: Duration, length: Duration, tally: &Tally) -> Interval {
         let any = !histogram.is_empty();
         any.then(|| histogram.value_at_quantile(quantile) as f64 / 1e3)
     };
-    let uncorrected = tally.uncorrected.as_ref();
+    let latency = tally.latency.histogram();
+    let uncorrected = tally.uncorrected.as_ref().map(Counts::histogram);
     Interval {
         at_seconds: at.as_secs_f64(),
         seconds: length.as_secs_f64(),
@@ -228,10 +237,10 @@ fn interval(at: Duration, length: Duration, tally: &Tally) -> Interval {
         received_bytes: tally.received_bytes,
         connects: tally.connects,
         errors: tally.errors.total,
-        p50_us: micros(&tally.latency, 0.5),
-        p99_us: micros(&tally.latency, 0.99),
-        max_us: micros(&tally.latency, 1.0),
-        uncorrected_p99_us: uncorrected.and_then(|histogram| micros(histogram, 0.99)),
+        p50_us: micros(&latency, 0.5),
+        p99_us: micros(&latency, 0.99),
+        max_us: micros(&latency, 1.0),
+        uncorrected_p99_us: uncorrected.and_then(|histogram| micros(&histogram, 0.99)),
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `drive`, `gather` | a client engine and its phases; what its shards have counted |
 //! | `swarm` | what runs on a client shard: connections and what is done on them |
 //! | `script` | conversations, as files describe them |
-//! | `schedule`, `tally` | when operations are due; what is counted of them |
+//! | `schedule`, `tally`, `counts` | when operations are due; what is counted of them |
 //! | `outcome`, `report`, `live` | what came of it; how it is shown, at the end and meanwhile |
 //! | `compare`, `merge` | what can be done with results of earlier runs |
 //! | `child` | servers of the main job, in processes of their own |
@@ -26,6 +26,7 @@ mod assertion;
 mod child;
 mod cli;
 mod compare;
+mod counts;
 mod drive;
 mod failure;
 mod gather;

@@ -6,26 +6,19 @@
 //! Invariants:
 //! 1. `Errors::total` is the sum of all kinds but `lost`.
 
+use crate::counts::{Counts, histogram};
 use crate::outcome::Errors;
 use hdrhistogram::Histogram;
 use shardpoll::{CloseReason, tls};
 use std::io;
 
-/// Times are kept from 1 ns to 10 minutes, with three digits.
-const LONGEST_NANOS: u64 = 600_000_000_000;
-
-/// A histogram of nanoseconds; all of this program have the same bounds, so that they add up.
-pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_NANOS, 3).expect("the bounds are constants that fit")
-}
-
 /// What happened within an interval.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Of each operation that went well, in nanoseconds.
-    pub(crate) latency: Histogram<u64>,
+    pub(crate) latency: Counts,
     /// In an open loop, from the real start.
-    pub(crate) uncorrected: Option<Histogram<u64>>,
+    pub(crate) uncorrected: Option<Counts>,
     pub(crate) operations: u64,
     pub(crate) sent_bytes: u64,
     pub(crate) received_bytes: u64,
@@ -37,8 +30,8 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new(open_loop: bool) -> Self {
         Self {
-            latency: histogram(),
-            uncorrected: open_loop.then(histogram),
+            latency: Counts::new(),
+            uncorrected: open_loop.then(Counts::new),
             operations: 0,
             sent_bytes: 0,
             received_bytes: 0,
@@ -49,17 +42,17 @@ impl Tally {
 
     /// One more operation has gone well: due, begun and done at these times.
     pub(crate) fn done(&mut self, due: u64, begun: u64, now: u64) {
-        self.latency.saturating_record(now.saturating_sub(due));
+        self.latency.record(now.saturating_sub(due));
         if let Some(uncorrected) = &mut self.uncorrected {
-            uncorrected.saturating_record(now.saturating_sub(begun));
+            uncorrected.record(now.saturating_sub(begun));
         }
         self.operations += 1;
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        add(&mut self.latency, &other.latency);
+        self.latency.add(&other.latency);
         if let (Some(uncorrected), Some(other)) = (&mut self.uncorrected, &other.uncorrected) {
-            add(uncorrected, other);
+            uncorrected.add(other);
         }
         self.operations += other.operations;
         self.sent_bytes += other.sent_bytes;
@@ -172,8 +165,9 @@ mod tests {
     fn a_stall_shows_in_the_corrected_time_only() {
         let mut tally = Tally::new(true);
         tally.done(1_000, 100_001_000, 100_051_000);
-        assert!(tally.latency.equivalent(tally.latency.max(), 100_050_000));
-        let uncorrected = tally.uncorrected.expect("an open loop has it");
+        let latency = tally.latency.histogram();
+        assert!(latency.equivalent(latency.max(), 100_050_000));
+        let uncorrected = tally.uncorrected.expect("an open loop has it").histogram();
         assert!(uncorrected.equivalent(uncorrected.max(), 50_000));
     }
 

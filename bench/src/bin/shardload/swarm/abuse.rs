@@ -8,7 +8,8 @@
 use super::opening::{Role, Ticket};
 use super::{Phase, Swarm, Work};
 use crate::cli::AttackKind;
-use crate::tally::{Fault, add, histogram};
+use crate::counts::histogram;
+use crate::tally::{Fault, add};
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use shardpoll::{CloseReason, Conn, Handler, Local, Silence, SocketOption};

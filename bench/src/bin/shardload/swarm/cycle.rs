@@ -53,10 +53,9 @@ impl Swarm {
             let now = swarm.clock.nanos();
             let next = {
                 let state = &mut *swarm.state.borrow_mut();
-                while schedule.due(state.cycle.due) <= now {
-                    state.cycle.due += 1;
-                    state.owed += 1;
-                }
+                let due = schedule.due_by(now);
+                state.owed += due - state.cycle.due;
+                state.cycle.due = due;
                 schedule.due(state.cycle.due)
             };
             swarm.pump(local);
@@ -121,6 +120,10 @@ impl Swarm {
     pub(super) fn over(self: &Rc<Self>, local: &mut Local<'_>) {
         {
             let state = &mut *self.state.borrow_mut();
+            if state.phase == Phase::Done {
+                // It counts as lost already.
+                return;
+            }
             state.cycle.active -= 1;
             state.in_flight -= 1;
         }
@@ -133,6 +136,10 @@ impl Swarm {
         let deserted = {
             let now = self.clock.nanos();
             let state = &mut *self.state.borrow_mut();
+            if state.phase == Phase::Done {
+                // We are ending it, and it counts as lost already.
+                return;
+            }
             state.in_flight -= 1;
             let cycle = &mut state.cycle;
             cycle.failures += 1;

@@ -16,9 +16,10 @@ use super::opening::{Role, Ticket};
 use super::{Phase, State, Swarm};
 use crate::schedule::Schedule;
 use crate::tally::Fault;
-use shardpoll::{CloseReason, Conn, Handler, Local, Silence};
+use shardpoll::{CloseReason, Conn, Handler, Local, Silence, Wait};
 use shardpoll_bench::course::{Course, Wrong};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Makes [`Client`]s.
 pub(super) struct Member;
@@ -121,7 +122,8 @@ impl Client {
         });
         state.tally.received_bytes += data.len() as u64;
         let echoed = before - self.course.in_flight();
-        state.in_flight -= echoed;
+        // What comes after the grace counts as lost already.
+        state.in_flight = state.in_flight.saturating_sub(echoed);
         checked?;
         if state.phase == Phase::Running {
             let messages = match open {
@@ -164,8 +166,17 @@ impl Handler for Client {
         }
     }
 
-    fn on_read_timeout(&mut self, _conn: &mut Conn<'_>) -> Silence {
-        if self.course.in_flight() == 0 { Silence::Keep } else { Silence::Close }
+    fn on_read_timeout(&mut self, conn: &mut Conn<'_>) -> Silence {
+        let Some(queued) = self.course.oldest() else { return Silence::Keep };
+        // In an open loop the silence may be older than the message.
+        let waited = Duration::from_nanos(self.swarm.clock.nanos().saturating_sub(queued));
+        match self.swarm.plan.timeout.checked_sub(waited) {
+            Some(left) if !left.is_zero() => {
+                conn.set_read_timeout(Wait::After(left));
+                Silence::Keep
+            }
+            _ => Silence::Close,
+        }
     }
 
     fn on_disconnect(&mut self, conn: &mut Conn<'_>, reason: &CloseReason) {

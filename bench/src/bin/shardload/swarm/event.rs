@@ -22,6 +22,8 @@ pub(crate) enum Event {
 /// What is told at the end.
 #[derive(Debug)]
 pub(crate) struct Rest {
+    /// Pieces of the window that were told before.
+    pub(crate) pieces: usize,
     /// What happened outside of the window: before it only errors, after it everything.
     pub(crate) outside: Tally,
     pub(crate) openings: Openings,

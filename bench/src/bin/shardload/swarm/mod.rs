@@ -46,12 +46,13 @@ pub(crate) use event::{Event, Rest};
 pub(crate) use interval::Cut;
 pub(crate) use plan::{Plan, Work};
 
-use crate::tally::{Fault, Openings, Tally, histogram};
+use crate::counts::histogram;
+use crate::tally::{Fault, Openings, Tally};
 use conversation::Slots;
 use cycle::Cycle;
 use hdrhistogram::Histogram;
 use opening::{Opening, Role, Ticket};
-use shardpoll::{ConnId, Local};
+use shardpoll::{ConnId, Local, Refused};
 use shardpoll_bench::clock::Clock;
 use speech::Scripts;
 use std::cell::RefCell;
@@ -94,6 +95,8 @@ struct State {
     excused: u64,
     /// Operations that are due and not begun.
     owed: u64,
+    /// Messages that are due and were not handed to their connections.
+    pending: u64,
     /// When [`begin`] was called, by the swarm's clock; 0 before.
     begun: u64,
     /// When what is being counted began.
@@ -128,6 +131,7 @@ impl State {
             in_flight: 0,
             excused: 0,
             owed: 0,
+            pending: 0,
             begun: 0,
             cut: 0,
             cuts: 0,
@@ -257,6 +261,9 @@ impl Swarm {
         let endpoint = self.plan.endpoint(ticket.number);
         let opening = Opening::new(Rc::clone(self), role, ticket);
         if let Err(refused) = local.connect(endpoint.connect(ticket.number), opening) {
+            if refused == Refused::Quitting {
+                return; // All is over, and each that fails would dial the next.
+            }
             let text = || format!("connection {}: {refused}", ticket.number);
             self.state.borrow_mut().count(Fault::Other, text);
             role.failed(self, local, &ticket);
@@ -281,6 +288,11 @@ impl Swarm {
         let (decided, alive) = {
             let state = &mut *self.state.borrow_mut();
             state.decided += 1;
+            if state.up.is_empty() && self.clock.elapsed() >= self.plan.timeout {
+                // Nobody was reached for as long as one may take: the others are not tried.
+                state.decided += self.plan.numbers.end - state.next;
+                state.next = self.plan.numbers.end;
+            }
             (state.decided, state.alive)
         };
         if decided < self.plan.connections() {
@@ -332,10 +344,11 @@ impl Swarm {
         let mut outside = std::mem::replace(&mut state.outside, empty());
         outside.add(&std::mem::replace(&mut state.tally, empty()));
         let rest = Rest {
+            pieces: state.cuts,
             outside,
             openings: std::mem::replace(&mut state.openings, Openings::new()),
             lateness: std::mem::replace(&mut state.lateness, histogram()),
-            unsent: state.owed,
+            unsent: state.owed + state.pending,
             window: state.window,
             deserted: state.deserted,
             alive: state.alive,

@@ -10,6 +10,10 @@ use std::fs;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// Messages that are handed out at a time: at a rate that is beyond this machine, more would become
+/// due meanwhile each time, without end.
+const MOST_A_TURN: u64 = 4096;
+
 /// Asks the kernel to wake this thread on time: by default it may be 50 us late
 /// (proc_pid_timerslack_ns(5)). Where that cannot be set, the lateness is measured all the same.
 pub(super) fn sharpen_timers() {
@@ -37,12 +41,11 @@ impl Swarm {
             }
             // What becomes due meanwhile is for the next turn: others want to be served as well.
             let now = swarm.clock.nanos();
-            loop {
-                let due = schedule.due(number);
-                if due > now {
-                    return Some(Duration::from_nanos(due - now));
-                }
+            let all = schedule.due_by(now);
+            let end = all.min(number + MOST_A_TURN);
+            while number < end {
                 let place = usize::try_from(number % up.len() as u64).expect("less than a length");
+                let due = schedule.due(number);
                 number += 1;
                 let owing =
                     local.with::<Client, _>(up[place], |client, conn| client.owe(conn, due));
@@ -51,6 +54,8 @@ impl Swarm {
                     swarm.state.borrow_mut().owed += 1;
                 }
             }
+            swarm.state.borrow_mut().pending = all - number;
+            Some(Duration::from_nanos(schedule.due(number).saturating_sub(now)))
         });
     }
 }
