@@ -185,6 +185,9 @@ fn a_log_that_is_none_or_cut_is_named_with_its_line() {
     }
     let said = one_line_with_code(2, &["merge", &whole, &whole]);
     assert!(said.contains("is named twice"), "{said}");
+    let (folder, name) = whole.rsplit_once('/').expect("it is absolute");
+    let said = one_line_with_code(2, &["merge", &whole, &format!("{folder}/./{name}")]);
+    assert!(said.contains("is named twice"), "{said}");
     let said = one_line_with_code(2, &["merge", &whole, "--hdr-out", &whole]);
     assert!(said.contains("read and written"), "{said}");
 }

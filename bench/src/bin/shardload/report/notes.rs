@@ -42,7 +42,7 @@ fn about(run: &Run, alone: bool) -> Vec<String> {
         notes.push(format!("interrupted after {:.1} s", run.seconds));
     }
     if run.deserted {
-        notes.push(format!("the server went away after {:.1} s", run.seconds));
+        notes.push(format!("{} after {:.1} s", deserted(run), run.seconds));
     }
     if run.handshakes > 0 && in_full {
         let all = counted(run.handshakes, "TLS handshake");
@@ -68,6 +68,11 @@ fn about(run: &Run, alone: bool) -> Vec<String> {
     }));
     notes.extend(limit(run));
     notes
+}
+
+/// How it came that nobody was there any more: it is we who end a connection with a wrong byte.
+pub(crate) fn deserted(run: &Run) -> &'static str {
+    if run.errors.wrong > 0 { "no connection was left" } else { "the server went away" }
 }
 
 /// What an open loop wanted and could not even begin.
@@ -175,5 +180,9 @@ mod tests {
         let text = notes(&[run]).join("\n");
         assert!(text.contains("plain: interrupted after 3.0 s"), "{text}");
         assert!(text.contains("plain: the server went away after 3.0 s"), "{text}");
+        let mut run = sample::echo("plain", 3);
+        (run.deserted, run.errors.wrong) = (true, 3);
+        let text = notes(&[run]).join("\n");
+        assert!(text.contains("plain: no connection was left after 3.0 s"), "{text}");
     }
 }

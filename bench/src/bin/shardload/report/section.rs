@@ -4,7 +4,7 @@
 
 use super::chart::escape;
 use super::charts::charts;
-use super::notes::{is_closed, kinds, limit, unsent};
+use super::notes::{deserted, is_closed, kinds, limit, unsent};
 use super::show::{bytes, grouped, micro, number};
 use crate::outcome::{Latency, Run, Workload};
 use crate::units::show_size;
@@ -74,7 +74,9 @@ fn unknown() -> String {
 fn warnings(run: &Run) -> String {
     let mut said = Vec::new();
     if run.deserted {
-        said.push(format!("The server went away after {:.1} s.", run.seconds));
+        let (first, rest) = deserted(run).split_at(1);
+        let first = first.to_uppercase();
+        said.push(format!("{first}{rest} after {:.1} s.", run.seconds));
     }
     if run.interrupted {
         said.push(format!("This run was interrupted after {:.1} s.", run.seconds));

@@ -2,7 +2,7 @@
 //!
 //! Never: lets a wrong byte pass, whatever is asserted.
 
-use super::notes::faults;
+use super::notes::{deserted, faults};
 use crate::assertion::Assertion;
 use crate::failure::Failure;
 use crate::outcome::Run;
@@ -27,7 +27,7 @@ fn fault(run: &Run, tolerant: bool) -> Option<String> {
     let errors = &run.errors;
     if run.deserted {
         let first = run.first_error.as_deref().unwrap_or("all connections ended");
-        return Some(format!("the server went away after {:.1} s: {first}", run.seconds));
+        return Some(format!("{} after {:.1} s: {first}", deserted(run), run.seconds));
     }
     if errors.wrong > 0 || !tolerant && errors.total + errors.lost > 0 {
         let first = run.first_error.as_deref().unwrap_or("no answer before the end");
