@@ -128,7 +128,8 @@ pub(crate) fn measure(asked: &Cli) -> Result<Vec<Row>, Failure> {
             Keeper::new(Box::new(heap::Ours::default()), crowd),
             Keeper::new(Box::new(wheel::Theirs::new()?), crowd),
         ];
-        let windows = go_round(&mut keepers, asked.rounds, |keeper| Ok(keeper.window(clock)))?;
+        let windows =
+            go_round(&mut keepers, asked.rounds, |keeper| Ok::<_, Failure>(keeper.window(clock)))?;
         for (kind, what) in names.into_iter().enumerate() {
             let measured = |(peer, windows): (Peer, &Vec<[f64; KINDS]>)| Measured {
                 candidate: Candidate::plain(peer),
