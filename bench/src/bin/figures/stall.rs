@@ -2,9 +2,10 @@
 //! what `shardload` says of it in an open loop, beside what must come out.
 //!
 //! What must come out is computed: messages are due evenly, one is in flight and the others wait
-//! their turn, and one that would be answered within a stall is answered at its end. The only
-//! figure of this run in it is what a message takes that nothing holds up, on average. Behind a
-//! stall all that has waited goes there and back one by one, which is in the computation too.
+//! their turn, and one that would be answered within a stall is answered at its end. Two figures of
+//! this run are in it, both averages: what a message takes that nothing holds up, and how late the
+//! generator wakes to send one whose connection is free. Behind a stall all that has waited goes
+//! there and back one by one, which is in the computation too.
 //!
 //! Never: leaves the stall to chance; the server goes by the calendar, and the load begins between
 //! two stalls and lasts whole seconds.
@@ -71,7 +72,8 @@ pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
     };
     let (measured, uncorrected) = (sum(|said| &said.corrected), sum(|said| &said.uncorrected));
     let service = service(&uncorrected);
-    let [truth, naive] = truth(service);
+    let late = mean(&sum(|said| &said.lateness));
+    let [truth, naive] = truth(service, late);
     let millis = |nanos: f64| nanos / 1e6;
     let mut figures = Vec::new();
     for (name, quantile) in SHOWN {
@@ -106,22 +108,24 @@ pub(crate) fn measure(program: &Path) -> Result<Section, Failure> {
     Ok(Section {
         title: "A planted stall of 100 ms each second",
         figures,
-        how: how(service, &runs),
+        how: how(service, late, &runs),
     })
 }
 
-fn how(service: u64, runs: &str) -> String {
+fn how(service: u64, late: u64, runs: &str) -> String {
     format!(
         "a bare server that answers nothing in the first 100 ms of each second of the calendar; \
          shardload echo --rate {RATE} on 1 connection; {runs}, those in which the machine \
          had time for both if there are enough. Without queues \
          a message due x ms into a stall would wait 100 - x ms, so p99 were 90 ms, p95 50 ms, \
          p99.9 99 ms, the mean 5 ms; with what one takes that nothing is in the way of \
-         ({:.3} ms, by the uncorrected figure) and with those that waited going one by one, \
+         ({:.3} ms, by the uncorrected figure), with how late the generator wakes for one \
+         ({:.3} ms, by its lateness) and with those that waited going one by one, \
          it is what stands above as the truth. 1 message of {RATE} is in flight when a \
          stall begins, which is fewer than one of a hundred: the others have not been sent yet, \
          and their waiting is not in the uncorrected figure.",
-        service as f64 / 1e6
+        service as f64 / 1e6,
+        late as f64 / 1e6
     )
 }
 
@@ -228,14 +232,20 @@ fn load(program: &Path, addr: SocketAddr) -> Result<Said, Failure> {
     Ok(Said { corrected, uncorrected, lateness: of("lateness")? })
 }
 
-/// What must come out when a message takes so many nanoseconds: from when it was due, and from when
-/// it was sent. Over far more seconds than are measured.
-fn truth(service: u64) -> [Histogram<u64>; 2] {
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some minutes")]
+fn mean(histogram: &Histogram<u64>) -> u64 {
+    histogram.mean() as u64
+}
+
+/// What must come out when a message takes so many nanoseconds, and the generator is so late with
+/// one whose connection is free: from when it was due, and from when it was sent. Over far more
+/// seconds than are measured.
+fn truth(service: u64, late: u64) -> [Histogram<u64>; 2] {
     let (mut corrected, mut naive) = (histogram(), histogram());
     let mut free = 0;
     for number in 0_u32..200_000 {
         let due = nanos(f64::from(number) / RATE);
-        let begun = due.max(free);
+        let begun = if free > due { free } else { due + late };
         let into = begun % SECOND;
         let heard = if into < STALL { begun - into + STALL } else { begun };
         free = heard + service;
@@ -257,7 +267,7 @@ mod tests {
     #[test]
     fn without_queues_the_truth_is_the_one_on_paper() {
         // A message that takes no time: P(latency > x ms) = (100 - x) / 1000.
-        let [corrected, naive] = truth(0);
+        let [corrected, naive] = truth(0, 0);
         for (quantile, millis) in [(0.95, 50.0), (0.99, 90.0), (0.999, 99.0), (0.0, 5.0)] {
             let value = at(&corrected, quantile) / 1e6;
             assert!((value / millis - 1.0).abs() < 0.005, "{quantile}: {value}");
@@ -278,10 +288,18 @@ mod tests {
 
     #[test]
     fn what_waited_goes_one_by_one() {
-        let [without, with] = [truth(0), truth(100_000)].map(|[corrected, _]| corrected);
+        let [without, with] = [truth(0, 0), truth(100_000, 0)].map(|[corrected, _]| corrected);
         let more = (at(&with, 0.95) - at(&without, 0.95)) / 1e6;
         // 50 ms before the end, 7 others are before it.
         assert!((0.6..1.0).contains(&more), "{more}");
+    }
+
+    #[test]
+    fn a_late_generator_makes_what_is_not_held_up_later() {
+        let [without, with] = [truth(0, 0), truth(0, 200_000)].map(|[corrected, _]| corrected);
+        let more = at(&with, 0.0) - at(&without, 0.0);
+        assert!((170_000.0..190_000.0).contains(&more), "{more}");
+        assert!((at(&with, 0.99) / at(&without, 0.99) - 1.0).abs() < 0.001);
     }
 
     #[test]
