@@ -298,7 +298,8 @@ mod tests {
     fn a_late_generator_makes_what_is_not_held_up_later() {
         let [without, with] = [truth(0, 0), truth(0, 200_000)].map(|[corrected, _]| corrected);
         let more = at(&with, 0.0) - at(&without, 0.0);
-        assert!((170_000.0..190_000.0).contains(&more), "{more}");
+        // Nine of ten are later by that, and a few come into a stall that was not there yet.
+        assert!((199_000.0..201_000.0).contains(&more), "{more}");
         assert!((at(&with, 0.99) / at(&without, 0.99) - 1.0).abs() < 0.001);
     }
 
