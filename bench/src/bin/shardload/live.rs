@@ -70,9 +70,12 @@ impl Live {
 
     /// Between two intervals: the bar moves on.
     pub(crate) fn running(&self, elapsed: Duration, of: Duration) {
-        if let To::Terminal { bar, .. } = &self.to {
+        if let To::Terminal { bar, seen, .. } = &self.to {
             bar.set_length(millis(of));
             bar.set_position(millis(elapsed.min(of)));
+            if seen.borrow().recent.is_empty() {
+                bar.set_message(progress(elapsed, of));
+            }
         }
     }
 
@@ -95,7 +98,7 @@ impl Live {
             To::Terminal { bar, seen, block } => {
                 let mut seen = seen.borrow_mut();
                 seen.add(interval);
-                let seconds = format!("{:.1} of {:.1} s", elapsed.as_secs_f64(), of.as_secs_f64());
+                let seconds = progress(elapsed, of);
                 let message =
                     format!("{seconds}, errors {}\n{}", seen.errors, seen.draw(unit, *block));
                 show(bar, name, (millis(elapsed.min(of)), millis(of)), message);
@@ -120,6 +123,10 @@ fn show(bar: &ProgressBar, name: &str, (at, of): (u64, u64), message: String) {
     bar.set_length(of);
     bar.set_position(at);
     bar.set_message(message);
+}
+
+fn progress(elapsed: Duration, of: Duration) -> String {
+    format!("{:.1} of {:.1} s", elapsed.as_secs_f64(), of.as_secs_f64())
 }
 
 fn millis(time: Duration) -> u64 {

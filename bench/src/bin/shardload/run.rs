@@ -16,7 +16,7 @@ use shardpoll_bench::clock::calendar;
 use shardpoll_bench::cpu;
 use shardpoll_bench::machine::Machine;
 use shardpoll_bench::tools;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process;
@@ -92,7 +92,7 @@ pub(crate) fn document(
 /// Writes the report, and prints it, even where the one cannot be done.
 pub(crate) fn show(document: &Document, json: bool, page: Option<&Path>) -> Result<(), Failure> {
     let written = page.map_or(Ok(()), |path| {
-        let written = std::fs::write(path, report::page(document));
+        let written = fs::write(path, report::page(document));
         written.map_err(|source| Failure::File { option: "--report", path: path.into(), source })
     });
     let text = if json { report::json(document) } else { report::table(document) };
@@ -105,10 +105,12 @@ fn command() -> Vec<String> {
     std::iter::once("shardload".into()).chain(given).collect()
 }
 
-/// Creates the file, so that a run is not made for nothing.
+/// Says whether the file can be written, so that a run is not made for nothing; leaves none behind.
 pub(crate) fn may_write(option: &'static str, path: &Path) -> Result<(), Failure> {
-    let created = File::options().create(true).append(true).open(path);
-    created.map(drop).map_err(|source| Failure::File { option, path: path.into(), source })
+    let is_new = fs::symlink_metadata(path).is_err();
+    let failed = |source| Failure::File { option, path: path.into(), source };
+    File::options().create(true).append(true).open(path).map_err(failed)?;
+    if is_new { fs::remove_file(path).map_err(failed) } else { Ok(()) }
 }
 
 /// A flag that the first SIGINT or SIGTERM sets; the second ends the process.
