@@ -93,3 +93,14 @@ fn a_reader_that_goes_away_has_seen_enough() {
     drop(child.stdout.take());
     assert_eq!(child.wait().expect("it is ours").code(), Some(0));
 }
+
+#[test]
+fn a_reader_that_went_away_has_seen_enough() {
+    for arguments in [&["scripts"][..], &["scripts", "smtp"], &["completions", "bash"], &["man"]] {
+        let (reader, writer) = std::io::pipe().expect("descriptors");
+        drop(reader);
+        let run = shardload(arguments).stdout(writer).output().expect("the program runs");
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert_eq!((run.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
+}

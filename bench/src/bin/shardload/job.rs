@@ -59,7 +59,7 @@ pub(crate) fn job(options: &Job) -> Result<(), Failure> {
     let document = document(runs, started, None);
     show(&document, options.json, Some(&options.report))?;
     if !options.json {
-        report::print(&format!("\nThe report: {}\n", options.report.display()))?;
+        report::print(format!("\nThe report: {}\n", options.report.display()))?;
     }
     report::verdict(&document.runs, &[]).and(ended)
 }

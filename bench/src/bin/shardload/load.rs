@@ -9,7 +9,7 @@ use crate::outcome::Workload;
 use crate::reach::Endpoint;
 use crate::script;
 use crate::share::{Share, share};
-use crate::swarm::{Plan, Work};
+use crate::swarm::{BULK_DEPTH, Plan, Work};
 use crate::target::Security;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,9 +34,6 @@ pub(crate) struct Load {
     /// The server's process, if it is on this machine and known.
     pub(crate) server_pid: Option<u32>,
 }
-
-/// Messages in flight of bulk both ways.
-const BULK_DEPTH: usize = 4;
 
 /// In flight on one connection at most: half of what an engine queues by default, since the server
 /// may have to queue all of it, and TLS makes it a little more.
@@ -165,16 +162,7 @@ impl Load {
     /// Says whether it can be done here.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let (connections, threads) = (self.connections.count, self.threads);
-        let one_way = match self.work {
-            Work::Upload { size } | Work::Download { size } => Some((size, BULK_DEPTH)),
-            _ => None,
-        };
-        if let Some((size, depth)) =
-            one_way.filter(|(size, depth)| size.saturating_mul(*depth) > MAX_IN_FLIGHT_BYTES)
-        {
-            return Err(Failure::InFlight { depth, size, limit: MAX_IN_FLIGHT_BYTES });
-        }
-        if let Some((size, depth)) = self.work.echo() {
+        if let Some((size, depth)) = self.work.in_flight() {
             let in_flight = depth.saturating_mul(size);
             if in_flight > MAX_IN_FLIGHT_BYTES {
                 return Err(Failure::InFlight { depth, size, limit: MAX_IN_FLIGHT_BYTES });

@@ -4,6 +4,7 @@
 
 use crate::cli::{Cli, Completions, Man};
 use crate::failure::Failure;
+use crate::report::print;
 use clap::{Command, CommandFactory};
 use std::fs;
 use std::io::{self, Write};
@@ -13,14 +14,14 @@ use std::path::Path;
 pub(crate) fn completions(options: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Cli::command(), "shardload", &mut script);
-    print(&script)
+    print(script)
 }
 
 /// Prints the main page, or writes all of them into a folder.
 pub(crate) fn manual(options: &Man) -> Result<(), Failure> {
     let command = whole();
     let Some(dir) = &options.dir else {
-        return print(&page(&command).map_err(Failure::io("the manual page"))?);
+        return print(page(&command).map_err(Failure::io("the manual page"))?);
     };
     let own = command.get_subcommands().filter(|command| !command.is_hide_set());
     for command in [&command].into_iter().chain(own) {
@@ -85,16 +86,6 @@ fn as_it_stands(page: &mut Vec<u8>, text: &str) -> io::Result<()> {
         writeln!(page, "\\&{escaped}")?;
     }
     writeln!(page, ".fi")
-}
-
-fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text).and_then(|()| stdout.flush());
-    match written {
-        // A reader that went away has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::io("standard output")),
-    }
 }
 
 #[cfg(test)]

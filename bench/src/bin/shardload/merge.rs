@@ -208,8 +208,9 @@ fn warnings(merged: &Merged) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::log::tests::{of, written};
+    use super::log::tests::written;
     use super::*;
+    use crate::report::sample::histogram as of;
 
     fn log(name: &str, values: impl IntoIterator<Item = u64>) -> Log {
         Log::read(name, &written(&[of(values)], false)).expect("a sound log")

@@ -37,9 +37,9 @@ use crate::failure::Failure;
 use std::io::{self, Write};
 
 /// Prints what was asked for; a reader that goes away has seen enough.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     let mut stdout = io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::Io { what: "standard output", source: error })
         }

@@ -68,27 +68,33 @@ impl FromStr for Target {
         let (scheme, rest) = text.split_once("://").ok_or(SCHEMES)?;
         let known = Security::ALL.into_iter().find(|security| security.scheme() == scheme);
         let security = known.ok_or_else(|| format!("{scheme}:// is not known; {SCHEMES}"))?;
-        let (host, port) = rest.rsplit_once(':').ok_or("it must end with :PORT")?;
-        let is_whole = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = match port.parse() {
-            Ok(port) if port != 0 && is_whole => port,
-            _ => return Err(format!("{port:?} is no port from 1 to 65535")),
-        };
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bare.is_none() && host.contains(':') {
-            return Err("an IPv6 address must stand in brackets, as in tcp://[::1]:7000".into());
-        }
-        if let Some(address) = bare
-            && address.parse::<std::net::Ipv6Addr>().is_err()
-        {
-            return Err(format!("{address:?} in brackets is no IPv6 address"));
-        }
-        let host = bare.unwrap_or(host);
-        if host.is_empty() || host.contains(['/', '@', '[', ']', '?', '#', ' ']) {
-            return Err(format!("{host:?} is no host"));
-        }
-        Ok(Self::Tcp { security, host: host.into(), port })
+        let (host, port) = host_and_port(rest)?;
+        Ok(Self::Tcp { security, host, port })
     }
+}
+
+/// `HOST:PORT`, an IPv6 address in brackets, which are left out.
+pub(crate) fn host_and_port(text: &str) -> Result<(String, u16), String> {
+    let (host, port) = text.rsplit_once(':').ok_or("it must end with :PORT")?;
+    let is_whole = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match port.parse() {
+        Ok(port) if port != 0 && is_whole => port,
+        _ => return Err(format!("{port:?} is no port from 1 to 65535")),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    if bare.is_none() && host.contains(':') {
+        return Err("an IPv6 address must stand in brackets, as in [::1]:7000".into());
+    }
+    if let Some(address) = bare
+        && address.parse::<std::net::Ipv6Addr>().is_err()
+    {
+        return Err(format!("{address:?} in brackets is no IPv6 address"));
+    }
+    let host = bare.unwrap_or(host);
+    if host.is_empty() || host.contains(['/', '@', '[', ']', '?', '#', ' ']) {
+        return Err(format!("{host:?} is no host"));
+    }
+    Ok((host.into(), port))
 }
 
 /// The path behind `unix:`; as a URL it has two slashes more.

@@ -168,13 +168,8 @@ pub(super) mod tests {
     use super::*;
     use crate::outcome::Instance;
     use crate::report::hdr::{HdrLog, Header};
+    use crate::report::sample::histogram as of;
     use std::time::UNIX_EPOCH;
-
-    pub(crate) fn of(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
-        let mut histogram = Histogram::new(3).expect("three digits are allowed");
-        values.into_iter().for_each(|value| histogram.record(value).expect("it grows"));
-        histogram
-    }
 
     /// A log of these intervals.
     pub(crate) fn written(parts: &[Histogram<u64>], uncorrected: bool) -> Vec<u8> {

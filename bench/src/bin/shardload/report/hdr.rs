@@ -136,13 +136,8 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::sample::histogram as of;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-
-    fn of(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
-        let mut histogram = Histogram::new(3).expect("three digits are allowed");
-        values.into_iter().for_each(|value| histogram.record(value).expect("it grows"));
-        histogram
-    }
 
     #[test]
     fn without_times_there_is_no_latency() {

@@ -11,13 +11,17 @@ use crate::outcome::{
 use hdrhistogram::Histogram;
 use shardpoll_bench::machine::Machine;
 
+/// Of these values.
+pub(crate) fn histogram(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
+    let mut histogram = Histogram::new(3).expect("three digits are allowed");
+    values.into_iter().for_each(|value| histogram.record(value).expect("it grows"));
+    histogram
+}
+
 /// Of these times in microseconds.
 pub(crate) fn latency(micros: impl IntoIterator<Item = f64>) -> Latency {
-    let mut histogram = Histogram::new(3).expect("three digits are allowed");
-    for time in micros {
-        histogram.record((time * 1e3).round() as u64).expect("it grows");
-    }
-    hdr::latency(&histogram).expect("a sample has times")
+    let nanos = micros.into_iter().map(|time| (time * 1e3).round() as u64);
+    hdr::latency(&histogram(nanos)).expect("a sample has times")
 }
 
 /// A long tail: most around `typical`, few far above.

@@ -74,9 +74,7 @@ fn unknown() -> String {
 fn warnings(run: &Run) -> String {
     let mut said = Vec::new();
     if run.deserted {
-        let (first, rest) = deserted(run).split_at(1);
-        let first = first.to_uppercase();
-        said.push(format!("{first}{rest} after {:.1} s.", run.seconds));
+        said.push(format!("{} after {:.1} s.", capitalized(deserted(run)), run.seconds));
     }
     if run.interrupted {
         said.push(format!("This run was interrupted after {:.1} s.", run.seconds));

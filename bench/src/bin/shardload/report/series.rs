@@ -137,13 +137,7 @@ pub(super) fn buckets(histogram: &Histogram<u64>, borders: &[f64]) -> Vec<Bucket
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
-
-    fn of(values: impl IntoIterator<Item = u64>) -> Histogram<u64> {
-        let mut histogram = Histogram::new(3).expect("three digits are allowed");
-        values.into_iter().for_each(|value| histogram.record(value).expect("it grows"));
-        histogram
-    }
+    use crate::report::sample::{self, histogram as of};
 
     #[test]
     fn an_hour_of_seconds_becomes_few_points_that_hide_no_stall() {

@@ -5,8 +5,9 @@
 use super::Script;
 use crate::cli;
 use crate::failure::Failure;
+use crate::report::print;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 /// What `shardload script NAME` knows without a file.
@@ -82,8 +83,4 @@ pub(crate) fn scripts(options: &cli::Scripts) -> Result<(), Failure> {
 fn unknown(name: &str) -> Failure {
     let known = BUILTINS.map(|(name, _)| name).join(", ");
     Failure::Usage(format!("{name}: there is no such script, and no such file; there are {known}"))
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    io::stdout().write_all(text.as_bytes()).map_err(Failure::io("standard output"))
 }

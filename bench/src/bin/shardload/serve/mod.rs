@@ -24,17 +24,19 @@ use shardpoll::{
     Addr, Config, Engine, Listen, ListenerId, Pinning, ProxyProtocol, Remote, Signals, StartError,
     raise_descriptor_limit,
 };
+use shardpoll_bench::tools;
 use status::{Board, Status};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 /// What a self-signed certificate is made for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+const NO_THREAD: &str = "cannot start a thread";
 
 /// Serves until it is told to end by a signal, or over HTTP, and has done so.
 pub(crate) fn serve(options: &Serve) -> Result<(), Failure> {
@@ -204,7 +206,7 @@ fn end_on_signals(mut signals: Signals, remote: Remote, drain: Duration) -> Resu
             remote.quit(deadline);
         }
     };
-    helper("signals", wait)
+    tools::thread("signals", wait).map_err(Failure::io(NO_THREAD))
 }
 
 /// The main job holds the other end of our standard input: when it is gone, by whatever cause, so
@@ -215,14 +217,5 @@ fn end_with_input(remote: Remote, drain: Duration) -> Result<(), Failure> {
         while io::stdin().read(&mut ignored).is_ok_and(|count| count > 0) {}
         remote.quit(drain);
     };
-    helper("input", wait)
-}
-
-/// A thread that ends with the process.
-pub(crate) fn helper(
-    name: &'static str,
-    body: impl FnOnce() + Send + 'static,
-) -> Result<(), Failure> {
-    let started = thread::Builder::new().name(name.into()).spawn(body);
-    started.map(drop).map_err(Failure::io("cannot start a thread"))
+    tools::thread("input", wait).map_err(Failure::io(NO_THREAD))
 }

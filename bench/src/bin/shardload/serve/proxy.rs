@@ -3,6 +3,7 @@
 //! Never: sees a byte that it carries; looks a name up while it serves.
 
 use crate::failure::Failure;
+use crate::target::host_and_port;
 use shardpoll::{Addr, CloseReason, Conn, Connect, Handler, ProxyHeader, Refused, Silence, Tick};
 use std::cell::Cell;
 use std::fmt;
@@ -32,19 +33,9 @@ impl FromStr for Behind {
         if let Some((scheme, _)) = text.split_once("://") {
             return Err(format!("want HOST:PORT or unix:PATH, without {scheme}://"));
         }
-        let (host, port) = text.rsplit_once(':').ok_or("want HOST:PORT or unix:PATH")?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bare.is_none() && host.contains(':') {
-            return Err("an IPv6 address must stand in brackets, as in [::1]:7000".into());
-        }
-        let host = bare.unwrap_or(host);
-        if host.is_empty() || host.contains(['/', '@', '[', ']']) {
-            return Err(format!("{host:?} is no host; want HOST:PORT or unix:PATH"));
-        }
-        match port.parse() {
-            Ok(0) | Err(_) => Err(format!("{port:?} is no port from 1 to 65535")),
-            Ok(port) => Ok(Self::Tcp { host: host.into(), port }),
-        }
+        let (host, port) =
+            host_and_port(text).map_err(|why| format!("{why}; want HOST:PORT or unix:PATH"))?;
+        Ok(Self::Tcp { host, port })
     }
 }
 

@@ -85,6 +85,10 @@ static INTRUDERS: [Intruder; 8] = [
 ];
 
 impl Intruder {
+    fn of(kind: AttackKind) -> &'static Self {
+        INTRUDERS.iter().find(|one| one.0 == kind).expect("all are there")
+    }
+
     fn answers(&self, swarm: &Swarm, change: impl FnOnce(&mut Answers)) {
         let Work::Abuse { kinds, .. } = &swarm.plan.work else {
             unreachable!("only abuse has abusers")
@@ -109,8 +113,7 @@ impl Role for Intruder {
 
     fn usable(&self, swarm: &Rc<Swarm>, conn: &mut Conn<'_>, ticket: &Ticket) {
         self.answers(swarm, |answers| answers.connections += 1);
-        let intruder = INTRUDERS.iter().find(|one| one.0 == self.0).expect("all are there");
-        let swarm = Rc::clone(swarm);
+        let (swarm, intruder) = (Rc::clone(swarm), Self::of(self.0));
         conn.set_handler(Abuser { swarm, intruder, ticket: *ticket, sent: 0 });
     }
 
@@ -156,9 +159,8 @@ impl Swarm {
     }
 
     fn intrude(self: &Rc<Self>, local: &mut Local<'_>, kind: AttackKind, number: u64) {
-        let intruder = INTRUDERS.iter().find(|one| one.0 == kind).expect("all are there");
         let now = self.clock.nanos();
-        self.dial(local, intruder, Ticket { number, due: now, dialed: now });
+        self.dial(local, Intruder::of(kind), Ticket { number, due: now, dialed: now });
     }
 }
 

@@ -3,15 +3,13 @@
 //! Never: checks what comes: a server that sends by itself sends what it likes.
 
 use super::opening::{Role, Ticket};
+use super::plan::BULK_DEPTH;
 use super::{Phase, Swarm, Work};
 use crate::tally::Fault;
 use shardpoll::{CloseReason, Conn, Handler, Local, Silence};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Pieces that are queued at a time: while the kernel takes one there is always another.
-const QUEUED: u64 = 4;
 
 /// Makes [`Bulk`] connections.
 pub(super) struct Member;
@@ -66,7 +64,7 @@ impl Bulk {
     }
 
     fn send(&mut self, conn: &mut Conn<'_>) {
-        while self.queued < QUEUED {
+        while self.queued < BULK_DEPTH as u64 {
             // A refusal is told by `on_disconnect`.
             conn.write_shared(piece(self.size));
             self.queued += 1;

@@ -44,7 +44,7 @@ mod visit;
 pub(crate) use abuse::{Answers, Attacks, name as attack_name};
 pub(crate) use event::{Event, Rest};
 pub(crate) use interval::Cut;
-pub(crate) use plan::{Plan, Work};
+pub(crate) use plan::{BULK_DEPTH, Plan, Work};
 
 use crate::counts::histogram;
 use crate::tally::{Fault, Openings, Tally};
@@ -270,17 +270,15 @@ impl Swarm {
         }
     }
 
-    /// One more connection that is to stay is up; gives its place among them.
-    fn enter(self: &Rc<Self>, local: &mut Local<'_>, id: ConnId) -> usize {
-        let place = {
+    /// One more connection that is to stay is up.
+    fn enter(self: &Rc<Self>, local: &mut Local<'_>, id: ConnId) {
+        {
             let state = &mut *self.state.borrow_mut();
             state.up.push(id);
             state.alive += 1;
-            self.progress.fetch_add(1, Ordering::Relaxed);
-            state.up.len() - 1
-        };
+        }
+        self.progress.fetch_add(1, Ordering::Relaxed);
         self.decided(local);
-        place
     }
 
     /// One more connection is up, or will not be.

@@ -46,7 +46,18 @@ pub(crate) enum Work {
     Abuse { size: usize, kinds: Arc<[AttackKind]>, abusers: u64 },
 }
 
+/// Pieces of bulk that are under way on a connection: while one is taken there is always another.
+pub(crate) const BULK_DEPTH: usize = 4;
+
 impl Work {
+    /// The size and the number of what one connection has under way.
+    pub(crate) fn in_flight(&self) -> Option<(usize, usize)> {
+        match *self {
+            Self::Upload { size } | Self::Download { size } => Some((size, BULK_DEPTH)),
+            _ => self.echo(),
+        }
+    }
+
     /// All connections are opened before anything is measured.
     pub(crate) fn opens_first(&self) -> bool {
         !matches!(self, Self::Churn { .. } | Self::Script(_))
